@@ -1,0 +1,2 @@
+//! One file per subcommand; the only room that prints for people.
+#![forbid(unsafe_code)]

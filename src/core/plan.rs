@@ -1,0 +1,429 @@
+//! What is to run, as meant: validated, complete, immutable.
+//!
+//! `config` makes a [`Plan`] from what people wrote; everything after it only reads.
+//! There are no names to look up any more: a dependency is an index, a signal a number,
+//! a duration a [`Duration`], and every default has been filled in.
+//!
+//! A thousand services should cost little, so what few services use sits behind an
+//! `Option<Box<…>>`, and lists are boxed slices.
+
+use super::ids::{InstanceId, ServiceId};
+use super::signal::Signal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Everything one run of minisup needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The supervisor's own settings.
+    pub supervisor: SupervisorSpec,
+    /// What PID 1 passes on, and where. At most one entry a signal.
+    pub signals: Box<[(Signal, Forward)]>,
+    /// All services, enabled or not, in the order they were written.
+    pub services: Box<[ServiceSpec]>,
+}
+
+/// `[supervisor]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SupervisorSpec {
+    /// Where clients connect.
+    pub control_socket: PathBuf,
+    /// The whole drain must end within it: Docker sends KILL after 10 s.
+    pub shutdown_timeout: Duration,
+    /// How much minisup says about itself.
+    pub log_level: LogLevel,
+    /// How a child's lines look on the container's stdout.
+    pub log_format: LogFormat,
+    /// Whether each line is stamped.
+    pub timestamps: bool,
+}
+
+/// How much minisup says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// How a child's lines look on the container's stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// As written.
+    Raw,
+    /// `name | line`.
+    Prefix,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where a signal sent to PID 1 goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// To the main processes of this service, perhaps as another signal.
+    To(ServiceId, Signal),
+    /// To the main processes of all services, perhaps as another signal.
+    All(Signal),
+    /// `""`: taken and ignored.
+    Swallow,
+}
+
+/// One service, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceSpec {
+    /// Its name: letters, digits, `-`, `_`, `.`.
+    pub name: Rc<str>,
+    /// Runs for ever, or to completion.
+    pub kind: Kind,
+    /// A service that is not enabled is never launched unless asked for by name.
+    pub enabled: bool,
+    /// How many process slots it has; at least 1.
+    pub instances: u32,
+    /// What must hold before it is launched.
+    pub requires: Box<[Dependency]>,
+    /// What comes first if it comes at all.
+    pub after: Box<[Dependency]>,
+    /// How we learn that it may be depended on; `None`: as soon as it has started.
+    pub ready: Option<Box<Ready>>,
+    /// The continuing check.
+    pub health: Option<Box<Health>>,
+    /// Whether it comes back.
+    pub restart: Restart,
+    /// Exit codes that are no failure; sorted.
+    pub success_codes: Rc<[u8]>,
+    /// A run shorter than this is a failure in a row.
+    pub min_uptime: Duration,
+    /// How long to wait before the next try.
+    pub backoff: Backoff,
+    /// So many failures in a row are fatal; `None`: never.
+    pub max_failures: Option<u32>,
+    /// Whether its failure ends the container.
+    pub essential: bool,
+    /// How it is stopped.
+    pub stop: Rc<Stop>,
+    /// How it re-reads its configuration.
+    pub reload: Option<Box<Reload>>,
+    /// How it reopens its own log files.
+    pub reopen: Option<Signal>,
+    /// What is launched, and as whom.
+    pub launch: Launch,
+    /// Where its output goes.
+    pub stdout: Sink,
+    /// Where its errors go.
+    pub stderr: Sink,
+    /// How its lines are handled.
+    pub log: LogPolicy,
+}
+
+/// Runs for ever, or to completion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Longrun,
+    Oneshot,
+}
+
+/// One entry of `requires` or `after`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dependency {
+    /// Whom.
+    pub service: ServiceId,
+    /// What must be true of it.
+    pub condition: Condition,
+}
+
+/// What must be true of a required service: of all its instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Its process exists.
+    Started,
+    /// Its readiness is known.
+    Ready,
+    /// Its continuing check passes.
+    Healthy,
+    /// It is a oneshot that succeeded.
+    Done,
+}
+
+/// How we learn that a service may be depended on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ready {
+    /// What is asked or waited for.
+    pub probe: Probe,
+    /// From one asking to the next.
+    pub interval: Duration,
+    /// Not ready after it is a failure.
+    pub timeout: Duration,
+}
+
+/// The continuing check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// What is asked. With [`Probe::Notify`] the sd_notify watchdog: `WATCHDOG=1` must
+    /// come at least once every `interval`.
+    pub probe: Probe,
+    /// From one asking to the next.
+    pub interval: Duration,
+    /// An answer later than this counts as none.
+    pub timeout: Duration,
+    /// So many failures in a row make it unhealthy; at least 1.
+    pub failures: u32,
+    /// Whether unhealthy means restart.
+    pub restart: bool,
+}
+
+/// What is asked or waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// `READY=1` (or `WATCHDOG=1`) on `NOTIFY_SOCKET` (sd_notify(3)).
+    Notify,
+    /// A newline on this descriptor, which the child inherits (s6's protocol).
+    Fd(i32),
+    /// A TCP connection is accepted.
+    Tcp(SocketAddr),
+    /// A connection to this unix socket is accepted.
+    Unix(PathBuf),
+    /// An HTTP GET is answered; made by a `minisup probe` process, never by PID 1.
+    Http(HttpProbe),
+    /// A request in the uwsgi protocol is answered; made by a `minisup probe` process.
+    Uwsgi(ProbeAddress),
+    /// This command exits with 0; it runs with the service's user, directory and environment.
+    Exec(Box<[String]>),
+    /// A line of output matches this regular expression (its syntax has been checked).
+    Log(String),
+    /// This path exists.
+    File(PathBuf),
+}
+
+/// An HTTP GET.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpProbe {
+    /// Where the server listens.
+    pub address: ProbeAddress,
+    /// What `Host:` says.
+    pub host: String,
+    /// The path, with the query.
+    pub path: String,
+    /// The lowest and the highest status that counts as an answer.
+    pub status: (u16, u16),
+}
+
+/// Where a probe connects.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeAddress {
+    /// `host:port`: an address, or a name that the probe process looks up.
+    Tcp(String),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// Whether a longrun comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Restart {
+    Always,
+    OnFailure,
+    Never,
+}
+
+/// How long to wait before the next try: `initial * factor^(failures - 1)`, at most
+/// `max`, plus or minus `jitter` of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Backoff {
+    pub initial: Duration,
+    pub max: Duration,
+    /// At least 1.
+    pub factor: f64,
+    /// From 0 to 1.
+    pub jitter: f64,
+}
+
+/// How a service is stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// Signals in order, each with the time until the next one; after the last comes KILL.
+    /// Never empty.
+    pub sequence: Box<[(Signal, Duration)]>,
+    /// Time before the first signal, for load balancers to notice.
+    pub delay: Duration,
+    /// Stopped only when its whole process tree is gone, also what did setsid.
+    pub tree: bool,
+}
+
+impl Stop {
+    /// The longest a stop may take before KILL.
+    pub fn longest(&self) -> Duration {
+        self.sequence.iter().fold(self.delay, |sum, (_, time)| sum.saturating_add(*time))
+    }
+}
+
+/// How a service re-reads its configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reload {
+    /// Runs first; if it fails nothing is touched.
+    pub check: Option<Box<[String]>>,
+    /// What is done.
+    pub how: ReloadHow,
+}
+
+/// What a reload does.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum ReloadHow {
+    Signal(Signal),
+    Exec(Box<[String]>),
+}
+
+/// What is launched, and as whom. Every `None` means: as minisup itself has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// The program and its arguments; never empty. `${instance}` is still in it if the
+    /// service has several instances: see [`Launch::argv`].
+    pub command: Box<[String]>,
+    /// The complete environment, sorted by name: the inherited one (unless cleared), then
+    /// `[environment]`, then the service's own. HOME, USER and LOGNAME are set if `user` is.
+    /// Shared by all services that have the same. `${instance}` is still in it, as above.
+    pub environment: Rc<[(String, String)]>,
+    /// Names in `environment` whose values are shown nowhere; sorted.
+    pub secrets: Rc<[String]>,
+    /// What few services set.
+    pub extra: Option<Box<LaunchExtra>>,
+}
+
+/// What few services set.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LaunchExtra {
+    /// Switched to before exec, with supplementary groups.
+    pub credentials: Option<Credentials>,
+    /// The working directory.
+    pub directory: Option<PathBuf>,
+    /// umask(2).
+    pub umask: Option<u32>,
+    /// From -20 to 19 (setpriority(2)).
+    pub nice: Option<i32>,
+    /// From -1000 to 1000 (proc(5)).
+    pub oom_score_adj: Option<i32>,
+    /// setrlimit(2).
+    pub limits: Box<[Limit]>,
+    /// PR_SET_NO_NEW_PRIVS.
+    pub no_new_privileges: bool,
+    /// Only these stay in the bounding set, and they become ambient (capabilities(7)).
+    /// Numbers of CAP_*; `None`: untouched.
+    pub capabilities: Option<Box<[u8]>>,
+}
+
+/// Who a process is: numbers only; `config` has read /etc/passwd and /etc/group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Credentials {
+    pub uid: u32,
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Box<[u32]>,
+}
+
+/// One resource limit, soft and hard; `None` is unlimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Limit {
+    pub resource: Resource,
+    pub soft: Option<u64>,
+    pub hard: Option<u64>,
+}
+
+/// The limits of getrlimit(2) that a service may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Resource {
+    As,
+    Core,
+    Cpu,
+    Data,
+    Fsize,
+    Memlock,
+    Msgqueue,
+    Nice,
+    Nofile,
+    Nproc,
+    Rtprio,
+    Sigpending,
+    Stack,
+}
+
+/// Where a stream of a child goes. Files and several sinks at once come with the log
+/// issue; this is the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// The container's own descriptor: nothing is copied.
+    Inherit,
+    /// Through the pump to the container's descriptor, whole lines only.
+    Forward,
+    /// /dev/null.
+    Null,
+}
+
+/// How a child's lines are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogPolicy {
+    /// Whether its name stands before each line, whatever the supervisor's format is.
+    pub prefix: bool,
+    /// Whether each line is stamped.
+    pub timestamps: bool,
+    /// A longer line is cut here, and marked; in bytes.
+    pub max_line: usize,
+    /// What happens when the container's stdout takes no more.
+    pub when_full: WhenFull,
+}
+
+/// What happens when a sink takes no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The child waits.
+    Block,
+    /// Lines are dropped, counted, and the count is said.
+    Drop,
+}
+
+impl Plan {
+    /// The instances of all services, in order: which service each belongs to.
+    pub fn instances(&self) -> impl Iterator<Item = (InstanceId, ServiceId)> + '_ {
+        let services = self.services.iter().enumerate();
+        services
+            .flat_map(|(s, spec)| std::iter::repeat_n(ServiceId(s as u32), spec.instances as usize))
+            .enumerate()
+            .map(|(i, service)| (InstanceId(i as u32), service))
+    }
+
+    /// The service.
+    pub fn service(&self, id: ServiceId) -> &ServiceSpec {
+        &self.services[id.index()]
+    }
+}
+
+impl ServiceSpec {
+    /// Whether this outcome is no failure.
+    pub fn is_success(&self, outcome: super::exit::Outcome) -> bool {
+        match outcome {
+            super::exit::Outcome::Exited(code) => self.success_codes.contains(&code),
+            super::exit::Outcome::Killed(_) => false,
+        }
+    }
+}
+
+impl Launch {
+    /// The command of the instance with this number within its service, counted from 0.
+    pub fn argv(&self, number: u32) -> impl Iterator<Item = String> + '_ {
+        self.command.iter().map(move |word| with_instance(word, number))
+    }
+}
+
+/// `${instance}` replaced by a number.
+pub fn with_instance(text: &str, number: u32) -> String {
+    text.replace("${instance}", &number.to_string())
+}

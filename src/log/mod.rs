@@ -1,0 +1,2 @@
+//! Bytes of children, to where they go.
+#![forbid(unsafe_code)]

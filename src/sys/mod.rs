@@ -1,0 +1,1 @@
+//! The kernel, one file per manual page. The only `unsafe`, the only `waitid`, the only clock.
