@@ -1,0 +1,180 @@
+"""The supervisors: how each is told to run the same services, as fast as its own settings allow.
+
+A peer that is not installed is left out. Each is a Debian package but for ours and the limit.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILT = HERE.parent / "target" / "bench"
+
+
+def output(*command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+class Peer:
+    """A supervisor of many services that launches them again when they end."""
+
+    name = program = package = ""
+    many = True  # holds more than one service, and launches them again
+    relays = False  # passes signals to PID 1 on to the child
+
+    def path(self):
+        return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+    def is_here(self):
+        return bool(self.path()) and os.access(self.path(), os.X_OK)
+
+    def version(self):
+        return output("dpkg-query", "-W", "-f", "${Version} (Debian package)", self.package)
+
+    def files(self):
+        """What it adds to an image: its package's files but for the manuals, without its dependencies."""
+        listed = output("dpkg-query", "-L", self.package).splitlines()
+        files = (Path(f) for f in listed if not f.startswith(("/usr/share/doc", "/usr/share/man")))
+        return [f for f in files if f.is_file() and not f.is_symlink()]
+
+    def command(self, room, services):
+        """Write what it reads into the folder `room`; the command to start it. `services`: (name, argv)."""
+        raise NotImplementedError
+
+
+class Limit(Peer):
+    name = "limit"
+    relays = True
+
+    def path(self):
+        return str(BUILT / "limit")
+
+    def version(self):
+        return "benches/limit.c"
+
+    def files(self):
+        return [Path(self.path())]
+
+    def command(self, room, services):
+        name, argv = services[0]
+        return [self.path(), str(len(services)), *("{}" if word == name else word for word in argv)]
+
+
+class Minisup(Peer):
+    """`minisup run` with its defaults (each stream through a pipe) but for a restart without delay or end."""
+
+    name = "minisup"
+
+    def path(self):
+        target = HERE.parent / "target"
+        found = [os.environ.get("MINISUP"), target / "dist" / "minisup", target / "release" / "minisup"]
+        return next((str(f) for f in found if f and os.access(f, os.X_OK)), None)
+
+    def version(self):
+        commit = output("git", "-C", str(HERE), "describe", "--always", "--dirty")
+        return " ".join([output(self.path(), "--version").removeprefix("minisup "), commit and f"({commit})"])
+
+    def files(self):
+        return [Path(self.path())]
+
+    def command(self, room, services):
+        text = (
+            f'[supervisor]\ncontrol_socket = "{room}/minisup.sock"\nlog_level = "error"\n'
+            '[defaults]\nbackoff = { initial = "0s", max = "0s", jitter = 0 }\n'
+            'max_failures = 0\nmin_uptime = "0s"\n'
+        )
+        text += "".join(f"[service.{name}]\ncommand = {json.dumps(argv)}\n" for name, argv in services)
+        (room / "supervise.toml").write_text(text)
+        return [self.path(), "--config", str(room / "supervise.toml")]
+
+
+class MinisupExec(Minisup):
+    name = "minisup exec"
+    many = False
+    relays = True
+
+    def command(self, room, services):
+        return [self.path(), "exec", "--", *services[0][1]]
+
+
+class ScanDirectory(Peer):
+    """The daemontools family: a folder a service, with an executable `run`."""
+
+    def folders(self, room, services):
+        for name, argv in services:
+            folder = room / "scan" / name
+            folder.mkdir(parents=True)
+            (folder / "run").write_text(f"#!/bin/sh\nexec {shlex.join(argv)}\n")
+            (folder / "run").chmod(0o755)
+        return str(room / "scan")
+
+
+class S6(ScanDirectory):
+    name = package = "s6"
+    program = "s6-svscan"
+
+    def command(self, room, services):
+        return [self.path(), "-c", str(len(services) + 50), self.folders(room, services)]
+
+
+class Runit(ScanDirectory):
+    name = package = "runit"
+    program = "runsvdir"
+
+    def command(self, room, services):
+        scan = self.folders(room, services)
+        os.utime(scan, (10**9, 10**9))  # it waits a second for a folder that changed within this one
+        return [self.path(), "-P", scan]
+
+
+class Supervisord(Peer):
+    name = program = "supervisord"
+    package = "supervisor"
+
+    def command(self, room, services):
+        text = (
+            f"[supervisord]\nnodaemon=true\nsilent=true\nuser=root\nlogfile=/dev/null\nlogfile_maxbytes=0\n"
+            f"pidfile={room}/pid\nminfds={4 * len(services) + 100}\n"
+        )
+        text += "".join(
+            f"[program:{name}]\ncommand={shlex.join(argv)}\nautorestart=true\nstartsecs=0\n"
+            "redirect_stderr=true\nstdout_logfile=/dev/fd/1\nstdout_logfile_maxbytes=0\n"
+            for name, argv in services
+        )
+        (room / "supervisord.conf").write_text(text)
+        return [self.path(), "-c", str(room / "supervisord.conf")]
+
+
+class OneChild(Peer):
+    """The small inits: one child, passed signals, no second launch."""
+
+    many = False
+    relays = True
+
+    def __init__(self, name):
+        self.name = self.program = self.package = name
+
+    def command(self, room, services):
+        return [self.path(), "--", *services[0][1]]
+
+
+EVERY = [Limit(), Minisup(), MinisupExec(), S6(), Runit(), Supervisord(),
+         OneChild("tini"), OneChild("dumb-init"), OneChild("catatonit")]  # fmt: skip
+PACKAGES = [peer.package for peer in EVERY if peer.package]
+
+
+def linking(path):
+    """How a program is linked: "static", "dynamic", or the interpreter of its first line."""
+    with open(path, "rb") as file:
+        head = file.read(4096)
+    if head[:2] == b"#!":
+        return re.split(rb"[\s/]+", head[2:].split(b"\n")[0].strip())[-1].decode() + " script"
+    return "dynamic" if b"/ld-linux" in head or b"/ld-musl" in head else "static"

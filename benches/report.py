@@ -1,0 +1,130 @@
+"""From samples to words: the tables on the terminal and docs/benchmarks.md."""
+
+import os
+import platform
+import statistics
+import textwrap
+from collections import namedtuple
+from datetime import date
+from pathlib import Path
+
+# A table a measure: its title and unit, and the heading of each column of samples.
+Table = namedtuple("Table", "title unit columns digits")
+
+COUNTS = (1, 100, 1000)
+TABLES = {
+    "boot": Table("Boot, all N services started", "ms", {f"boot/{n}": f"N = {n:,}" for n in COUNTS}, 1),
+    "relaunch": Table(
+        "`kill -9` to relaunch", "ms", {"relaunch/steady": "steady", "relaunch/loop": "crash loop"}, 2
+    ),
+    "memory": Table("Memory with N services", "kB of PSS", {f"memory/{n}": f"N = {n:,}" for n in COUNTS}, 0),
+    "idle": Table(
+        "Idle with 100 services", "a second", {"idle/cpu": "CPU, ms", "idle/wakeups": "wake-ups"}, 2
+    ),
+    "orphans": Table("20,000 orphans", "ms of PID 1's CPU", {"orphans/cpu": "reaped"}, 0),
+    "shutdown": Table("Shutdown of 100 services", "ms", {"shutdown": "TERM to the end"}, 1),
+    "relay": Table("A signal through PID 1", "µs", {"relay": "USR1 to the child"}, 0),
+    "size": Table("Size", "kB", {"size": "files"}, 0),
+}
+
+
+def median(bench, key, peer):
+    values = bench.samples.get(key, {}).get(peer)
+    return statistics.median(values) if values else None
+
+
+def cell(bench, key, peer, digits):
+    """The median, and in brackets what it is of the limit's."""
+    value, limit = median(bench, key, peer), median(bench, key, "limit")
+    if value is None:
+        return "–"
+    text = f"{value:,.{digits}f}"
+    if not limit:
+        return text
+    ratio = value / limit
+    return f"{text} ({ratio:.2f} ×)" if ratio < 10 else f"{text} ({ratio:,.0f} ×)"
+
+
+def table(bench, name):
+    """One measure as a Markdown table: who has all columns before who has not, then the least first."""
+    spec = TABLES[name]
+    keys = [key for key in spec.columns if key in bench.samples]
+    peers = [p.name for p in bench.peers if any(p.name in bench.samples[key] for key in keys)]
+    widest = max(keys, key=lambda key: len(bench.samples[key]))
+    peers.sort(key=lambda peer: (median(bench, keys[-1], peer) is None, median(bench, widest, peer) or 0))
+    head = ["", *(spec.columns[key] for key in keys)]
+    rows = [[peer, *(cell(bench, key, peer, spec.digits) for key in keys)] for peer in peers]
+    remarks = {}
+    for key in keys:
+        remarks.update(bench.remarks.get(key, {}))
+    if remarks:
+        head.append("")
+        rows = [[*row, remarks.get(peer, "")] for row, peer in zip(rows, peers)]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
+
+    def line(first, *rest):
+        return " | ".join([first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])])
+
+    return "\n".join(f"| {line(*row)} |" for row in [head, rule, *rows])
+
+
+def section(bench, measure):
+    """A measure's title, its table, and what it is (the measure's own words)."""
+    spec = TABLES[measure.__name__]
+    runs = [len(v) for key in spec.columns for v in bench.samples.get(key, {}).values()]
+    if not runs:
+        return f"## {spec.title}\n\nNothing could be measured."
+    many = f" Runs: {min(runs)}{f' to {max(runs)}' * (max(runs) > min(runs))}." if max(runs) > 1 else ""
+    words = " ".join(measure.__doc__.split()) + many
+    title, medians = f"## {spec.title}", f"Medians, {spec.unit}."
+    return "\n\n".join([title, medians, table(bench, measure.__name__), textwrap.fill(words, 110)])
+
+
+def flaws(bench):
+    """The runs that did not count."""
+    lines = [f"- {peer}, {key.replace('/', ' ')}: {why}" for (key, peer), why in sorted(bench.flaws.items())]
+    return "\n".join(["## What could not be measured\n", *lines]) if lines else ""
+
+
+def machine():
+    """The machine in one line."""
+    fields = {}
+    for file, mark in ("/proc/cpuinfo", ":"), ("/etc/os-release", "="):
+        for line in Path(file).read_text().splitlines() if Path(file).exists() else []:
+            key, _, value = line.partition(mark)
+            fields.setdefault(key.strip(), value.strip().strip('"'))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{fields.get('model name', platform.machine())}, {os.cpu_count()} CPUs, {memory:.0f} GiB, "
+        f"Linux {platform.release()}, {fields.get('PRETTY_NAME', 'unknown distribution')}"
+    )
+
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `make bench`, {date}. Each supervisor runs as PID 1 of fresh PID and mount namespaces with its own
+/proc and /run, beside a C program that does the bare minimum for the same work (`limit`, benches/limit.c);
+the figure in brackets is the ratio to it. Runs of all supervisors are interleaved, and a run whose outcome
+is not what it should be does not count: it is named at the end. On a small or shared machine read the ratios,
+not the last digit, and take differences under 10 % for noise.
+
+minisup runs with its defaults, so each stream of each service goes through a pipe of its own, but for a
+restart without delay or end. The others are set to be as quick as they can be; benches/peers.py has every
+setting.
+
+Machine: {machine}. Load when it began: {load}.
+
+{versions}"""
+
+
+def document(bench, measures, load):
+    """The whole of docs/benchmarks.md."""
+    rows = "\n".join(f"| {p.name} | {p.version()} |" for p in bench.peers if p.name != "minisup exec")
+    introduction = INTRODUCTION.format(
+        date=date.today().isoformat(), machine=machine(), load=f"{load:.1f}",
+        versions=f"| | version |\n|---|---|\n{rows}",
+    )  # fmt: skip
+    parts = [introduction, *(section(bench, measure) for measure in measures), flaws(bench)]
+    return "\n\n".join(part for part in parts if part) + "\n"
