@@ -6,18 +6,36 @@
 //! was launched, stopped or given up finds the reason here.
 //!
 //! - [`ids`]: names and numbers of things
-//! - [`time`]: moments
+//! - `time`: moments
 //! - [`signal`]: signals by name and number
 //! - [`exit`]: how a process ended, and what the container says of it
 //! - [`plan`]: what is to run, as meant: validated, immutable
 //! - [`backoff`]: how long to wait before the next try
+//! - [`instance`]: what can be true of an instance, happen to it, be done about it
 //! - [`service`]: one instance: `step(spec, state, event, now)`
 //! - [`graph`]: who requires whom
+//! - [`snapshot`]: what clients read
+//! - [`input`], [`action`]: what the supervisor is told, and what it answers
+//! - `requests`: when a client is answered
+//! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
+//! - [`admission`], `ending`: its rules for launching, and for stopping
 #![forbid(unsafe_code)]
 
+pub mod action;
+pub mod admission;
+pub mod backoff;
+mod ending;
 pub mod exit;
+pub mod graph;
 pub mod ids;
+pub mod input;
+pub mod instance;
+pub mod phase;
 pub mod plan;
+mod requests;
+pub mod service;
 pub mod signal;
+pub mod snapshot;
+pub mod supervisor;
 pub mod time;

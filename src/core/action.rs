@@ -1,0 +1,94 @@
+//! What is to be done, and what is to be told: everything the supervisor ever answers.
+
+use super::exit::Outcome;
+use super::ids::{InstanceId, Pid, RequestId, ServiceId};
+use super::instance::{Failure, State};
+use super::phase::Phase;
+use super::plan::Condition;
+use super::signal::Signal;
+use super::snapshot::Snapshot;
+use std::time::Duration;
+
+/// What is to be done.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub enum Action {
+    /// Launch it; answer with Forked or Refused before anything else is handled.
+    Launch { instance: InstanceId },
+    /// Send the main process a signal.
+    Signal { instance: InstanceId, pid: Pid, signal: Signal },
+    /// Send the whole tree a signal; if a Sweeping instance has none left, answer TreeGone.
+    SignalTree { instance: InstanceId, leader: Pid, signal: Signal },
+    /// Ask the readiness probe; answer with Answered within the time.
+    AskReady { instance: InstanceId, pid: Pid, within: Duration },
+    /// Ask the health probe; answer with Answered within the time.
+    AskHealth { instance: InstanceId, pid: Pid, within: Duration },
+    /// Send every process that is left a signal; answer AllGone when there is none.
+    Sweep(Signal),
+    /// Answer a client.
+    Reply(RequestId, Reply),
+    /// Tell whoever follows.
+    Publish(Box<Change>),
+}
+
+/// What clients get.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs)]
+pub enum Reply {
+    Done,
+    Failed(String),
+    Status(Snapshot),
+}
+
+/// Something that followers want to know.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// An instance went from one state to another.
+    State {
+        /// Which.
+        instance: InstanceId,
+        /// Before.
+        from: State,
+        /// After.
+        to: State,
+        /// Failures in a row, after.
+        failures: u32,
+        /// How its last process ended.
+        last: Option<Outcome>,
+    },
+    /// An instance waits for this requirement; said once for each wait.
+    Waits {
+        /// Which.
+        instance: InstanceId,
+        /// For whom.
+        on: ServiceId,
+        /// For what.
+        condition: Condition,
+    },
+    /// A continuing check changed its mind.
+    Health {
+        /// Which.
+        instance: InstanceId,
+        /// Whether it passes now.
+        healthy: bool,
+    },
+    /// The supervisor went from one phase to another.
+    Phase(Phase),
+    /// A drain began.
+    Draining(Occasion),
+    /// A signal that nobody is to get.
+    Unassigned(Signal),
+}
+
+/// Why a drain begins.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Occasion {
+    /// PID 1 got a stop signal.
+    Signal(Signal),
+    /// A client asked.
+    Request,
+    /// An essential service failed.
+    Essential(InstanceId, Failure),
+    /// Everything has ended.
+    AllEnded,
+}

@@ -1,0 +1,105 @@
+//! Whose turn it is to be launched.
+//!
+//! An instance that is Waiting is looked at when it comes to wait, and again whenever a
+//! service that somebody depends on has changed. A thousand services that depend on nothing
+//! are each looked at once.
+
+use super::action::{Action, Change};
+use super::ids::{InstanceId, ServiceId};
+use super::instance::{Event, State, Want};
+use super::plan::{Condition, Dependency, Kind};
+use super::supervisor::Supervisor;
+use super::time::Moment;
+
+/// So many launches may be between fork and exec at once. Each holds a small stack and a
+/// pipe; more would not be faster, since the kernel's work is the same.
+pub const EXECUTING_MAX: u32 = 32;
+
+/// What keeps an instance from being launched.
+enum Obstacle {
+    NotYet(ServiceId, Condition),
+    Never(ServiceId),
+}
+
+impl Supervisor {
+    /// Launches those whose turn has come.
+    pub(super) fn admit(&mut self, now: Moment) {
+        while !self.phase.is_ending() && self.executing < EXECUTING_MAX {
+            let Some(id) = self.queue.pop_front() else { return };
+            if !matches!(self.slot(id).instance.state, State::Waiting { .. }) {
+                continue;
+            }
+            match self.obstacle(id) {
+                None => self.apply(id, Event::Admit, now),
+                Some(Obstacle::Never(service)) => self.apply(id, Event::Lost(service), now),
+                Some(Obstacle::NotYet(on, condition)) => {
+                    self.blocked.push(id);
+                    if !std::mem::replace(&mut self.slots[id.index()].told, true) {
+                        let waits = Change::Waits { instance: id, on, condition };
+                        self.actions.push_back(Action::Publish(Box::new(waits)));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn unblock(&mut self, id: InstanceId) {
+        if !self.blocked.is_empty() && !self.graph.dependents(self.slot(id).service).is_empty() {
+            self.queue.extend(self.blocked.drain(..));
+        }
+    }
+
+    /// What keeps an instance from being launched.
+    fn obstacle(&self, id: InstanceId) -> Option<Obstacle> {
+        let spec = self.spec_of(id);
+        let missing = |d: &&Dependency| !self.holds(d.service, d.condition);
+        let required =
+            spec.requires.iter().filter(missing).map(|d| match self.may_hold(d.service, d.condition) {
+                true => Obstacle::NotYet(d.service, d.condition),
+                false => Obstacle::Never(d.service),
+            });
+        let ordered = spec.after.iter().filter(missing).filter(|d| self.may_hold(d.service, d.condition));
+        let ordered = ordered.map(|d| Obstacle::NotYet(d.service, d.condition));
+        let mut obstacles = required.chain(ordered);
+        let first = obstacles.next()?;
+        Some(obstacles.find(|o| matches!(o, Obstacle::Never(_))).unwrap_or(first))
+    }
+
+    /// Whether the condition is true of all instances of the service.
+    pub fn holds(&self, service: ServiceId, condition: Condition) -> bool {
+        self.graph.instances(service).all(|id| self.instance_holds(id, condition))
+    }
+
+    pub(super) fn instance_holds(&self, id: InstanceId, condition: Condition) -> bool {
+        match (&self.slot(id).instance.state, condition) {
+            (State::Exited { outcome }, _) => {
+                let spec = self.spec_of(id);
+                spec.kind == Kind::Oneshot && spec.is_success(*outcome)
+            }
+            (State::Starting { .. }, Condition::Started) => true,
+            (State::Running { .. }, Condition::Started) => true,
+            (State::Running { .. }, Condition::Ready) => {
+                self.spec_of(id).kind == Kind::Longrun || self.spec_of(id).ready.is_some()
+            }
+            (State::Running { checkup, .. }, Condition::Healthy) => {
+                checkup.is_none_or(|checkup| checkup.healthy)
+            }
+            (_, Condition::Started | Condition::Ready | Condition::Healthy | Condition::Done) => false,
+        }
+    }
+
+    /// Whether the condition can still become true without anybody's help.
+    fn may_hold(&self, service: ServiceId, condition: Condition) -> bool {
+        let spec = self.plan.service(service);
+        let possible = condition != Condition::Done || spec.kind == Kind::Oneshot;
+        possible
+            && self.graph.instances(service).all(|id| {
+                let slot = self.slot(id);
+                match slot.instance.state {
+                    State::Exited { .. } | State::Fatal { .. } => self.instance_holds(id, condition),
+                    State::Stopped => slot.parked || slot.instance.want == Want::Up,
+                    _ => true,
+                }
+            })
+    }
+}
