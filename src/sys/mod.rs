@@ -1,1 +1,23 @@
 //! The kernel, one file per manual page. The only `unsafe`, the only `waitid`, the only clock.
+//!
+//! - [`launch`][]: from an order to a running program, without waiting and without fork's cost
+//! - [`words`][]: argv and envp as the kernel wants them
+//! - [`reap`][]: every child that ended, ours or adopted
+//! - [`signals`][]: what is caught, who sent it; sending
+//! - [`clock`][]: now
+//! - [`pid1`][]: whether we are PID 1, and what differs when we are not
+//! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
+//!
+//! Private: `child` is what runs between clone and exec, `syscall` its raw system calls,
+//! `stack` what it stands on.
+
+mod child;
+pub mod clock;
+pub mod fd;
+pub mod launch;
+pub mod pid1;
+pub mod reap;
+pub mod signals;
+mod stack;
+mod syscall;
+pub mod words;

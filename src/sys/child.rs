@@ -1,0 +1,506 @@
+//! What a child does between clone(2) and execve(2).
+//!
+//! It may share our memory, our thread-local storage and our `errno` while we run on. So it
+//! calls nothing but the kernel, by instructions of our own; it allocates nothing, frees
+//! nothing, panics never, and writes to nothing but its own stack and its own [`Task`].
+//! All signals are blocked until the last moment, so no handler of ours runs in it.
+//!
+//! It returns only when something failed; then it says where, on a pipe, and is gone.
+//!
+//! Two things are not obvious:
+//! - Handlers become default by exec, but signals are unblocked before it, and a handler of
+//!   ours that ran then would run in our memory. So every caught signal is made default.
+//! - Until Linux 5.16 a core dump ends every process that shares the memory: PID 1 too. So
+//!   the signals that dump core get a handler which ends the child by KILL. Exec makes it
+//!   default again.
+
+use super::syscall::sys;
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+
+/// Where it failed. In the order in which things are done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(i32)]
+pub enum Stage {
+    /// A word of argv or of the environment holds a NUL, or there is no command.
+    Arguments,
+    /// Making the pipe on which the child reports.
+    Pipe,
+    /// clone(2), and memory for the child's stack.
+    Fork,
+    /// stdin, stdout and stderr; the detail is which.
+    Stdio,
+    /// Descriptors given at fixed numbers; the detail is the number.
+    Descriptors,
+    /// setsid(2), setpgid(2).
+    Session,
+    /// Taking the terminal.
+    Terminal,
+    /// setpriority(2).
+    Nice,
+    /// /proc/self/oom_score_adj.
+    OomScore,
+    /// prlimit(2); the detail is the resource.
+    Limits,
+    /// setgroups(2).
+    Groups,
+    /// setgid(2).
+    Group,
+    /// setuid(2).
+    User,
+    /// capabilities(7); the detail is the capability, or -1.
+    Capabilities,
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges,
+    /// chdir(2), as the user it then is.
+    Directory,
+    /// The program is there, but not what its first line or its ELF header names.
+    Interpreter,
+    /// execve(2).
+    Exec,
+}
+
+/// What the child writes when it failed.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Report {
+    pub(super) stage: i32,
+    pub(super) errno: i32,
+    pub(super) detail: i32,
+}
+
+/// One descriptor to place: `from` becomes `to`.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Move {
+    pub(super) from: c_int,
+    pub(super) to: c_int,
+    /// `from` is another's `to`: it is copied out of the way first.
+    pub(super) lift: bool,
+}
+
+/// A C array: the child knows no slices, for slices can panic.
+#[derive(Debug)]
+pub(super) struct Array<T> {
+    pub(super) items: *mut T,
+    pub(super) count: usize,
+}
+
+/// A session, a group, a terminal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Session {
+    /// As minisup itself.
+    Inherit,
+    /// A process group of its own.
+    Group,
+    /// A session of its own, without terminal.
+    #[default]
+    New,
+    /// A process group of its own, in the foreground of the terminal that is stdin, if it is one.
+    Foreground,
+    /// A session of its own that takes the terminal that is stdin, if it is one and free.
+    Terminal,
+}
+
+/// Everything the child needs, prepared. Lives until the child no longer needs it.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) report: c_int,
+    pub(super) session: Session,
+    pub(super) moves: Array<Move>,
+    /// The first so many moves are stdin, stdout and stderr.
+    pub(super) stdio: usize,
+    /// Lifted descriptors get numbers from here on.
+    pub(super) above: c_int,
+    /// Signals to be made default, bit n-1 for signal n.
+    pub(super) reset: u64,
+    /// The mask it gets at last.
+    pub(super) blocked: u64,
+    /// Whether our memory is shared.
+    pub(super) shares: bool,
+    /// Gets the child's pid in decimal, NUL-terminated: room for 11 bytes. Or null.
+    pub(super) pid_text: *mut u8,
+    /// The soft and hard limit of open files to give back, if we raised ours.
+    pub(super) nofile: *const [u64; 2],
+    pub(super) extra: *const Extra,
+    pub(super) argv: *const *const c_char,
+    pub(super) envp: *const *const c_char,
+    /// Paths to try, in order.
+    pub(super) candidates: Array<*const c_char>,
+}
+
+/// What few services set, prepared.
+#[derive(Debug)]
+pub(super) struct Extra {
+    pub(super) umask: Option<u32>,
+    pub(super) nice: Option<i32>,
+    pub(super) oom_score: Array<u8>,
+    pub(super) limits: Array<(c_int, [u64; 2])>,
+    pub(super) identity: Option<Identity>,
+    /// Bit n for capability n.
+    pub(super) capabilities: Option<u64>,
+    pub(super) no_new_privileges: bool,
+    /// Or null.
+    pub(super) directory: *const c_char,
+}
+
+/// uid and gid to switch to.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) groups: Array<u32>,
+    /// It is who we are already; then a refusal to set groups does not matter.
+    pub(super) already: bool,
+}
+
+/// The kernel's sigaction, not libc's.
+#[repr(C)]
+struct Disposition {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
+}
+
+const SA_RESTORER: usize = 0x0400_0000;
+const DUMPS_CORE: [c_int; 10] = [
+    libc::SIGQUIT,
+    libc::SIGILL,
+    libc::SIGTRAP,
+    libc::SIGABRT,
+    libc::SIGBUS,
+    libc::SIGFPE,
+    libc::SIGSEGV,
+    libc::SIGXCPU,
+    libc::SIGXFSZ,
+    libc::SIGSYS,
+];
+const LAST_CAPABILITY: c_int = 63;
+
+type Failure = Report;
+
+/// Ends the step if the call failed.
+macro_rules! ok {
+    ($stage:ident, $result:expr) => {
+        ok!($stage, 0, $result)
+    };
+    ($stage:ident, $detail:expr, $result:expr) => {{
+        let result = $result;
+        if result < 0 {
+            return Err(failed(Stage::$stage, result, $detail));
+        }
+        result
+    }};
+}
+
+/// The child's whole life, for clone(2) only: `task` points to a [`Task`] that is complete
+/// and that nobody else touches.
+pub(super) extern "C" fn child(task: *mut c_void) -> c_int {
+    let task = task.cast::<Task>();
+    // SAFETY: the caller's word; from here on everything is a system call with memory of the task.
+    unsafe {
+        if let Err(report) = steps(task) {
+            let size = size_of::<Report>();
+            sys!(SYS_write, (*task).report, &raw const report, size);
+        }
+        loop {
+            sys!(SYS_exit_group, 127);
+        }
+    }
+}
+
+fn failed(stage: Stage, result: isize, detail: i32) -> Failure {
+    Report { stage: stage as i32, errno: result.wrapping_neg() as i32, detail }
+}
+
+unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
+    // SAFETY: system calls on memory of the task, as `child` demands; so it is in all functions below.
+    unsafe {
+        descriptors(task)?;
+        session(&*task)?;
+        if !(*task).nofile.is_null() {
+            limit(libc::RLIMIT_NOFILE as c_int, &*(*task).nofile)?;
+        }
+        if !(*task).extra.is_null() {
+            privileges(&*(*task).extra)?;
+        }
+        if !(*task).pid_text.is_null() {
+            decimal(sys!(SYS_getpid) as u32, (*task).pid_text);
+        }
+        signals(&*task);
+        execute(&*task)
+    }
+}
+
+unsafe fn session(task: &Task) -> Result<(), Failure> {
+    let terminal = |result: isize| match result.wrapping_neg() as c_int {
+        // No terminal, none of ours, or none at all: then there is nothing to hand over.
+        libc::ENOTTY | libc::ENXIO | libc::EPERM | libc::EBADF => 0,
+        _ => result,
+    };
+    // SAFETY: see `steps`.
+    unsafe {
+        match task.session {
+            Session::Inherit => {}
+            Session::Group => _ = ok!(Session, sys!(SYS_setpgid, 0, 0)),
+            Session::New => _ = ok!(Session, sys!(SYS_setsid)),
+            Session::Foreground => {
+                ok!(Session, sys!(SYS_setpgid, 0, 0));
+                let group = sys!(SYS_getpid) as c_int;
+                ok!(Terminal, terminal(sys!(SYS_ioctl, 0, libc::TIOCSPGRP, &raw const group)));
+            }
+            Session::Terminal => {
+                ok!(Session, sys!(SYS_setsid));
+                ok!(Terminal, terminal(sys!(SYS_ioctl, 0, libc::TIOCSCTTY, 0)));
+            }
+        }
+    }
+    Ok(())
+}
+
+unsafe fn descriptors(task: *mut Task) -> Result<(), Failure> {
+    // SAFETY: see `steps`; indices stay below `count`.
+    unsafe {
+        let moves = &(*task).moves;
+        let above = (*task).above;
+        if (*task).report < above {
+            (*task).report = ok!(Descriptors, lift((*task).report, above)) as c_int;
+        }
+        let mut i = 0;
+        while i < moves.count {
+            let step = &mut *moves.items.add(i);
+            if step.lift {
+                step.from = ok!(Descriptors, step.to, lift(step.from, above)) as c_int;
+            }
+            i = i.wrapping_add(1);
+        }
+        i = 0;
+        while i < moves.count {
+            let step = &*moves.items.add(i);
+            let result = if step.from == step.to {
+                sys!(SYS_fcntl, step.to, libc::F_SETFD, 0)
+            } else {
+                sys!(SYS_dup3, step.from, step.to, 0)
+            };
+            if i < (*task).stdio {
+                ok!(Stdio, step.to, result);
+            } else {
+                ok!(Descriptors, step.to, result);
+            }
+            i = i.wrapping_add(1);
+        }
+    }
+    Ok(())
+}
+
+unsafe fn lift(fd: c_int, above: c_int) -> isize {
+    // SAFETY: see `steps`.
+    unsafe { sys!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, above) }
+}
+
+unsafe fn privileges(extra: &Extra) -> Result<(), Failure> {
+    // SAFETY: see `steps`.
+    unsafe {
+        if let Some(mask) = extra.umask {
+            sys!(SYS_umask, mask);
+        }
+        if let Some(nice) = extra.nice {
+            ok!(Nice, nice, sys!(SYS_setpriority, libc::PRIO_PROCESS, 0, nice));
+        }
+        if extra.oom_score.count > 0 {
+            let path = c"/proc/self/oom_score_adj".as_ptr();
+            let file =
+                ok!(OomScore, sys!(SYS_openat, libc::AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC));
+            ok!(OomScore, sys!(SYS_write, file, extra.oom_score.items, extra.oom_score.count));
+            sys!(SYS_close, file);
+        }
+        let mut i = 0;
+        while i < extra.limits.count {
+            let (resource, values) = &*extra.limits.items.add(i);
+            limit(*resource, values)?;
+            i = i.wrapping_add(1);
+        }
+        if let Some(kept) = extra.capabilities {
+            bound(kept)?;
+            if kept != 0 && extra.identity.is_some() {
+                ok!(Capabilities, -1, sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 1));
+            }
+        }
+        if let Some(identity) = &extra.identity {
+            become_user(identity)?;
+        }
+        if let Some(kept) = extra.capabilities {
+            keep(kept)?;
+        }
+        if extra.no_new_privileges {
+            ok!(NoNewPrivileges, sys!(SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1));
+        }
+        if !extra.directory.is_null() {
+            ok!(Directory, sys!(SYS_chdir, extra.directory));
+        }
+    }
+    Ok(())
+}
+
+unsafe fn limit(resource: c_int, values: &[u64; 2]) -> Result<(), Failure> {
+    // SAFETY: see `steps`.
+    ok!(Limits, resource, unsafe { sys!(SYS_prlimit64, 0, resource, values.as_ptr(), 0) });
+    Ok(())
+}
+
+unsafe fn become_user(identity: &Identity) -> Result<(), Failure> {
+    let groups = &identity.groups;
+    // SAFETY: see `steps`.
+    unsafe {
+        let result = sys!(SYS_setgroups, groups.count, groups.items);
+        if !(identity.already && result == -(libc::EPERM as isize)) {
+            ok!(Groups, result);
+        }
+        ok!(Group, identity.gid as i32, sys!(SYS_setgid, identity.gid));
+        ok!(User, identity.uid as i32, sys!(SYS_setuid, identity.uid));
+    }
+    Ok(())
+}
+
+/// Drops all capabilities but these from the bounding set.
+unsafe fn bound(kept: u64) -> Result<(), Failure> {
+    let mut number: c_int = 0;
+    while number <= LAST_CAPABILITY {
+        // SAFETY: see `steps`.
+        unsafe {
+            // 0: is dropped already. Negative: there is no such capability, nor any after it.
+            let bounding = sys!(SYS_prctl, libc::PR_CAPBSET_READ, number);
+            if bounding < 0 {
+                break;
+            }
+            if bounding == 1 && (kept >> number) & 1 == 0 {
+                ok!(Capabilities, number, sys!(SYS_prctl, libc::PR_CAPBSET_DROP, number));
+            }
+        }
+        number = number.wrapping_add(1);
+    }
+    Ok(())
+}
+
+/// Makes these, and no others, permitted, effective, inheritable and ambient.
+unsafe fn keep(kept: u64) -> Result<(), Failure> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0];
+    let (low, high) = (kept as u32, (kept >> 32) as u32);
+    let data: [u32; 6] = [low, low, low, high, high, high];
+    // SAFETY: see `steps`.
+    unsafe {
+        ok!(Capabilities, -1, sys!(SYS_capset, header.as_ptr(), data.as_ptr()));
+        // Before Linux 4.3 there are none, and then there is nothing to clear.
+        sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        let mut number: c_int = 0;
+        while number <= LAST_CAPABILITY {
+            if (kept >> number) & 1 == 1 {
+                let raise = libc::PR_CAP_AMBIENT_RAISE;
+                ok!(Capabilities, number, sys!(SYS_prctl, libc::PR_CAP_AMBIENT, raise, number, 0, 0));
+            }
+            number = number.wrapping_add(1);
+        }
+    }
+    Ok(())
+}
+
+/// Default dispositions; then, last, the mask. These calls cannot fail.
+unsafe fn signals(task: &Task) {
+    let standard = Disposition { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };
+    // The handler never returns, so the restorer is never called; x86-64 wants one named.
+    let handler = end_without_core as *const () as usize;
+    let deadly = Disposition { handler, flags: SA_RESTORER, restorer: handler, mask: !0 };
+    let nothing = ptr::null_mut::<c_void>();
+    // SAFETY: see `steps`; the kernel's signal set is 8 bytes long.
+    unsafe {
+        let mut left = task.reset;
+        while left != 0 {
+            let signal = left.trailing_zeros().wrapping_add(1);
+            left &= left.wrapping_sub(1);
+            sys!(SYS_rt_sigaction, signal, &raw const standard, nothing, 8);
+        }
+        if task.shares {
+            let mut i = 0;
+            while i < DUMPS_CORE.len() {
+                let signal = *DUMPS_CORE.as_ptr().add(i);
+                sys!(SYS_rt_sigaction, signal, &raw const deadly, nothing, 8);
+                i = i.wrapping_add(1);
+            }
+        }
+        let blocked = task.blocked;
+        sys!(SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const blocked, nothing, 8);
+    }
+}
+
+/// Ends the child as KILL would, and dumps no core. See the head of this file.
+extern "C" fn end_without_core(_signal: c_int) {
+    // SAFETY: system calls on numbers.
+    unsafe {
+        loop {
+            sys!(SYS_kill, sys!(SYS_getpid), libc::SIGKILL);
+        }
+    }
+}
+
+/// Tries each path as execvp(3) does: what is missing is passed over, what is forbidden is
+/// remembered, anything else is final.
+unsafe fn execute(task: &Task) -> Result<(), Failure> {
+    let mut result = -(libc::ENOENT as isize);
+    let mut i = 0;
+    while i < task.candidates.count {
+        // SAFETY: see `steps`.
+        unsafe {
+            let path = *task.candidates.items.add(i);
+            let this = sys!(SYS_execve, path, task.argv, task.envp);
+            match this.wrapping_neg() as c_int {
+                libc::ENOENT if sys!(SYS_faccessat, libc::AT_FDCWD, path, libc::F_OK) == 0 => {
+                    return Err(failed(Stage::Interpreter, this, 0));
+                }
+                libc::ENOENT | libc::ENOTDIR | libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+                libc::EACCES => result = this,
+                _ => {
+                    result = this;
+                    break;
+                }
+            }
+        }
+        i = i.wrapping_add(1);
+    }
+    Err(failed(Stage::Exec, result, 0))
+}
+
+/// `number` in decimal, and a NUL.
+unsafe fn decimal(number: u32, text: *mut u8) {
+    let mut digits: usize = 1;
+    let mut rest = number;
+    while rest >= 10 {
+        rest /= 10;
+        digits = digits.wrapping_add(1);
+    }
+    rest = number;
+    // SAFETY: 32 bits are at most 10 digits, and the text has room for 11 bytes.
+    unsafe {
+        *text.add(digits) = 0;
+        while digits > 0 {
+            digits = digits.wrapping_sub(1);
+            *text.add(digits) = b'0'.wrapping_add((rest % 10) as u8);
+            rest /= 10;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pids_are_written_in_decimal() {
+        for number in [0, 7, 10, 99, 32768, 4_194_304, u32::MAX] {
+            let mut text = [b'x'; 11];
+            // SAFETY: 11 bytes, as it wants.
+            unsafe { super::decimal(number, text.as_mut_ptr()) };
+            let end = text.iter().position(|b| *b == 0).unwrap();
+            assert_eq!(std::str::from_utf8(&text[..end]).unwrap(), number.to_string());
+        }
+    }
+}

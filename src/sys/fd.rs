@@ -1,0 +1,172 @@
+//! open(2), pipe(2), fcntl(2): descriptors, each close-on-exec from its first moment.
+//!
+//! That is the whole protection against leaks into children: what we open is close-on-exec,
+//! and what we were started with is marked so once, at boot.
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+/// A pipe, (read end, write end), close-on-exec, and the read end never makes us wait. The
+/// write end does: it is for children.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM: none to be had now.
+pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    set_nonblocking(&read)?;
+    Ok((read, write))
+}
+
+/// The same with neither end waiting, for a child's one short report.
+pub(super) fn report_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
+}
+
+/// Reads and writes return at once. Only for what we have opened ourselves: the flag belongs
+/// to everyone who shares the open file.
+///
+/// # Errors
+/// EBADF.
+pub fn set_nonblocking(fd: &impl AsFd) -> Result<(), Errno> {
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map(drop)
+}
+
+/// Whether it stays open in a program that we execute.
+///
+/// # Errors
+/// EBADF.
+pub fn set_close_on_exec(fd: &impl AsFd, close: bool) -> Result<(), Errno> {
+    let flags = if close { FdFlag::FD_CLOEXEC } else { FdFlag::empty() };
+    fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop)
+}
+
+/// How many bytes a pipe holds now.
+///
+/// # Errors
+/// EBADF, also for what is no pipe.
+pub fn pipe_size(pipe: &impl AsFd) -> Result<usize, Errno> {
+    fcntl(pipe, FcntlArg::F_GETPIPE_SZ).map(|size| size as usize)
+}
+
+/// Makes a pipe hold `bytes`, rounded up by the kernel to a power of two.
+///
+/// # Errors
+/// EPERM above /proc/sys/fs/pipe-max-size or when the user's pipes hold too much already.
+pub fn set_pipe_size(pipe: &impl AsFd, bytes: usize) -> Result<usize, Errno> {
+    let bytes = i32::try_from(bytes).map_err(|_| Errno::EINVAL)?;
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(bytes)).map(|size| size as usize)
+}
+
+static NULL: AtomicI32 = AtomicI32::new(-1);
+
+/// /dev/null, read and write; opened once and never closed. Where there is none, the end of
+/// a pipe takes its place: reading it is at the end of file, writing to it fails with EPIPE.
+///
+/// # Errors
+/// EMFILE, ENFILE.
+pub fn null() -> Result<RawFd, Errno> {
+    let known = NULL.load(Ordering::Relaxed);
+    if known >= 0 {
+        return Ok(known);
+    }
+    let opened =
+        nix::fcntl::open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty());
+    let null = opened.or_else(|errno| match errno {
+        Errno::EMFILE | Errno::ENFILE => Err(errno),
+        _ => nix::unistd::pipe2(OFlag::O_CLOEXEC).map(|(read, _)| read),
+    })?;
+    let fd = std::os::fd::IntoRawFd::into_raw_fd(null);
+    NULL.store(fd, Ordering::Relaxed);
+    Ok(fd)
+}
+
+/// Opens /dev/null as stdin, stdout or stderr where these are closed, so that nothing that we
+/// open later takes their place.
+pub fn open_standard() {
+    for number in 0..3 {
+        // SAFETY: borrowed for one fcntl, which says EBADF if it is closed.
+        let closed = fcntl(unsafe { BorrowedFd::borrow_raw(number) }, FcntlArg::F_GETFD).is_err();
+        if closed {
+            let opened = nix::fcntl::open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty());
+            // The lowest free number is this one, for those below are open.
+            let _ = opened.map(std::os::fd::IntoRawFd::into_raw_fd);
+        }
+    }
+}
+
+/// Marks every descriptor from 3 on that we were started with as close-on-exec: once, at boot.
+/// close_range(2) where there is one (5.11), else what /proc/self/fd lists, else all numbers
+/// up to the limit, at most 65,536.
+pub fn mark_inherited() {
+    const CLOEXEC: libc::c_uint = 4;
+    // SAFETY: with this flag the call closes nothing, it only marks.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    let listed = fs::read_dir("/proc/self/fd").map(|entries| {
+        let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
+        entries.flatten().filter_map(number).collect::<Vec<_>>()
+    });
+    let numbers = listed.unwrap_or_else(|_| (3..open_files_limit().0.min(65_536) as RawFd).collect());
+    for number in numbers.into_iter().filter(|n| *n > 2) {
+        // SAFETY: borrowed for one fcntl, which says EBADF if it is closed.
+        let _ = set_close_on_exec(&unsafe { BorrowedFd::borrow_raw(number) }, true);
+    }
+}
+
+static RAISED_FROM: AtomicU64 = AtomicU64::new(u64::MAX);
+static RAISED_HARD: AtomicU64 = AtomicU64::new(0);
+
+/// Raises our own soft limit of open files to the hard one, for a thousand services have
+/// thousands of pipes. Children get back what was.
+pub fn raise_nofile() {
+    let (soft, hard) = open_files_limit();
+    let wanted = hard.min(1 << 20);
+    if soft < wanted && set_open_files_limit(wanted, hard).is_ok() {
+        RAISED_FROM.store(soft, Ordering::Relaxed);
+        RAISED_HARD.store(hard, Ordering::Relaxed);
+    }
+}
+
+/// The soft and hard limit of open files that children get, if ours is another.
+pub(super) fn raised_nofile() -> Option<[u64; 2]> {
+    let soft = RAISED_FROM.load(Ordering::Relaxed);
+    (soft != u64::MAX).then(|| [soft, RAISED_HARD.load(Ordering::Relaxed)])
+}
+
+fn open_files_limit() -> (u64, u64) {
+    nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).unwrap_or((1024, 1024))
+}
+
+fn set_open_files_limit(soft: u64, hard: u64) -> Result<(), Errno> {
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, soft, hard)
+}
+
+/// A copy, close-on-exec.
+///
+/// # Errors
+/// EMFILE, EBADF.
+pub fn duplicate(fd: &impl AsFd) -> Result<OwnedFd, Errno> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    // SAFETY: just made, and ours alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// One of our standard streams, borrowed: 0, 1 or 2, which stay open as long as we live
+/// ([`open_standard`]).
+pub fn standard(number: RawFd) -> BorrowedFd<'static> {
+    debug_assert!((0..3).contains(&number));
+    // SAFETY: open from boot to end, as said.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// Whether the descriptor is a terminal.
+pub fn is_terminal(fd: &impl AsRawFd) -> bool {
+    // SAFETY: asks about a number.
+    unsafe { libc::isatty(fd.as_raw_fd()) == 1 }
+}
