@@ -18,6 +18,8 @@
 //! Arrows point down only: `cli → runtime → {config, log, sys} → core → std`.
 //! ARCHITECTURE.md has the promises that every room keeps.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod cli;
 pub mod config;
 pub mod core;

@@ -59,6 +59,7 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<Deat
     wait_with(kind, id, libc::WEXITED | libc::WNOHANG | flags)
 }
 
+#[allow(clippy::disallowed_methods, reason = "the one place that waits for children")]
 fn wait_with(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<Death> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {

@@ -1,0 +1,80 @@
+# Everything that is done with this tree has its name here: `make help`.
+# What needs packages installs what is missing (Debian, Ubuntu; as root).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+export CARGO_TERM_COLOR ?= auto
+
+# cargo needs a linker; the kernel-facing tests run real servers.
+PACKAGES_BUILD := gcc libc6-dev
+PACKAGES_DEMO  := nginx gunicorn python3-flask
+PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
+PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) util-linux procps strace
+
+# As root a test that finds no namespaces fails; as anyone else it skips, loudly.
+ifeq ($(shell id -u),0)
+export MINISUP_REQUIRE_NAMESPACES ?= 1
+endif
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use
+.PHONY: build demo demo-uwsgi dist images
+build: packages-build ## the binary for trying things: target/debug/minisup
+	@cargo build --locked
+
+demo: packages-demo build ## nginx + gunicorn + Flask on http://127.0.0.1:8080; Ctrl-C stops
+	@exec conf/demo/run gunicorn
+
+demo-uwsgi: packages-demo packages-uwsgi build ## the same with uWSGI
+	@exec conf/demo/run uwsgi
+
+dist: packages-build ## the static binary that ships: target/dist/minisup, proved static and small
+	@tests/setup/dist
+
+images: dist ## with a Docker engine: the images minisup (just the binary) and web
+	@tests/setup/images
+
+##@ Check
+.PHONY: test lint fmt golden bench
+test: packages-test lint ## everything that takes minutes: lint, unit, namespace and server tests
+	@tests/setup/test
+
+lint: packages-build ## formatting, clippy without warnings, shell scripts
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## format the code
+	@cargo fmt
+
+golden: packages-build ## write the generated tables anew; read the difference before you commit it
+	@MINISUP_WRITE_GOLDEN=1 cargo test --locked
+
+bench: packages-build ## measure against peers and the bare minimum; writes docs/benchmarks.md
+	@benches/run
+
+##@ Slow
+.PHONY: containers
+containers: dist ## real Docker engine: build, run, stop under load, every way of running
+	@tests/setup/containers
+
+##@ Rest
+.PHONY: clean
+clean: ## remove what was built
+	@cargo clean
+
+.PHONY: packages-build packages-demo packages-uwsgi packages-test
+packages-build:
+	@command -v cargo >/dev/null || { echo "make: cargo is missing: see https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || tests/setup/packages $(PACKAGES_BUILD)
+packages-demo:
+	@tests/setup/packages $(PACKAGES_DEMO)
+packages-uwsgi:
+	@tests/setup/packages $(PACKAGES_UWSGI)
+packages-test:
+	@tests/setup/packages $(PACKAGES_TEST)
