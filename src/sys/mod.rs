@@ -15,6 +15,7 @@ mod child;
 pub mod clock;
 pub mod fd;
 pub mod launch;
+pub mod memory;
 pub mod pid1;
 pub mod reap;
 pub mod signals;
