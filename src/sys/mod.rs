@@ -6,6 +6,8 @@
 //! - [`signals`][]: what is caught, who sent it; sending
 //! - [`clock`][]: now
 //! - [`pid1`][]: whether we are PID 1, and what differs when we are not
+//! - [`proc`][]: who there is, as /proc has it
+//! - [`tree`][]: who belongs to a service
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `child` is what runs between clone and exec, `syscall` its raw system calls,
@@ -17,8 +19,10 @@ pub mod fd;
 pub mod launch;
 pub mod memory;
 pub mod pid1;
+pub mod proc;
 pub mod reap;
 pub mod signals;
 mod stack;
 mod syscall;
+pub mod tree;
 pub mod words;

@@ -48,6 +48,15 @@ pub fn sweep(most: usize, mut owned: impl FnMut(Death)) -> usize {
     count
 }
 
+/// Whether we have any child, alive or to be reaped.
+pub fn has_children() -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel fills in a siginfo_t that we own.
+    let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) };
+    result == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
+}
+
 /// Waits, really, for one child to end. Not for PID 1's loop.
 ///
 /// Returns `None` if there is no such child.

@@ -1,0 +1,191 @@
+//! Who belongs to a service, without cgroups.
+//!
+//! A service's process leads a session and a group of its own, so whoever is in these belongs
+//! to it. Who has left them (setsid, as daemons do) is found
+//! - by its parents, as long as these live;
+//! - when they have died, it is our child, for PID 1 and subreapers adopt orphans. Then its
+//!   environment says whose it is ([`SERVICE`], [`INSTANCE`]), if we may read it;
+//! - else it belongs to the service whose process ended just when it was adopted, if that is
+//!   one only.
+//!
+//! Whoever is not found by then is found by the last sweep, when everything is to end.
+//!
+//! The common case costs nearly nothing: a service's process has ended, its group is empty
+//! (one kill(2) with signal 0), and we have no child that we did not launch (one read of
+//! one kept-open file for all services that ended in the same turn).
+
+use super::proc::{self, Children, Process};
+use super::{pid1, reap, signals};
+use crate::core::ids::Pid;
+use crate::core::signal::Signal;
+use std::collections::BTreeSet;
+
+/// The variable that holds the service's name in the environment of its processes.
+pub const SERVICE: &str = "MINISUP_SERVICE";
+/// The variable that holds the instance's number, from 0.
+pub const INSTANCE: &str = "MINISUP_INSTANCE";
+
+/// What the runtime knows of its own processes.
+pub trait Known {
+    /// Whether we launched it and have not yet reaped it: services, probes, satellites.
+    fn is_launched(&self, pid: Pid) -> bool;
+    /// Whether this is, or was, the main process of an instance that is not yet all gone.
+    fn is_leader(&self, pid: Pid) -> bool;
+    /// The main process, alive or not yet all gone, of an instance of this service.
+    fn leader(&self, service: &[u8], instance: u32) -> Option<Pid>;
+}
+
+/// Whose are those that we did not launch.
+#[derive(Debug)]
+pub struct Tree {
+    children: Children,
+    adopted: Vec<Adopted>,
+    /// Main processes that ended since the last look.
+    ended: Vec<Pid>,
+    /// Whether `adopted` is of this turn.
+    looked: bool,
+    /// All processes, of this turn.
+    processes: Option<Vec<Process>>,
+}
+
+/// A child that we did not launch.
+#[derive(Clone, Copy, Debug)]
+struct Adopted {
+    pid: Pid,
+    leader: Option<Pid>,
+}
+
+impl Tree {
+    /// To be made by the thread that launches.
+    pub fn new() -> Tree {
+        let children = Children::new();
+        Tree { children, adopted: Vec::new(), ended: Vec::new(), looked: false, processes: None }
+    }
+
+    /// Time has passed: what was seen may no longer be so. To be called in every turn in which
+    /// a child was reaped, before anything else is asked, with the main processes that ended.
+    pub fn turn(&mut self, ended: impl IntoIterator<Item = Pid>) {
+        self.looked = false;
+        self.processes = None;
+        self.ended.extend(ended);
+    }
+
+    /// The main process `leader` has ended and has been reaped: is anybody left of its tree?
+    /// Zombies count until they are reaped, the leader too.
+    pub fn has_leftovers(&mut self, leader: Pid, known: &impl Known) -> bool {
+        self.look(known);
+        signals::group_exists(leader) || self.adopted.iter().any(|a| a.leader == Some(leader))
+    }
+
+    /// Sends a signal to everybody of the tree of `leader`, who may be alive or gone. Returns
+    /// whether there was anybody.
+    pub fn signal(&mut self, leader: Pid, signal: Signal, known: &impl Known) -> bool {
+        // Who is in the group is found by the kernel, all at once.
+        let in_group = signals::kill_group(leader, signal) != Err(nix::errno::Errno::ESRCH);
+        let others: Vec<Process> =
+            self.members(leader, known).into_iter().filter(|p| p.group != leader.0).collect();
+        for process in &others {
+            send(process, signal);
+        }
+        in_group || !others.is_empty()
+    }
+
+    /// Everybody of the tree of `leader`: its descendants, its session, and what was adopted.
+    pub fn members(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
+        self.look(known);
+        let mut roots = BTreeSet::from([leader.0]);
+        roots.extend(self.adopted.iter().filter(|a| a.leader == Some(leader)).map(|a| a.pid.0));
+        if roots.len() == 1 && !known.is_launched(leader) && !signals::group_exists(leader) {
+            return Vec::new();
+        }
+        let processes = self.processes.get_or_insert_with(proc::all);
+        let belongs = |p: &Process| p.session == leader.0 || p.group == leader.0;
+        roots.extend(processes.iter().filter(|p| belongs(p)).map(|p| p.pid.0));
+        with_descendants(processes, roots)
+    }
+
+    /// Finds out whose the children are that we did not launch; once a turn.
+    fn look(&mut self, known: &impl Known) {
+        if self.looked {
+            return;
+        }
+        self.looked = true;
+        let Some(children) = self.children.list() else { return };
+        let before = std::mem::take(&mut self.adopted);
+        for pid in children.into_iter().filter(|pid| !known.is_launched(*pid)) {
+            let seen = before.iter().find(|a| a.pid == pid && a.leader.is_some()).copied();
+            let adopted = seen.unwrap_or_else(|| Adopted { pid, leader: self.owner(pid, known) });
+            self.adopted.push(adopted);
+        }
+        self.ended.clear();
+    }
+
+    /// Whose is an orphan?
+    fn owner(&self, pid: Pid, known: &impl Known) -> Option<Pid> {
+        let numbers = nix::unistd::Pid::from_raw(pid.0);
+        let session = nix::unistd::getsid(Some(numbers)).map(|s| Pid(s.as_raw()));
+        let group = nix::unistd::getpgid(Some(numbers)).map(|g| Pid(g.as_raw()));
+        if let Some(leader) = [session, group].into_iter().flatten().find(|l| known.is_leader(*l)) {
+            return Some(leader);
+        }
+        match proc::variables(pid, [SERVICE, INSTANCE]) {
+            Some([Some(service), Some(instance)]) => {
+                let instance = std::str::from_utf8(&instance).ok()?.parse().ok()?;
+                known.leader(&service, instance)
+            }
+            Some(_) | None => match self.ended.as_slice() {
+                [one] => Some(*one),
+                _ => None,
+            },
+        }
+    }
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree::new()
+    }
+}
+
+/// All descendants of a process, from one look at /proc. Empty without it.
+pub fn descendants(pid: Pid) -> Vec<Process> {
+    let processes = proc::all();
+    let mut found = with_descendants(&processes, BTreeSet::from([pid.0]));
+    found.retain(|process| process.pid != pid);
+    found
+}
+
+/// Sends a signal to every process that is left: as PID 1 to all of the namespace, else to
+/// all of our descendants. Returns whether we still have a child, alive or to be reaped.
+pub fn sweep(signal: Signal) -> bool {
+    if signals::kill_everything(signal) == Err(nix::errno::Errno::EPERM) {
+        for process in descendants(pid1::own_pid()) {
+            send(&process, signal);
+        }
+    }
+    reap::has_children()
+}
+
+/// Signals one process of a list that may have aged: our own children keep their pids until
+/// we reap them, others are looked at again.
+fn send(process: &Process, signal: Signal) {
+    let is_child = process.parent == pid1::own_pid().0;
+    if is_child || proc::process(process.pid).is_some_and(|now| now.started == process.started) {
+        let _ = signals::kill(process.pid, signal);
+    }
+}
+
+/// Those of the list that are among the roots or descend from one.
+fn with_descendants(processes: &[Process], mut roots: BTreeSet<i32>) -> Vec<Process> {
+    // A child may come before its parent in the list: pids wrap around.
+    loop {
+        let before = roots.len();
+        roots.extend(
+            processes.iter().filter(|p| roots.contains(&p.parent)).map(|p| p.pid.0).collect::<Vec<_>>(),
+        );
+        if roots.len() == before {
+            break;
+        }
+    }
+    processes.iter().filter(|p| roots.contains(&p.pid.0)).copied().collect()
+}
