@@ -1,2 +1,35 @@
 //! Bytes of children, to where they go.
+//!
+//! ```text
+//! child ═ pipe ═► Pump ─► Cutter ─► format ─► Output: the container's stdout or stderr
+//!                  │        │
+//!                  │        └─ the beginning of a line whose end has not come yet
+//!                  └─ one epoll for all pipes; its one descriptor wakes the loop of PID 1
+//! our own messages ─► own ─────────────────► Output: the container's stderr
+//! ```
+//!
+//! Three promises are kept here: a line of one service is never mixed with another's;
+//! nothing that a reader of our output does, or fails to do, makes PID 1 wait; and every
+//! queue has a written limit.
+//!
+//! - [`pump`]: all pipes of all children; decides who is read when
+//! - [`cut`]: a stream of bytes into lines
+//! - [`format`]: how a line looks: raw, prefix, JSON, time stamp
+//! - [`stream`]: one stream of a child, and `delivery`: its lines' way to where they go
+//! - [`output`]: a descriptor that somebody else shares, written without ever waiting
+//! - [`own`]: what minisup says about itself
 #![forbid(unsafe_code)]
+
+pub mod cut;
+mod delivery;
+pub mod format;
+pub mod output;
+pub mod own;
+pub mod pump;
+pub mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use format::Look;
+pub use pump::Pump;
+pub use stream::{Event, Source, Std, StreamId};

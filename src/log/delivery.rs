@@ -1,0 +1,111 @@
+//! The way of one stream's lines to where they go: matched, counted or formatted, written.
+
+use super::cut::Lines;
+use super::format::Stamp;
+use super::output::{Output, newlines};
+use super::stream::{Event, Stream, StreamId};
+use crate::core::plan::{LogFormat, WhenFull};
+use memchr::memchr_iter;
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::MutexGuard;
+
+/// What all streams share while one of them is read.
+pub(super) struct Desk {
+    pub(super) buffer: Box<[u8]>,
+    pub(super) formatted: Vec<u8>,
+    pub(super) stamp: Stamp,
+    pub(super) events: VecDeque<Event>,
+}
+
+/// One stream's lines on their way to where they go.
+pub(super) struct Delivery<'a> {
+    pub(super) index: u32,
+    pub(super) stream: &'a mut Stream,
+    pub(super) output: Option<MutexGuard<'a, Output>>,
+    pub(super) desk: &'a mut Desk,
+}
+
+impl Delivery<'_> {
+    /// Whether so many lines can go now; if not, counts them as dropped.
+    fn takes(&mut self, count: impl FnOnce() -> u64) -> bool {
+        let Some(output) = &self.output else { return false };
+        match self.stream.when_full {
+            WhenFull::Drop if !output.has_room() => {
+                self.stream.dropped += count();
+                false
+            }
+            WhenFull::Drop | WhenFull::Block => {
+                self.tell_dropped();
+                true
+            }
+        }
+    }
+
+    /// Says how many lines are missing here, once there is room for it.
+    pub(super) fn tell_dropped(&mut self) {
+        let Some(output) = &mut self.output else { return };
+        if self.stream.dropped == 0 || !output.has_room() {
+            return;
+        }
+        let text = format!("minisup: {} lines dropped", std::mem::take(&mut self.stream.dropped));
+        let (look, source) = (self.stream.look, &self.stream.source);
+        // Where nothing else says whose lines these were, the message does.
+        let whose = match look.format {
+            LogFormat::Raw => format!("minisup: {}:{}", source.label(), text.trim_start_matches("minisup:")),
+            LogFormat::Prefix | LogFormat::Json => text,
+        };
+        look.line(&mut self.desk.formatted, source, &self.desk.stamp, whose.as_bytes(), b"", false);
+        output.write(b"", &self.desk.formatted);
+        self.desk.formatted.clear();
+    }
+
+    fn find_match(&mut self, held: &[u8], lines: &[u8]) {
+        let Some(regex) = &self.stream.watch else { return };
+        let mut head = held;
+        for line in lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n') {
+            let line = if head.is_empty() { Cow::Borrowed(line) } else { Cow::Owned([head, line].concat()) };
+            head = b"";
+            if regex.is_match(&String::from_utf8_lossy(&line)) {
+                let id = StreamId { index: self.index, serial: self.stream.serial };
+                self.desk.events.push_back(Event::Matched(id));
+                self.stream.watch = None;
+                return;
+            }
+        }
+    }
+}
+
+impl Lines for Delivery<'_> {
+    fn whole(&mut self, held: &[u8], lines: &[u8]) {
+        self.find_match(held, lines);
+        if !self.takes(|| newlines(lines)) {
+            return;
+        }
+        let Some(output) = &mut self.output else { return };
+        let (look, source) = (self.stream.look, &self.stream.source);
+        if look.is_verbatim() {
+            output.write(held, lines);
+            return;
+        }
+        let (mut head, mut from) = (held, 0);
+        for end in memchr_iter(b'\n', lines) {
+            look.line(&mut self.desk.formatted, source, &self.desk.stamp, head, &lines[from..end], false);
+            (head, from) = (b"", end + 1);
+        }
+        output.write(b"", &self.desk.formatted);
+        self.desk.formatted.clear();
+    }
+
+    fn piece(&mut self, held: &[u8], piece: &[u8], continues: bool) {
+        self.find_match(held, piece);
+        if !self.takes(|| 1) {
+            return;
+        }
+        let Some(output) = &mut self.output else { return };
+        let (look, source) = (self.stream.look, &self.stream.source);
+        look.line(&mut self.desk.formatted, source, &self.desk.stamp, held, piece, continues);
+        output.write(b"", &self.desk.formatted);
+        self.desk.formatted.clear();
+    }
+}

@@ -1,0 +1,397 @@
+//! A descriptor that somebody else shares, written without ever waiting.
+//!
+//! The container's stdout and stderr are shared with whoever started us. O_NONBLOCK
+//! belongs to the open file description, not to the descriptor: set here, it would be set
+//! for all of them, and their writes would begin to fail. So the way of writing is chosen by
+//! what the descriptor is:
+//!
+//! | stdout is | written by |
+//! |---|---|
+//! | a pipe or terminal | a new open file description of the same file, non-blocking, through /proc/self/fd |
+//! | a pipe that may not be reopened (another user's, or no /proc) | splice(2) from a pipe of ours: the one call that does not wait on somebody else's blocking pipe |
+//! | a terminal that may not be reopened | poll(2) first, then little |
+//! | a socket | send(2) with MSG_DONTWAIT |
+//! | a regular file, /dev/null | write(2) on the descriptor as it is, so that its offset stays shared |
+//!
+//! What does not get through at once is queued; the pump stops reading what leads here
+//! until the queue is empty. An error (the reader is gone, the disk is full) loses the
+//! lines it hits, is told once, and every later write tries again.
+
+use memchr::memchr_iter;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, SpliceFFlags, fcntl, open, splice};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::socket::{MsgFlags, sendmsg};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::uio::writev;
+use nix::unistd::{isatty, pipe2, read, write};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// So many bytes wait for a slow reader before lines of `when_full = "drop"` are dropped.
+/// The queue can exceed it by the lines of one read.
+pub const QUEUE_LIMIT: usize = 256 * 1024;
+
+/// How much more of the queue is free for minisup's own messages.
+pub const OWN_RESERVE: usize = 64 * 1024;
+
+/// So much is written at once to a terminal that cannot be made non-blocking. The kernel
+/// reports a terminal as writable while fewer than 256 characters wait in it.
+const LITTLE: usize = 256;
+
+/// One of the container's descriptors.
+pub struct Output {
+    name: &'static str,
+    way: Way,
+    epoll: Arc<Epoll>,
+    token: u64,
+    /// Registered with epoll for the moment when it takes more.
+    is_armed: bool,
+    /// What did not get through yet: `queue[sent..]`.
+    queue: Vec<u8>,
+    sent: usize,
+    failing: Option<Errno>,
+    /// The last byte that got through before a failure was not a newline.
+    is_torn: bool,
+    lost_lines: u64,
+    lost_own: u64,
+    notices: Vec<Notice>,
+}
+
+/// What happened to an output that somebody should be told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It cannot be written; told once.
+    Failing(Errno),
+    /// It can be written again; so many lines were lost.
+    Working(u64),
+    /// So many of minisup's own messages found the queue full.
+    OwnDropped(u64),
+}
+
+enum Way {
+    /// write(2), which does not wait here, or fails with EAGAIN where it would.
+    Write(OwnedFd),
+    /// send(2).
+    Send(OwnedFd),
+    /// Into a pipe of ours, and from there by splice(2).
+    Splice { to: OwnedFd, read: OwnedFd, write: OwnedFd, inside: usize },
+    /// poll(2), then little.
+    Careful(OwnedFd),
+}
+
+impl Output {
+    /// Writes to what this descriptor stands for; `fd` is a duplicate, closed with the output.
+    pub fn new(name: &'static str, fd: OwnedFd, epoll: Arc<Epoll>, token: u64) -> Output {
+        Output {
+            name,
+            way: Way::to(fd),
+            epoll,
+            token,
+            is_armed: false,
+            queue: Vec::new(),
+            sent: 0,
+            failing: None,
+            is_torn: false,
+            lost_lines: 0,
+            lost_own: 0,
+            notices: Vec::new(),
+        }
+    }
+
+    /// `stdout` or `stderr`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether something still waits to get through. Whoever can wait should.
+    pub fn is_waiting(&self) -> bool {
+        self.sent < self.queue.len() || self.way.inside() > 0
+    }
+
+    /// Whether one that cannot wait may still write.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() - self.sent < QUEUE_LIMIT
+    }
+
+    /// Writes whole lines: the bytes of `head`, then those of `body`. What does not get
+    /// through at once is kept, what fails is lost.
+    pub fn write(&mut self, head: &[u8], body: &[u8]) {
+        if !self.mend() {
+            self.lost_lines += newlines(head) + newlines(body);
+            return;
+        }
+        if self.is_waiting() {
+            self.queue.extend_from_slice(head);
+            self.queue.extend_from_slice(body);
+            return;
+        }
+        let (done, end) = self.way.put_all(head, body);
+        let (left_head, left_body) = after(head, body, done);
+        match end {
+            Ok(()) => self.works(),
+            Err(Errno::EAGAIN) => {
+                self.queue.extend_from_slice(left_head);
+                self.queue.extend_from_slice(left_body);
+            }
+            Err(errno) => {
+                let last =
+                    if done > head.len() { body.get(done - head.len() - 1) } else { before(head, done) };
+                self.is_torn = last.is_some_and(|byte| *byte != b'\n');
+                self.lost_lines += newlines(left_head) + newlines(left_body) + self.way.forget();
+                self.fail(errno);
+            }
+        }
+        if self.is_waiting() {
+            self.arm();
+        }
+    }
+
+    /// Writes one message of minisup itself; where even the reserve is full, counts it.
+    pub fn write_own(&mut self, line: &[u8]) {
+        if self.queue.len() - self.sent >= QUEUE_LIMIT + OWN_RESERVE {
+            self.lost_own += 1;
+        } else {
+            self.write(b"", line);
+        }
+    }
+
+    /// Epoll says that it takes more: writes what waits. True if nothing waits any more.
+    pub fn drain(&mut self) -> bool {
+        if !self.is_waiting() {
+            self.disarm();
+            return true;
+        }
+        let (done, end) = self.way.put_all(&self.queue[self.sent..], b"");
+        self.sent += done;
+        match end {
+            Ok(()) => self.works(),
+            Err(Errno::EAGAIN) => {}
+            Err(errno) => {
+                self.is_torn = before(&self.queue, self.sent).is_some_and(|byte| *byte != b'\n');
+                self.lose_queue(errno);
+            }
+        }
+        if self.is_waiting() {
+            // Those who cannot wait keep adding: the front must not grow for ever.
+            if self.sent >= QUEUE_LIMIT {
+                self.queue.drain(..self.sent);
+                self.sent = 0;
+            }
+            return false;
+        }
+        self.queue = Vec::new();
+        self.sent = 0;
+        self.disarm();
+        if self.lost_own > 0 {
+            self.notices.push(Notice::OwnDropped(std::mem::take(&mut self.lost_own)));
+        }
+        true
+    }
+
+    /// What somebody should be told since the last call.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// So many bytes have not got through yet.
+    pub fn pending(&self) -> usize {
+        self.queue.len() - self.sent + self.way.inside()
+    }
+
+    /// Whether both stand for the same file: then they must be one output, or their
+    /// lines would be mixed.
+    pub fn is_same_file(a: impl AsFd, b: impl AsFd) -> bool {
+        let identity = |s: FileStat| (s.st_dev, s.st_ino, s.st_rdev);
+        matches!((fstat(a), fstat(b)), (Ok(a), Ok(b)) if identity(a) == identity(b))
+    }
+
+    /// Ends a line that a failure has torn. False if it still fails.
+    fn mend(&mut self) -> bool {
+        if self.is_torn && !self.is_waiting() {
+            match self.way.put(b"\n", b"") {
+                Ok(_) => {}
+                Err(Errno::EAGAIN | Errno::EINTR) => {
+                    self.queue.push(b'\n');
+                    self.arm();
+                }
+                Err(_) => return false,
+            }
+            self.is_torn = false;
+        }
+        true
+    }
+
+    fn works(&mut self) {
+        if self.failing.take().is_some() {
+            self.notices.push(Notice::Working(std::mem::take(&mut self.lost_lines)));
+        }
+    }
+
+    fn fail(&mut self, errno: Errno) {
+        if self.failing.replace(errno).is_none() {
+            self.notices.push(Notice::Failing(errno));
+        }
+    }
+
+    fn lose_queue(&mut self, errno: Errno) {
+        self.lost_lines += newlines(&self.queue[self.sent..]) + self.way.forget();
+        self.queue = Vec::new();
+        self.sent = 0;
+        self.fail(errno);
+    }
+
+    fn arm(&mut self) {
+        if !self.is_armed {
+            match self.epoll.add(self.way.fd(), EpollEvent::new(EpollFlags::EPOLLOUT, self.token)) {
+                Ok(()) => self.is_armed = true,
+                // Nothing could ever tell us that it takes more.
+                Err(errno) => self.lose_queue(errno),
+            }
+        }
+    }
+
+    fn disarm(&mut self) {
+        if std::mem::take(&mut self.is_armed) {
+            // It was added; the kernel has no reason to refuse.
+            let _ = self.epoll.delete(self.way.fd());
+        }
+    }
+}
+
+impl AsFd for Output {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.way.fd()
+    }
+}
+
+impl Way {
+    fn to(fd: OwnedFd) -> Way {
+        let kind =
+            fstat(&fd).map_or(SFlag::empty(), |s| SFlag::from_bits_truncate(s.st_mode) & SFlag::S_IFMT);
+        let flags = fcntl(&fd, FcntlArg::F_GETFL).map_or(OFlag::empty(), OFlag::from_bits_truncate);
+        let is_terminal = kind == SFlag::S_IFCHR && isatty(&fd).unwrap_or(false);
+        if kind == SFlag::S_IFSOCK {
+            return Way::Send(fd);
+        }
+        if !(kind == SFlag::S_IFIFO || is_terminal) || flags.contains(OFlag::O_NONBLOCK) {
+            return Way::Write(fd);
+        }
+        // proc_pid_fd(5): opening the link gives a new description of the same file.
+        let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let how = OFlag::O_WRONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        if let Ok(own) = open(path.as_str(), how, Mode::empty())
+            && Output::is_same_file(&fd, &own)
+        {
+            return Way::Write(own);
+        }
+        if is_terminal {
+            return Way::Careful(fd);
+        }
+        match pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK) {
+            Ok((read, write)) => Way::Splice { to: fd, read, write, inside: 0 },
+            Err(_) => Way::Careful(fd),
+        }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Way::Write(fd) | Way::Send(fd) | Way::Careful(fd) | Way::Splice { to: fd, .. } => fd.as_fd(),
+        }
+    }
+
+    /// Bytes that have left us but not arrived.
+    fn inside(&self) -> usize {
+        match self {
+            Way::Write(_) | Way::Send(_) | Way::Careful(_) => 0,
+            Way::Splice { inside, .. } => *inside,
+        }
+    }
+
+    /// Gives both to the kernel, as far as it takes them now: how many bytes, and why no more.
+    fn put_all(&mut self, head: &[u8], body: &[u8]) -> (usize, Result<(), Errno>) {
+        let mut done = 0;
+        loop {
+            let (head, body) = after(head, body, done);
+            if head.is_empty() && body.is_empty() {
+                return (done, self.pass_on());
+            }
+            match self.pass_on().and_then(|()| self.put(head, body)) {
+                Ok(count) => done += count,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return (done, Err(errno)),
+            }
+        }
+    }
+
+    fn put(&mut self, head: &[u8], body: &[u8]) -> Result<usize, Errno> {
+        match self {
+            Way::Write(fd) if head.is_empty() => write(&*fd, body),
+            Way::Write(fd) => writev(&*fd, &[IoSlice::new(head), IoSlice::new(body)]),
+            Way::Send(fd) => {
+                let parts = [IoSlice::new(head), IoSlice::new(body)];
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                sendmsg::<()>(fd.as_raw_fd(), &parts, &[], flags, None)
+            }
+            Way::Splice { write, inside, .. } => {
+                let count = writev(&*write, &[IoSlice::new(head), IoSlice::new(body)])?;
+                *inside += count;
+                Ok(count)
+            }
+            Way::Careful(fd) => {
+                let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+                poll(&mut fds, PollTimeout::ZERO)?;
+                if fds[0].revents().is_none_or(|r| r.is_empty()) {
+                    return Err(Errno::EAGAIN);
+                }
+                let first = if head.is_empty() { body } else { head };
+                write(&*fd, &first[..first.len().min(LITTLE)])
+            }
+        }
+    }
+
+    /// Moves on what is inside. EAGAIN is no error here: [`Way::inside`] tells.
+    fn pass_on(&mut self) -> Result<(), Errno> {
+        if let Way::Splice { to, read, inside, .. } = self {
+            while *inside > 0 {
+                match splice(&*read, None, &*to, None, *inside, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                    Ok(count) => *inside -= count.min(*inside),
+                    Err(Errno::EAGAIN) => return Ok(()),
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Throws away what is inside and counts its lines.
+    fn forget(&mut self) -> u64 {
+        let mut count = 0;
+        if let Way::Splice { read: from, inside, .. } = self {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = read(&*from, &mut buffer) {
+                count += newlines(&buffer[..length]);
+            }
+            *inside = 0;
+        }
+        count
+    }
+}
+
+/// How many newlines there are.
+pub fn newlines(bytes: &[u8]) -> u64 {
+    memchr_iter(b'\n', bytes).count() as u64
+}
+
+/// Both without their first `done` bytes.
+fn after<'a>(head: &'a [u8], body: &'a [u8], done: usize) -> (&'a [u8], &'a [u8]) {
+    (&head[done.min(head.len())..], &body[done.saturating_sub(head.len())..])
+}
+
+/// The last of the first `count` bytes.
+fn before(bytes: &[u8], count: usize) -> Option<&u8> {
+    count.checked_sub(1).and_then(|last| bytes.get(last))
+}

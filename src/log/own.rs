@@ -1,0 +1,62 @@
+//! What minisup says about itself: the `log` macros, into the container's stderr.
+//!
+//! A message is written at once if stderr takes it, queued if not, and counted if even the
+//! queue's reserve is full: to say something never makes PID 1 wait. The level comes from
+//! `[supervisor] log_level`; `MINISUP_LOG` (`debug`, or `warn,minisup::runtime=trace`) overrides it.
+//! RUST_LOG is left to the services: it is their variable as much as ours.
+
+use super::format::{Look, Stamp};
+use super::output::Output;
+use crate::core::plan::LogLevel;
+use ::log::{Level, LevelFilter, SetLoggerError};
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Sends the `log` macros to this output from now on.
+///
+/// # Errors
+/// A logger has been installed before: there can be only one in a process.
+pub fn install(output: Arc<Mutex<Output>>, look: Look, level: LogLevel) -> Result<(), SetLoggerError> {
+    let mut builder = env_logger::Builder::new();
+    builder.filter_level(match level {
+        LogLevel::Error => LevelFilter::Error,
+        LogLevel::Warn => LevelFilter::Warn,
+        LogLevel::Info => LevelFilter::Info,
+        LogLevel::Debug => LevelFilter::Debug,
+        LogLevel::Trace => LevelFilter::Trace,
+    });
+    if let Ok(filters) = std::env::var("MINISUP_LOG") {
+        builder.parse_filters(&filters);
+    }
+    builder.format(move |to, record| {
+        let mut line = Vec::with_capacity(128);
+        let stamp = if look.is_stamped() { Stamp::now() } else { Stamp::default() };
+        look.own_line(&mut line, &stamp, level_word(record.level()), &record.args().to_string());
+        to.write_all(&line)
+    });
+    builder.target(env_logger::Target::Pipe(Box::new(OwnMessages(output)))).try_init()
+}
+
+fn level_word(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
+}
+
+/// Takes one message a call: so env_logger hands them over.
+struct OwnMessages(Arc<Mutex<Output>>);
+
+impl Write for OwnMessages {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write_own(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

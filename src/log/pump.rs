@@ -1,0 +1,536 @@
+//! All pipes of all children, and who is read when.
+//!
+//! A thousand services have two thousand pipes, so a stream is a small struct, not a task:
+//! all pipes hang on one epoll, and its one descriptor wakes the loop of PID 1. There
+//!
+//! ```ignore
+//! loop {
+//!     select! {
+//!         () = pump.ready() => pump.turn(),
+//!         // signals, probes, the deadline …
+//!     }
+//!     while let Some(event) = pump.poll_event() { … }
+//! }
+//! ```
+//!
+//! A stream is in one of three modes. *Armed*: epoll says when there is something.
+//! *Polled*: it wrote little and often, one write a line; it is off epoll and read once a
+//! millisecond, so that a line costs neither it nor us a wake-up, until a read finds
+//! nothing. *Waiting*: what it leads to takes no more; it is off epoll, its pipe fills, and
+//! the child waits, which is what `when_full = "block"` means.
+//!
+//! What is held, at most: for each stream the beginning of one line (`max_line`); for each
+//! of the two outputs a queue (256 KiB, 64 KiB for our own messages, and the lines of one
+//! read); and one read buffer (256 KiB) for all. With the prefix of a 1-byte line 40 bytes
+//! long, the lines of one formatted read (64 KiB) are 2.5 MiB at the very worst.
+
+use super::cut::Cutter;
+use super::delivery::{Delivery, Desk};
+use super::format::{Look, Stamp};
+use super::output::{Notice, Output};
+use super::own;
+use super::stream::{Event, Mode, Route, Source, Stream, StreamId};
+use crate::core::plan::{LogLevel, LogPolicy, Sink, WhenFull};
+use ::log::warn;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::unistd::{pipe2, read};
+use regex_lite::Regex;
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, timeout_at};
+
+/// The largest read.
+const READ: usize = 256 * 1024;
+/// The largest read where each line is formatted.
+const READ_FORMATTED: usize = 64 * 1024;
+/// A pipe that is found full once is grown to this: the default is 64 KiB (pipe(7)).
+const BUSY_PIPE: i32 = 256 * 1024;
+/// A pipe's size unless somebody changes it.
+const PIPE: usize = 64 * 1024;
+/// After so many bytes a turn ends, so that the rest of PID 1 has its turn: about a millisecond.
+const TURN: usize = 1024 * 1024;
+/// Reads smaller than this are little.
+const LITTLE: usize = 16 * 1024;
+/// Two reads closer than this are often; also the time between two reads of a polled stream.
+const TICK: Duration = Duration::from_millis(1);
+/// Events taken from epoll at once.
+const EVENTS: usize = 64;
+/// Tokens from here on are outputs, below it streams.
+const FIRST_OUTPUT: u64 = u64::MAX - 1;
+
+/// See the head of this file.
+pub struct Pump {
+    epoll: AsyncFd<EpollFd>,
+    /// Stdout and stderr; twice the same if both are the same file.
+    outputs: [Arc<Mutex<Output>>; 2],
+    look: Look,
+    streams: Vec<Option<Stream>>,
+    free: Vec<u32>,
+    next_serial: u32,
+    polled: Vec<u32>,
+    waiting: Vec<u32>,
+    /// Streams with lines dropped and not yet told.
+    dropping: Vec<u32>,
+    began: Instant,
+    next_tick: Option<Instant>,
+    /// A turn has ended before all was read.
+    has_more: bool,
+    desk: Desk,
+}
+
+struct EpollFd(Arc<Epoll>);
+
+impl AsRawFd for EpollFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+impl Pump {
+    /// A pump to this process's own stdout and stderr. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// No descriptor is free (EMFILE, ENFILE), or no memory.
+    pub fn new(look: Look) -> io::Result<Pump> {
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+        Pump::to(stdout, stderr, look)
+    }
+
+    /// A pump to these descriptors.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn to(stdout: OwnedFd, stderr: OwnedFd, look: Look) -> io::Result<Pump> {
+        let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        let is_same = Output::is_same_file(&stdout, &stderr);
+        let output = |name, fd, token| Arc::new(Mutex::new(Output::new(name, fd, Arc::clone(&epoll), token)));
+        let first = output("stdout", stdout, FIRST_OUTPUT);
+        let second = if is_same { Arc::clone(&first) } else { output("stderr", stderr, FIRST_OUTPUT + 1) };
+        // Deprecated because a type might close its descriptor early; ours lives as long as the
+        // Arc. The replacement is an unsafe function, and this room has none.
+        #[expect(deprecated)]
+        let epoll = AsyncFd::with_interest(EpollFd(epoll), Interest::READABLE)?;
+        Ok(Pump {
+            epoll,
+            outputs: [first, second],
+            look,
+            streams: Vec::new(),
+            free: Vec::new(),
+            next_serial: 0,
+            polled: Vec::new(),
+            waiting: Vec::new(),
+            dropping: Vec::new(),
+            began: Instant::now(),
+            next_tick: None,
+            has_more: false,
+            desk: Desk {
+                // Zeroed by the kernel: only the pages that are used are there.
+                buffer: vec![0; READ].into_boxed_slice(),
+                formatted: Vec::new(),
+                stamp: Stamp::default(),
+                events: VecDeque::new(),
+            },
+        })
+    }
+
+    /// Sends minisup's own messages (the `log` macros) to the container's stderr.
+    pub fn take_own_messages(&self, level: LogLevel) {
+        if own::install(Arc::clone(&self.outputs[1]), self.look, level).is_err() {
+            warn!("minisup's messages go where they went before");
+        }
+    }
+
+    /// Whether a stream with this sink needs a pipe at all; if not, the child gets the
+    /// container's own descriptor (`Inherit`) or /dev/null (`Null`).
+    pub fn needs_pipe(sink: Sink, is_watched: bool) -> bool {
+        match sink {
+            Sink::Forward => true,
+            Sink::Inherit | Sink::Null => is_watched,
+        }
+    }
+
+    /// Makes a pipe for a child's stream. The descriptor is the child's end: blocking,
+    /// close-on-exec; close it here once the child has it, or the stream never ends.
+    /// A watched `Inherit` becomes `Forward`.
+    ///
+    /// # Errors
+    /// No descriptor is free (EMFILE, ENFILE), or no memory: try again later.
+    pub fn open(
+        &mut self,
+        source: Source,
+        sink: Sink,
+        policy: &LogPolicy,
+        watch: Option<Regex>,
+    ) -> io::Result<(StreamId, OwnedFd)> {
+        let (fd, childs) = pipe2(OFlag::O_CLOEXEC)?;
+        // The two ends are two descriptions: the child's stays blocking.
+        fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let index = self.free.last().copied().unwrap_or(self.streams.len() as u32);
+        self.epoll().add(&fd, EpollEvent::new(EpollFlags::EPOLLIN, u64::from(index)))?;
+        let serial = self.next_serial;
+        self.next_serial = serial.wrapping_add(1);
+        let stream = Stream {
+            fd,
+            serial,
+            route: match sink {
+                Sink::Forward | Sink::Inherit => Route::Container(source.stream()),
+                Sink::Null => Route::Discard,
+            },
+            mode: Mode::Armed,
+            look: self.look.with(policy),
+            when_full: policy.when_full,
+            is_grown: false,
+            max_line: policy.max_line.try_into().unwrap_or(u32::MAX),
+            last_read: 0,
+            dropped: 0,
+            source,
+            cutter: Cutter::default(),
+            watch: watch.map(Box::new),
+        };
+        if self.free.pop().is_some() {
+            self.streams[index as usize] = Some(stream);
+        } else {
+            self.streams.push(Some(stream));
+        }
+        Ok((StreamId { index, serial }, childs))
+    }
+
+    /// Tells the first line that matches from now on.
+    pub fn watch(&mut self, id: StreamId, regex: Regex) {
+        if let Some(stream) = self.stream(id) {
+            stream.watch = Some(Box::new(regex));
+        }
+    }
+
+    /// Tells no more.
+    pub fn unwatch(&mut self, id: StreamId) {
+        if let Some(stream) = self.stream(id) {
+            stream.watch = None;
+        }
+    }
+
+    /// Closes a stream unread, as after a launch that failed. Nothing is told of it.
+    pub fn forget(&mut self, id: StreamId) {
+        if self.stream(id).is_some() {
+            self.release(id.index);
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.desk.events.pop_front()
+    }
+
+    /// Returns when [`turn`](Self::turn) has something to do. May be dropped at any time.
+    pub async fn ready(&self) {
+        if self.has_more {
+            // Signals and deadlines come first: the runtime sees to them while we yield.
+            tokio::task::yield_now().await;
+            return;
+        }
+        let woken = async {
+            match self.epoll.readable().await {
+                // Cleared before it is read empty: whatever comes in between is told again.
+                Ok(mut guard) => guard.clear_ready(),
+                // The runtime is shutting down; nobody will ask again.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        match self.next_tick {
+            None => woken.await,
+            Some(at) => drop(timeout_at(at, woken).await),
+        }
+    }
+
+    /// Moves what can be moved without waiting, for about a millisecond at most.
+    pub fn turn(&mut self) {
+        let mut moved = self.tick();
+        let mut events = [EpollEvent::empty(); EVENTS];
+        self.has_more = loop {
+            if moved >= TURN {
+                break true;
+            }
+            let count = match self.epoll().wait(&mut events, 0u8) {
+                Ok(0) => break false,
+                Ok(count) => count,
+                Err(Errno::EINTR) => continue,
+                // Every other error means that the descriptor is no epoll.
+                Err(_) => break false,
+            };
+            for event in &events[..count] {
+                // What is left is told again.
+                if moved >= TURN {
+                    break;
+                }
+                match event.data() {
+                    token @ FIRST_OUTPUT.. => self.drain((token - FIRST_OUTPUT) as usize),
+                    index => moved += self.serve(index as u32),
+                }
+            }
+        };
+        self.tell();
+    }
+
+    /// The last turn, after the last process: reads what is still in the pipes, ends all
+    /// lines, and waits for the outputs, but not longer than this.
+    pub fn finish(&mut self, within: Duration) {
+        let until = Instant::now() + within;
+        // As long as a pipe's size at most: somebody who is not ours may write for ever.
+        let mut reads_left = vec![BUSY_PIPE as usize / 4096; self.streams.len()];
+        loop {
+            let mut moved = 0;
+            for (index, reads) in reads_left.iter_mut().enumerate() {
+                if *reads > 0 && self.streams[index].is_some() && !self.must_wait(index as u32) {
+                    *reads -= 1;
+                    moved += self.read(index as u32);
+                }
+            }
+            let is_waiting = self.outputs.iter().any(|o| lock(o).is_waiting());
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || (moved == 0 && !is_waiting) {
+                break;
+            }
+            if is_waiting {
+                self.wait_for_outputs(left);
+            }
+        }
+        for index in 0..self.streams.len() as u32 {
+            self.end(index);
+        }
+        self.tell();
+        let until = until.max(Instant::now() + TICK);
+        while self.outputs.iter().any(|o| lock(o).is_waiting()) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.wait_for_outputs(left);
+        }
+    }
+
+    fn wait_for_outputs(&mut self, at_most: Duration) {
+        let guards = self.outputs.each_ref().map(|o| {
+            // Both may be one output, and a lock is taken once.
+            o.try_lock().ok().filter(|o| o.is_waiting())
+        });
+        let mut fds: Vec<PollFd> =
+            guards.iter().flatten().map(|o| PollFd::new(o.as_fd(), PollFlags::POLLOUT)).collect();
+        let timeout = PollTimeout::try_from(at_most + TICK).unwrap_or(PollTimeout::MAX);
+        // Interrupted or not: the caller looks at the clock.
+        let _ = poll(&mut fds, timeout);
+        drop(fds);
+        drop(guards);
+        for index in 0..self.outputs.len() {
+            self.drain(index);
+        }
+    }
+
+    fn epoll(&self) -> &Epoll {
+        &self.epoll.get_ref().0
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.get_mut(id.index as usize)?.as_mut().filter(|s| s.serial == id.serial)
+    }
+
+    /// Reads the polled streams if it is time.
+    fn tick(&mut self) -> usize {
+        if self.next_tick.is_none_or(|at| Instant::now() < at) {
+            return 0;
+        }
+        let mut moved = 0;
+        for index in std::mem::take(&mut self.polled) {
+            moved += self.serve(index);
+        }
+        self.next_tick = (!self.polled.is_empty()).then(|| Instant::now() + TICK);
+        moved
+    }
+
+    /// Something may be there: reads it, unless it leads to where no more goes, and
+    /// decides how it will be read next.
+    fn serve(&mut self, index: u32) -> usize {
+        if self.must_wait(index) {
+            self.set_mode(index, Mode::Waiting);
+            return 0;
+        }
+        let moved = self.read(index);
+        let now = self.began.elapsed().as_millis() as u32;
+        if let Some(stream) = &mut self.streams[index as usize] {
+            let is_often = now.wrapping_sub(stream.last_read) <= TICK.as_millis() as u32 + 1;
+            if moved > 0 {
+                stream.last_read = now;
+            }
+            let next = if moved > 0 && moved < LITTLE && is_often { Mode::Polled } else { Mode::Armed };
+            self.set_mode(index, next);
+        }
+        moved
+    }
+
+    fn must_wait(&self, index: u32) -> bool {
+        match &self.streams[index as usize] {
+            Some(Stream { route: Route::Container(std), when_full: WhenFull::Block, .. }) => {
+                lock(&self.outputs[*std as usize]).is_waiting()
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn set_mode(&mut self, index: u32, mode: Mode) {
+        let Some(stream) = &mut self.streams[index as usize] else { return };
+        let epoll = &self.epoll.get_ref().0;
+        let was = std::mem::replace(&mut stream.mode, mode);
+        match (was, mode) {
+            (Mode::Armed, Mode::Polled | Mode::Waiting) => {
+                // It was added; the kernel has no reason to refuse.
+                let _ = epoll.delete(&stream.fd);
+            }
+            (Mode::Polled | Mode::Waiting, Mode::Armed) => {
+                let event = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(index));
+                if epoll.add(&stream.fd, event).is_err() {
+                    // No memory: look at it again in a moment.
+                    stream.mode = Mode::Polled;
+                }
+            }
+            (Mode::Armed, Mode::Armed) | (Mode::Polled | Mode::Waiting, Mode::Polled | Mode::Waiting) => {}
+        }
+        match stream.mode {
+            Mode::Armed => {}
+            Mode::Polled => {
+                self.polled.push(index);
+                self.next_tick.get_or_insert_with(|| Instant::now() + TICK);
+            }
+            Mode::Waiting => self.waiting.push(index),
+        }
+    }
+
+    /// Reads once and delivers what came; how much that was.
+    fn read(&mut self, index: u32) -> usize {
+        let Some(stream) = &mut self.streams[index as usize] else { return 0 };
+        let is_plain = stream.look.is_verbatim() && stream.watch.is_none();
+        let size = if is_plain { READ } else { READ_FORMATTED };
+        let count = loop {
+            match read(&stream.fd, &mut self.desk.buffer[..size]) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return 0,
+                // An error on a pipe is its end as well.
+                Ok(0) | Err(_) => {
+                    self.end(index);
+                    return 0;
+                }
+                Ok(count) => break count,
+            }
+        };
+        if count >= PIPE && !stream.is_grown {
+            stream.is_grown = true;
+            // Refused beyond pipe-user-pages-soft (pipe(7)): then it stays as it is.
+            let _ = fcntl(&stream.fd, FcntlArg::F_SETPIPE_SZ(BUSY_PIPE));
+        }
+        if stream.look.is_stamped() {
+            self.desk.stamp.update();
+        }
+        let buffer = std::mem::take(&mut self.desk.buffer);
+        self.deliver(index, |cutter, max_line, to| cutter.feed(&buffer[..count], max_line, to));
+        self.desk.buffer = buffer;
+        count
+    }
+
+    /// The stream is over: gives on what is held, tells, and lets go.
+    fn end(&mut self, index: u32) {
+        if self.streams[index as usize].is_some() {
+            self.deliver(index, |cutter, _, to| cutter.end(to));
+        }
+        if let Some(stream) = &self.streams[index as usize] {
+            self.desk.events.push_back(Event::Closed(StreamId { index, serial: stream.serial }));
+            self.release(index);
+        }
+    }
+
+    fn release(&mut self, index: u32) {
+        let Some(stream) = self.streams[index as usize].take() else { return };
+        self.free.push(index);
+        match stream.mode {
+            // Closing would do, were it not for children that still hold a copy.
+            Mode::Armed => drop(self.epoll().delete(&stream.fd)),
+            Mode::Polled => self.polled.retain(|i| *i != index),
+            Mode::Waiting => self.waiting.retain(|i| *i != index),
+        }
+        if stream.dropped > 0 {
+            self.dropping.retain(|i| *i != index);
+            let (name, count) = (stream.source.label(), stream.dropped);
+            warn!("{name} has ended; {count} of its last lines were dropped");
+        }
+    }
+
+    fn deliver(&mut self, index: u32, cut: impl FnOnce(&mut Cutter, usize, &mut Delivery)) {
+        let Some(stream) = &mut self.streams[index as usize] else { return };
+        let mut cutter = std::mem::take(&mut stream.cutter);
+        let output = match stream.route {
+            Route::Discard => None,
+            Route::Container(std) => Some(lock(&self.outputs[std as usize])),
+        };
+        let had_dropped = stream.dropped;
+        let max_line = stream.max_line as usize;
+        let mut delivery = Delivery { index, stream: &mut *stream, output, desk: &mut self.desk };
+        cut(&mut cutter, max_line, &mut delivery);
+        drop(delivery);
+        stream.cutter = cutter;
+        match (had_dropped, stream.dropped) {
+            (0, 1..) => self.dropping.push(index),
+            (1.., 0) => self.dropping.retain(|i| *i != index),
+            (0, 0) | (1.., 1..) => {}
+        }
+    }
+
+    /// An output takes more: gives it what waits, and wakes those who wait for it.
+    fn drain(&mut self, number: usize) {
+        if !lock(&self.outputs[number]).drain() {
+            return;
+        }
+        for index in std::mem::take(&mut self.dropping) {
+            self.deliver(index, |_, _, to| to.tell_dropped());
+            if self.streams[index as usize].as_ref().is_some_and(|s| s.dropped > 0) {
+                self.dropping.push(index);
+            }
+        }
+        for index in std::mem::take(&mut self.waiting) {
+            let next = if self.must_wait(index) { Mode::Waiting } else { Mode::Armed };
+            self.set_mode(index, next);
+        }
+    }
+
+    /// Tells what happened to the outputs.
+    fn tell(&mut self) {
+        for output in &self.outputs {
+            let (name, notices) = {
+                let mut output = lock(output);
+                (output.name(), output.take_notices())
+            };
+            for notice in notices {
+                match notice {
+                    Notice::Failing(errno) => {
+                        warn!(
+                            "cannot write to {name}: {}: lines are lost until it can be written",
+                            errno.desc()
+                        );
+                    }
+                    Notice::Working(count) => warn!("{name} can be written again: {count} lines were lost"),
+                    Notice::OwnDropped(count) => warn!("{count} messages of minisup were dropped"),
+                }
+            }
+        }
+    }
+}
+
+/// A panic elsewhere while it was held left nothing half done that matters here.
+fn lock(output: &Mutex<Output>) -> MutexGuard<'_, Output> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
+}

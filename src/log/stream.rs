@@ -1,0 +1,109 @@
+//! One stream of a child: whose it is, where it leads, how it is read.
+
+use super::cut::Cutter;
+use super::format::Look;
+use crate::core::plan::WhenFull;
+use regex_lite::Regex;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// One stream, for as long as it is open. Never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StreamId {
+    pub(super) index: u32,
+    pub(super) serial: u32,
+}
+
+/// Stdout or stderr.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Std {
+    Out,
+    Err,
+}
+
+/// Whose lines these are.
+#[derive(Clone, Debug)]
+pub struct Source {
+    service: Rc<str>,
+    label: Rc<str>,
+    /// `u32::MAX`: the only one.
+    instance: u32,
+    stream: Std,
+}
+
+impl Source {
+    /// `instance` is `None` if the service has only one.
+    pub fn new(service: Rc<str>, instance: Option<u32>, stream: Std) -> Source {
+        let label = match instance {
+            None => Rc::clone(&service),
+            Some(number) => format!("{service}:{number}").into(),
+        };
+        Source { service, label, instance: instance.unwrap_or(u32::MAX), stream }
+    }
+
+    /// The service's name.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// What stands before its lines: `web`, or `web:1` where there are several.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The number of the instance, where there are several.
+    pub fn instance(&self) -> Option<u32> {
+        Some(self.instance).filter(|number| *number != u32::MAX)
+    }
+
+    /// Which of its streams.
+    pub fn stream(&self) -> Std {
+        self.stream
+    }
+}
+
+/// What the pump has to tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A line of it matched; told once a [`watch`](Pump::watch).
+    Matched(StreamId),
+    /// Its last writer has closed it, and everything has been read. Not the same as the
+    /// process's end: it may close its stdout and live, and its children may keep it open.
+    Closed(StreamId),
+}
+
+/// Where a stream leads. Files and rings will be further variants, and a stream will
+/// have a list of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Route {
+    /// Read, perhaps matched, and forgotten.
+    Discard,
+    /// To one of [`Pump::outputs`].
+    Container(Std),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Mode {
+    Armed,
+    Polled,
+    Waiting,
+}
+
+/// What the pump knows of one pipe: about 130 bytes.
+pub(super) struct Stream {
+    pub(super) fd: OwnedFd,
+    pub(super) serial: u32,
+    pub(super) route: Route,
+    pub(super) mode: Mode,
+    pub(super) look: Look,
+    pub(super) when_full: WhenFull,
+    pub(super) is_grown: bool,
+    pub(super) max_line: u32,
+    /// When it was last read, in milliseconds since the pump began.
+    pub(super) last_read: u32,
+    pub(super) dropped: u64,
+    pub(super) source: Source,
+    pub(super) cutter: Cutter,
+    pub(super) watch: Option<Box<Regex>>,
+}
