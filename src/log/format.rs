@@ -12,7 +12,6 @@
 use super::stream::{Source, Std};
 use crate::core::plan::{LogFormat, LogPolicy};
 use std::io::Write;
-use std::time::{Duration, SystemTime};
 
 /// What ends a piece of a line that was longer than `max_line`.
 pub const CONTINUES: &[u8] = b" [line continues]";
@@ -174,16 +173,11 @@ impl Default for Stamp {
 }
 
 impl Stamp {
-    /// The stamp of this moment.
-    pub fn now() -> Self {
+    /// The stamp of this moment: seconds and nanoseconds since 1970.
+    pub fn of((seconds, nanos): (i64, u32)) -> Self {
         let mut stamp = Stamp::default();
-        stamp.update();
+        stamp.set((seconds, nanos));
         stamp
-    }
-
-    /// Asks the clock.
-    pub fn update(&mut self) {
-        self.set(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     }
 
     /// Its 24 characters.
@@ -191,8 +185,10 @@ impl Stamp {
         &self.text
     }
 
-    fn set(&mut self, since_epoch: Duration) {
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+    /// Seconds and nanoseconds since 1970; before it is it.
+    pub fn set(&mut self, (seconds, nanos): (i64, u32)) {
+        let seconds = u64::try_from(seconds).unwrap_or(0);
+        let millis = seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000));
         if millis == self.millis {
             return;
         }
@@ -247,8 +243,7 @@ mod tests {
     use crate::core::plan::WhenFull;
 
     fn stamp(millis: u64) -> String {
-        let mut stamp = Stamp::default();
-        stamp.set(Duration::from_millis(millis));
+        let stamp = Stamp::of(((millis / 1000) as i64, (millis % 1000) as u32 * 1_000_000));
         String::from_utf8(stamp.text.to_vec()).unwrap()
     }
 

@@ -31,5 +31,5 @@ pub mod stream;
 mod tests;
 
 pub use format::Look;
-pub use pump::Pump;
+pub use pump::{Clock, Pump};
 pub use stream::{Event, Source, Std, StreamId};

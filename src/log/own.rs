@@ -7,6 +7,7 @@
 
 use super::format::{Look, Stamp};
 use super::output::Output;
+use super::pump::Wall;
 use crate::core::plan::LogLevel;
 use ::log::{Level, LevelFilter, SetLoggerError};
 use std::io::{self, Write};
@@ -16,7 +17,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// # Errors
 /// A logger has been installed before: there can be only one in a process.
-pub fn install(output: Arc<Mutex<Output>>, look: Look, level: LogLevel) -> Result<(), SetLoggerError> {
+pub fn install(
+    output: Arc<Mutex<Output>>,
+    look: Look,
+    wall: Wall,
+    level: LogLevel,
+) -> Result<(), SetLoggerError> {
     let mut builder = env_logger::Builder::new();
     builder.filter_level(match level {
         LogLevel::Error => LevelFilter::Error,
@@ -30,7 +36,7 @@ pub fn install(output: Arc<Mutex<Output>>, look: Look, level: LogLevel) -> Resul
     }
     builder.format(move |to, record| {
         let mut line = Vec::with_capacity(128);
-        let stamp = if look.is_stamped() { Stamp::now() } else { Stamp::default() };
+        let stamp = if look.is_stamped() { Stamp::of(wall()) } else { Stamp::default() };
         look.own_line(&mut line, &stamp, level_word(record.level()), &record.args().to_string());
         to.write_all(&line)
     });

@@ -31,6 +31,7 @@ use super::output::{Notice, Output};
 use super::own;
 use super::stream::{Event, Mode, Route, Source, Stream, StreamId};
 use crate::core::plan::{LogLevel, LogPolicy, Sink, WhenFull};
+use crate::core::time::Moment;
 use ::log::warn;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -45,7 +46,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// The largest read.
 const READ: usize = 256 * 1024;
@@ -66,6 +67,18 @@ const EVENTS: usize = 64;
 /// Tokens from here on are outputs, below it streams.
 const FIRST_OUTPUT: u64 = u64::MAX - 1;
 
+/// How the pump learns what time it is: `sys::clock`, handed in from above.
+#[derive(Clone, Copy)]
+pub struct Clock {
+    /// Now, for measuring.
+    pub now: fn() -> Moment,
+    /// Seconds and nanoseconds since 1970, for stamping.
+    pub wall: Wall,
+}
+
+/// Seconds and nanoseconds since 1970.
+pub type Wall = fn() -> (i64, u32);
+
 /// See the head of this file.
 pub struct Pump {
     epoll: AsyncFd<EpollFd>,
@@ -79,8 +92,8 @@ pub struct Pump {
     waiting: Vec<u32>,
     /// Streams with lines dropped and not yet told.
     dropping: Vec<u32>,
-    began: Instant,
-    next_tick: Option<Instant>,
+    clock: Clock,
+    next_tick: Option<Moment>,
     /// A turn has ended before all was read.
     has_more: bool,
     desk: Desk,
@@ -99,17 +112,17 @@ impl Pump {
     ///
     /// # Errors
     /// No descriptor is free (EMFILE, ENFILE), or no memory.
-    pub fn new(look: Look) -> io::Result<Pump> {
+    pub fn new(look: Look, clock: Clock) -> io::Result<Pump> {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
-        Pump::to(stdout, stderr, look)
+        Pump::to(stdout, stderr, look, clock)
     }
 
     /// A pump to these descriptors.
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn to(stdout: OwnedFd, stderr: OwnedFd, look: Look) -> io::Result<Pump> {
+    pub fn to(stdout: OwnedFd, stderr: OwnedFd, look: Look, clock: Clock) -> io::Result<Pump> {
         let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
         let is_same = Output::is_same_file(&stdout, &stderr);
         let output = |name, fd, token| Arc::new(Mutex::new(Output::new(name, fd, Arc::clone(&epoll), token)));
@@ -129,7 +142,7 @@ impl Pump {
             polled: Vec::new(),
             waiting: Vec::new(),
             dropping: Vec::new(),
-            began: Instant::now(),
+            clock,
             next_tick: None,
             has_more: false,
             desk: Desk {
@@ -144,7 +157,7 @@ impl Pump {
 
     /// Sends minisup's own messages (the `log` macros) to the container's stderr.
     pub fn take_own_messages(&self, level: LogLevel) {
-        if own::install(Arc::clone(&self.outputs[1]), self.look, level).is_err() {
+        if own::install(Arc::clone(&self.outputs[1]), self.look, self.clock.wall, level).is_err() {
             warn!("minisup's messages go where they went before");
         }
     }
@@ -247,7 +260,7 @@ impl Pump {
         };
         match self.next_tick {
             None => woken.await,
-            Some(at) => drop(timeout_at(at, woken).await),
+            Some(at) => drop(timeout(at - (self.clock.now)(), woken).await),
         }
     }
 
@@ -283,7 +296,7 @@ impl Pump {
     /// The last turn, after the last process: reads what is still in the pipes, ends all
     /// lines, and waits for the outputs, but not longer than this.
     pub fn finish(&mut self, within: Duration) {
-        let until = Instant::now() + within;
+        let until = (self.clock.now)() + within;
         // As long as a pipe's size at most: somebody who is not ours may write for ever.
         let mut reads_left = vec![BUSY_PIPE as usize / 4096; self.streams.len()];
         loop {
@@ -295,7 +308,7 @@ impl Pump {
                 }
             }
             let is_waiting = self.outputs.iter().any(|o| lock(o).is_waiting());
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until - (self.clock.now)();
             if left.is_zero() || (moved == 0 && !is_waiting) {
                 break;
             }
@@ -307,9 +320,9 @@ impl Pump {
             self.end(index);
         }
         self.tell();
-        let until = until.max(Instant::now() + TICK);
+        let until = until.max((self.clock.now)() + TICK);
         while self.outputs.iter().any(|o| lock(o).is_waiting()) {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until - (self.clock.now)();
             if left.is_zero() {
                 break;
             }
@@ -344,14 +357,14 @@ impl Pump {
 
     /// Reads the polled streams if it is time.
     fn tick(&mut self) -> usize {
-        if self.next_tick.is_none_or(|at| Instant::now() < at) {
+        if self.next_tick.is_none_or(|at| (self.clock.now)() < at) {
             return 0;
         }
         let mut moved = 0;
         for index in std::mem::take(&mut self.polled) {
             moved += self.serve(index);
         }
-        self.next_tick = (!self.polled.is_empty()).then(|| Instant::now() + TICK);
+        self.next_tick = (!self.polled.is_empty()).then(|| (self.clock.now)() + TICK);
         moved
     }
 
@@ -363,7 +376,7 @@ impl Pump {
             return 0;
         }
         let moved = self.read(index);
-        let now = self.began.elapsed().as_millis() as u32;
+        let now = ((self.clock.now)().as_nanos() / 1_000_000) as u32;
         if let Some(stream) = &mut self.streams[index as usize] {
             let is_often = now.wrapping_sub(stream.last_read) <= TICK.as_millis() as u32 + 1;
             if moved > 0 {
@@ -406,7 +419,7 @@ impl Pump {
             Mode::Armed => {}
             Mode::Polled => {
                 self.polled.push(index);
-                self.next_tick.get_or_insert_with(|| Instant::now() + TICK);
+                self.next_tick.get_or_insert_with(|| (self.clock.now)() + TICK);
             }
             Mode::Waiting => self.waiting.push(index),
         }
@@ -435,7 +448,7 @@ impl Pump {
             let _ = fcntl(&stream.fd, FcntlArg::F_SETPIPE_SZ(BUSY_PIPE));
         }
         if stream.look.is_stamped() {
-            self.desk.stamp.update();
+            self.desk.stamp.set((self.clock.wall)());
         }
         let buffer = std::mem::take(&mut self.desk.buffer);
         self.deliver(index, |cutter, max_line, to| cutter.feed(&buffer[..count], max_line, to));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::core::plan::{LogFormat, LogPolicy, Sink, WhenFull};
+use crate::core::time::Moment;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::pipe2;
 use proptest::prelude::*;
@@ -10,12 +11,21 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 const RAW: Look = Look { format: LogFormat::Raw, timestamps: false };
 const PREFIX: Look = Look { format: LogFormat::Prefix, timestamps: false };
 /// Nothing here takes longer unless it is broken.
 const BOUND: Duration = Duration::from_secs(20);
+
+fn clock() -> Clock {
+    fn now() -> Moment {
+        static START: OnceLock<Instant> = OnceLock::new();
+        Moment::from_nanos(START.get_or_init(Instant::now).elapsed().as_nanos() as u64)
+    }
+    Clock { now, wall: || (0, 0) }
+}
 
 fn policy(when_full: WhenFull) -> LogPolicy {
     LogPolicy { prefix: false, timestamps: false, max_line: 64 * 1024, when_full }
@@ -35,7 +45,7 @@ impl Bench {
     fn new(look: Look) -> Bench {
         let ((stdout, out), (stderr, err)) = (pipe(), pipe());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let pump = runtime.block_on(async { Pump::to(out, err, look).unwrap() });
+        let pump = runtime.block_on(async { Pump::to(out, err, look, clock()).unwrap() });
         Bench {
             runtime,
             pump,
@@ -77,9 +87,9 @@ impl Bench {
 
     /// Turns and reads stdout until this holds.
     fn until(&mut self, what: &str, holds: impl Fn(&Bench) -> bool) {
-        let end = std::time::Instant::now() + BOUND;
+        let end = Instant::now() + BOUND;
         while !holds(self) {
-            assert!(std::time::Instant::now() < end, "still not: {what}; seen {} bytes", self.seen.len());
+            assert!(Instant::now() < end, "still not: {what}; seen {} bytes", self.seen.len());
             self.turn();
             self.seen.extend(available(&mut self.stdout));
         }
@@ -220,9 +230,9 @@ trait JoinWhile {
 
 impl JoinWhile for std::thread::JoinHandle<()> {
     fn join_while(self, mut each: impl FnMut()) {
-        let end = std::time::Instant::now() + BOUND;
+        let end = Instant::now() + BOUND;
         while !self.is_finished() {
-            assert!(std::time::Instant::now() < end, "the child is still waiting");
+            assert!(Instant::now() < end, "the child is still waiting");
             each();
         }
         self.join().unwrap();
@@ -267,7 +277,7 @@ fn a_full_device_loses_lines_and_nothing_else() {
     let mut bench = Bench::new(RAW);
     bench.pump = bench.runtime.block_on(async {
         let stderr = full.try_clone().unwrap();
-        Pump::to(full.into(), stderr.into(), RAW).unwrap()
+        Pump::to(full.into(), stderr.into(), RAW, clock()).unwrap()
     });
     let (id, mut child) = bench.open("app", policy(WhenFull::Block));
     child.write_all(b"one\ntwo").unwrap();
@@ -280,7 +290,8 @@ fn the_flag_of_a_shared_descriptor_is_left_alone() {
     let (_read, write) = pipe();
     let shared = write.try_clone().unwrap();
     let mut bench = Bench::new(RAW);
-    bench.pump = bench.runtime.block_on(async { Pump::to(write.try_clone().unwrap(), write, RAW).unwrap() });
+    bench.pump =
+        bench.runtime.block_on(async { Pump::to(write.try_clone().unwrap(), write, RAW, clock()).unwrap() });
     let (_, child) = bench.open("app", policy(WhenFull::Block));
     let writer = write_all(child, vec![b'\n'; 300_000]);
     while bench.turn() {}
@@ -322,7 +333,7 @@ fn a_stuck_reader_delays_the_end_no_longer_than_allowed() {
     let (_, child) = bench.open("app", policy(WhenFull::Block));
     let writer = write_all(child, vec![b'\n'; 1_000_000]);
     while bench.turn() {}
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     bench.pump.finish(Duration::from_millis(50));
     assert!(began.elapsed() < BOUND);
     drop(bench);
