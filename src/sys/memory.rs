@@ -16,7 +16,7 @@ const AT_PHENT: libc::c_ulong = 4;
 
 /// Hands back the unused heap and the pages of the program itself. To be called once, when
 /// boot is over. A kernel that refuses leaves everything as it was.
-pub fn settle() {
+pub fn give_back() {
     // SAFETY: gives free memory of the allocator back; touches nothing that is in use.
     unsafe { libc::malloc_trim(0) };
     // SAFETY: asks for a number.
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_program_that_runs_lies_in_what_is_handed_back() {
-        let here = settle as *const () as usize;
+        let here = give_back as *const () as usize;
         assert!(unwritable_segments().any(|segment| segment.contains(&here)));
     }
 
@@ -74,10 +74,10 @@ mod tests {
     }
 
     #[test]
-    fn after_settling_there_is_less_and_everything_still_works() {
+    fn afterwards_there_is_less_and_everything_still_works() {
         let words: Vec<String> = (0..1000).map(|n| format!("word {n}")).collect();
         let Some(before) = resident() else { return };
-        settle();
+        give_back();
         let after = resident().expect("it was there before");
         assert!(after < before, "{after} kB after, {before} kB before");
         assert_eq!(words.concat().len(), words.iter().map(String::len).sum::<usize>());
