@@ -4,6 +4,8 @@
 //! service is done between [`peek`] and [`reap`]. An adopted orphan needs no such care, and
 //! [`sweep`] takes each with as few calls as there are.
 
+#![allow(clippy::disallowed_methods, reason = "the one place that waits for children")]
+
 use crate::core::exit::Outcome;
 use crate::core::ids::Pid;
 use crate::core::signal::Signal;
@@ -68,7 +70,6 @@ fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<Deat
     wait_with(kind, id, libc::WEXITED | libc::WNOHANG | flags)
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one place that waits for children")]
 fn wait_with(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<Death> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
