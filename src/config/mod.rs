@@ -1,2 +1,234 @@
-//! From text to [`Plan`](crate::core::plan::Plan): as written, then as meant.
+//! From text to [`Plan`]: as written, then as meant.
+//!
+//! ```text
+//! supervise.toml ─ include ─ file ─► one tree with places ─ view, service ─► Plan
+//!                     │        │                              │   │
+//!                 more files  variables                  presets  credentials, environment …
+//! ```
+//!
+//! Nothing stops at the first error: each rejected configuration comes back with all that
+//! is wrong with it ([`Diagnostics`]), sorted, each finding with its place. And nothing is
+//! read from the process: the world a configuration is resolved in is [`Surroundings`].
 #![forbid(unsafe_code)]
+
+mod accounts;
+mod credentials;
+mod cycles;
+pub mod diagnostics;
+mod environment;
+mod file;
+mod include;
+pub mod keys;
+mod launch;
+pub mod presets;
+mod probe;
+mod service;
+mod stop;
+mod supervisor;
+pub mod values;
+mod variables;
+mod view;
+
+pub use accounts::Accounts;
+pub use diagnostics::{Diagnostic, Diagnostics};
+
+use crate::core::ids::ServiceId;
+use crate::core::plan::{Kind, Plan};
+use diagnostics::{Origin, Problems, SourceId, Sources};
+use environment::Environments;
+use file::{Table, Value};
+use service::{Resolved, Shared};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use variables::Variables;
+use view::View;
+
+/// The world a configuration is resolved in: nothing else is read from the process.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Our own environment: what `${VAR}` is replaced from, and what services inherit.
+    pub environment: Vec<(String, String)>,
+    /// Variables of ours that are not UTF-8, by their lossy names: they are not passed on.
+    pub unreadable: Vec<String>,
+    /// /etc/passwd and /etc/group.
+    pub accounts: Accounts,
+    /// Our effective user.
+    pub euid: u32,
+    /// Our effective group.
+    pub egid: u32,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn here() -> Surroundings {
+        let mut environment = Vec::new();
+        let mut unreadable = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let lossy = name.to_string_lossy().into_owned();
+            match (name.into_string(), value.into_string()) {
+                (Ok(name), Ok(value)) => environment.push((name, value)),
+                _ => unreadable.push(lossy),
+            }
+        }
+        let read = |path: &str| std::fs::read(path).unwrap_or_default();
+        Surroundings {
+            environment,
+            unreadable,
+            accounts: Accounts::parse(&read("/etc/passwd"), &read("/etc/group")),
+            euid: nix::unistd::geteuid().as_raw(),
+            egid: nix::unistd::getegid().as_raw(),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.environment.iter().find(|(known, _)| known == name)?;
+        Some(value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+/// A configuration that can be run.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is to run.
+    pub plan: Plan,
+    /// What works but is hardly meant.
+    pub warnings: Vec<Diagnostic>,
+    /// All files that were read, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// Where a configuration is looked for when none is named, after `$MINISUP_CONFIG`.
+pub const DEFAULT_PATHS: [&str; 4] = [
+    "supervise.toml",
+    "/etc/minisup/supervise.toml",
+    "/etc/supervisor/supervisord.conf",
+    "/etc/supervisord.conf",
+];
+
+/// The configuration to read when none is named: `$MINISUP_CONFIG`, even if that does not
+/// exist, else the first of [`DEFAULT_PATHS`] that does.
+pub fn find_default(around: &Surroundings) -> Option<PathBuf> {
+    if let Some(named) = around.variable("MINISUP_CONFIG") {
+        return Some(PathBuf::from(named));
+    }
+    DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| Path::exists(path))
+}
+
+/// Reads these files, a later one over an earlier one.
+///
+/// # Errors
+/// Everything that is wrong with them, all at once.
+pub fn load(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagnostics> {
+    let mut sources = Sources::default();
+    let mut problems = Problems::default();
+    let variables = Variables(around.environment.iter().cloned().collect());
+    let builtin = parse_ours(Origin::Defaults, keys::defaults(), &mut sources, &mut problems);
+    let assembled = include::assemble(files, &variables, &mut sources, &mut problems);
+    for name in &around.unreadable {
+        problems.warn(format!("the variable {name} is not UTF-8 and is not passed on to services"));
+    }
+    // What a parser recovered from a broken file would only bring errors that are none.
+    let plan = match assembled.sound {
+        true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems)),
+        false => None,
+    };
+    let failed = problems.errors() > 0;
+    let (errors, warnings) = problems.finish(&sources);
+    match plan {
+        Some(plan) if !failed => Ok(Loaded { plan, warnings, files: assembled.files }),
+        _ => Err(errors),
+    }
+}
+
+fn parse_ours(origin: Origin, text: String, sources: &mut Sources, problems: &mut Problems) -> Table {
+    let id: SourceId = sources.add(origin, text);
+    file::parse(sources, id, &Variables::default(), problems).0
+}
+
+fn resolve(
+    tree: &Table,
+    builtin: &Table,
+    around: &Surroundings,
+    sources: &mut Sources,
+    problems: &mut Problems,
+) -> Plan {
+    view::check_keys(tree, &[keys::TOP], "the file", problems);
+    let empty = Table::default();
+    let own = |name: &'static str, problems: &mut Problems| match tree.get(name) {
+        None => None,
+        Some(entry) => match &entry.node.value {
+            Value::Table(table) => Some(table),
+            _ => {
+                problems.error(entry.node.span, format!("`{name}` must be a table: [{name}]"));
+                None
+            }
+        },
+    };
+    let supervisor = own("supervisor", problems).unwrap_or(&empty);
+    let defaults = own("defaults", problems).unwrap_or(&empty);
+    let services = own("service", problems).unwrap_or(&empty).in_order();
+    let signals = own("signals", problems).unwrap_or(&empty);
+    let common = own("environment", problems);
+    service::check_service_keys(defaults, "[defaults]", problems);
+
+    let presets: HashMap<&'static str, Table> = used_presets(&services, defaults)
+        .map(|preset| {
+            let origin = Origin::Preset(preset.name);
+            (preset.name, parse_ours(origin, preset.keys.to_owned(), sources, problems))
+        })
+        .collect();
+    let bottom = builtin.table("service").unwrap_or(&empty);
+    // What a dependency means rests on the kinds of all services; errors are said later.
+    let mut unsaid = Problems::default();
+    let names = services.iter().enumerate().map(|(at, (name, entry))| {
+        let layers = match &entry.node.value {
+            Value::Table(table) => vec![table, defaults, bottom],
+            _ => vec![bottom],
+        };
+        let kind = service::kind(&View::new(layers), &mut unsaid).unwrap_or(Kind::Longrun);
+        (*name, (ServiceId(at as u32), kind))
+    });
+    let names: HashMap<&str, (ServiceId, Kind)> = names.collect();
+
+    let view = View::new(vec![supervisor, builtin.table("supervisor").unwrap_or(&empty)]);
+    view::check_keys(supervisor, &[keys::SUPERVISOR], "[supervisor]", problems);
+    let supervisor = supervisor::supervisor(&view, problems);
+    let signals = supervisor::signals(signals, &names, problems);
+    let environments = Environments::new(&around.environment, common, sources, problems);
+    let mut all = Shared {
+        around,
+        sources,
+        problems,
+        names,
+        defaults,
+        builtin: bottom,
+        presets: &presets,
+        environments,
+        codes: HashSet::new(),
+        stops: HashSet::new(),
+    };
+    let read =
+        |(name, entry): &(&str, &file::Entry)| service::resolve(name, entry.key, &entry.node, &mut all);
+    let resolved: Vec<Resolved> = services.iter().filter_map(read).collect();
+    if resolved.len() == services.len() {
+        cycles::check(&resolved, all.problems);
+    }
+    Plan { supervisor, signals, services: resolved.into_iter().map(|service| service.spec).collect() }
+}
+
+/// The presets that any service names.
+fn used_presets<'a>(
+    services: &'a [(&'a str, &'a file::Entry)],
+    defaults: &'a Table,
+) -> impl Iterator<Item = &'static presets::Preset> + use<'a> {
+    let named = |table: &Table| match &table.get("preset")?.node.value {
+        Value::String(name) => Some(name.clone()),
+        _ => None,
+    };
+    let tables = services.iter().filter_map(|(_, entry)| match &entry.node.value {
+        Value::Table(table) => Some(table),
+        _ => None,
+    });
+    let used: HashSet<String> = tables.chain([defaults]).filter_map(named).collect();
+    presets::ALL.iter().filter(move |preset| used.contains(preset.name))
+}

@@ -129,7 +129,7 @@ pub enum Kind {
 }
 
 /// One entry of `requires` or `after`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dependency {
     /// Whom.
     pub service: ServiceId,
@@ -138,7 +138,7 @@ pub struct Dependency {
 }
 
 /// What must be true of a required service: of all its instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// Its process exists.
     Started,
@@ -245,7 +245,7 @@ pub struct Backoff {
 }
 
 /// How a service is stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stop {
     /// Signals in order, each with the time until the next one; after the last comes KILL.
     /// Never empty.

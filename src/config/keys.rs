@@ -1,0 +1,460 @@
+//! The one table of all keys: name, type, default, meaning.
+//!
+//! Everything that speaks of keys rests on it: which keys are known, what "did you mean"
+//! offers, the lowest layer of every service (the defaults are read from here and from
+//! nowhere else), conf/reference.toml and the tables of docs/configuration.md.
+
+/// A key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As written before the `=`.
+    pub name: &'static str,
+    /// What may stand behind it, in words.
+    pub kind: &'static str,
+    /// What holds without it.
+    pub default: Default,
+    /// A value for it in TOML, for the reference, if the default cannot be written.
+    pub example: &'static str,
+    /// What it means, in a sentence or two.
+    pub meaning: &'static str,
+}
+
+/// What holds without a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Default {
+    /// This TOML value.
+    Value(&'static str),
+    /// Something that is no value, in words.
+    Words(&'static str),
+    /// The key is known, but this version cannot do it yet; what to say of it.
+    Later(&'static str),
+}
+
+const fn key(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind, default: Default::Value(default), example: "", meaning }
+}
+
+const fn free(
+    name: &'static str,
+    kind: &'static str,
+    words: &'static str,
+    example: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { name, kind, default: Default::Words(words), example, meaning }
+}
+
+const fn later(name: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind: "", default: Default::Later("this version of minisup"), example: "", meaning }
+}
+
+/// The top level of a file.
+pub const TOP: &[Key] = &[
+    free(
+        "include",
+        "list of paths",
+        "none",
+        r#"["conf.d/*.toml"]"#,
+        "More files to read, as patterns relative to this file. What two files of one configuration both say is an error.",
+    ),
+    free("supervisor", "table", "", "", "Settings of minisup itself."),
+    free("environment", "table", "", "", "Variables for every service."),
+    free(
+        "defaults",
+        "table",
+        "",
+        "",
+        "Any key of a service: holds for every service that does not say otherwise.",
+    ),
+    free("signals", "table", "", "", "What PID 1 passes on."),
+    free("service", "table", "", "", "The services, each a table of its own."),
+    later("scripts", "Scripts that run before all services."),
+    later("command", "What arguments after the image's name mean."),
+    later("gateway", "The dashboard, the JSON API and the metrics."),
+];
+
+/// `[supervisor]`.
+pub const SUPERVISOR: &[Key] = &[
+    key(
+        "control_socket",
+        "path",
+        r#""/run/minisup.sock""#,
+        "Where `minisup status` and the other commands find the supervisor.",
+    ),
+    key(
+        "shutdown_timeout",
+        "duration",
+        r#""9s""#,
+        "The whole shutdown ends within it: Docker kills after 10 seconds.",
+    ),
+    key(
+        "log_level",
+        "\"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        r#""info""#,
+        "How much minisup says about itself.",
+    ),
+    key(
+        "log_format",
+        "\"raw\", \"prefix\", \"json\"",
+        r#""raw""#,
+        "How the services' lines look: as they are, with the service's name before them, or as one JSON object each.",
+    ),
+    key("timestamps", "switch", "false", "Whether each line is stamped with the time."),
+    free(
+        "user",
+        "name or number",
+        "as started",
+        r#""www-data""#,
+        "Run minisup itself as this user, and with it every service. Without it minisup stays what it was started as.",
+    ),
+];
+
+/// `[service.NAME]` and `[defaults]`.
+pub const SERVICE: &[Key] = &[
+    free(
+        "preset",
+        "name",
+        "none",
+        r#""gunicorn""#,
+        "Fills in what is known of a server: nginx, uwsgi, gunicorn, mariadb, mysql, postgres, mongodb, redis.",
+    ),
+    free(
+        "command",
+        "string or list",
+        "from the preset",
+        r#"["gunicorn", "app:app"]"#,
+        "What is launched. A string is split as a shell splits words, but no shell is started.",
+    ),
+    key("type", "\"longrun\", \"oneshot\"", r#""longrun""#, "Runs for ever, or runs to completion."),
+    key(
+        "enabled",
+        "switch",
+        "true",
+        "Whether it is launched at all; also \"true\", \"false\", \"1\", \"0\" … from a variable.",
+    ),
+    key("instances", "number", "1", "How many processes of it run; `${instance}` counts them from 0."),
+    key(
+        "requires",
+        "list of names",
+        "[]",
+        "Services that must be ready before it is launched, and that stop after it: \"name\", \"name:started\", \"name:ready\", \"name:healthy\" or \"name:done\".",
+    ),
+    key("after", "list of names", "[]", "The same order, but only if the other service runs at all."),
+    free(
+        "user",
+        "name or number",
+        "as minisup",
+        r#""www-data""#,
+        "Whom it runs as; sets HOME, USER, LOGNAME and the supplementary groups.",
+    ),
+    free("group", "name or number", "the user's", r#""www-data""#, "Its group."),
+    free("groups", "list of names or numbers", "the user's", r#"["adm"]"#, "Its supplementary groups."),
+    free("directory", "path", "as minisup", r#""/srv/app""#, "Its working directory."),
+    free(
+        "umask",
+        "octal string",
+        "as minisup",
+        r#""022""#,
+        "Which permissions new files do not get; \"022\" or 0o022.",
+    ),
+    free("nice", "number", "as minisup", "5", "From -20 (first) to 19 (last)."),
+    free(
+        "oom_score_adj",
+        "number",
+        "as minisup",
+        "500",
+        "From -1000 (never) to 1000 (first) when the kernel runs out of memory.",
+    ),
+    free(
+        "limits",
+        "table",
+        "as minisup",
+        "{ nofile = 65536 }",
+        "Resource limits: a number, \"unlimited\", or `{ soft = 1024, hard = 4096 }`.",
+    ),
+    key("no_new_privileges", "switch", "false", "Whether setuid programs give it nothing."),
+    free(
+        "capabilities",
+        "list of names",
+        "as minisup",
+        r#"["net_bind_service"]"#,
+        "It keeps only these, also as an ordinary user.",
+    ),
+    free(
+        "environment",
+        "table",
+        "none",
+        r#"{ WORKERS = "2" }"#,
+        "Its variables. A value is a string, a number, a switch, or `{ file = \"…\" }` whose content is taken.",
+    ),
+    key(
+        "environment_files",
+        "list of paths",
+        "[]",
+        "Files of lines `NAME=value`; a path that begins with `-` may be missing.",
+    ),
+    key(
+        "clear_environment",
+        "switch",
+        "false",
+        "Whether it starts without the variables that minisup itself was given.",
+    ),
+    key(
+        "secrets",
+        "list of names",
+        "[]",
+        "Variables that are taken from NAME, or from the file that NAME_FILE names; their values are shown nowhere.",
+    ),
+    free(
+        "ready",
+        "table",
+        "\"started\"",
+        r#"{ tcp = "127.0.0.1:8000" }"#,
+        "How it is known that others may depend on it.",
+    ),
+    free(
+        "health",
+        "table",
+        "\"none\"",
+        r#"{ http = "http://127.0.0.1:8000/healthz" }"#,
+        "The same question, asked for ever.",
+    ),
+    key(
+        "restart",
+        "\"always\", \"on-failure\", \"never\"",
+        r#""always""#,
+        "Whether it is launched again when it ended. A oneshot: \"never\", unless it says otherwise itself.",
+    ),
+    key("success_codes", "list of numbers", "[0]", "Exit codes that are no failure."),
+    key(
+        "min_uptime",
+        "duration",
+        r#""1s""#,
+        "A run that ends before it, or before it was ready, is a failure in a row.",
+    ),
+    free("backoff", "table", "", "", "How long to wait before the next try."),
+    key("max_failures", "number", "5", "So many failures in a row are fatal; 0: never."),
+    key("essential", "switch", "true", "Whether its failure stops everything and ends the container."),
+    free("stop", "table", "", "", "How it is stopped."),
+    free(
+        "reload",
+        "table",
+        "none",
+        r#"{ signal = "HUP", check = ["nginx", "-t"] }"#,
+        "How it reads its configuration again.",
+    ),
+    free("reopen", "table", "none", r#"{ signal = "USR1" }"#, "How it opens its own log files again."),
+    key(
+        "stdout",
+        "\"inherit\", \"forward\", \"null\"",
+        r#""forward""#,
+        "Where its output goes: the container's own descriptor, the same through minisup line by line, or nowhere.",
+    ),
+    key("stderr", "\"inherit\", \"forward\", \"null\"", r#""forward""#, "Where its errors go."),
+    free("log", "table", "", "", "How its lines are handled."),
+    later("restart_mode", "How an asked restart is done."),
+    later("sockets", "Sockets that minisup opens and holds."),
+    later("hooks", "Commands around its life."),
+    later("schedule", "When a oneshot runs."),
+    later("watch", "Files whose change reloads it."),
+    later("memory_limit", "A ceiling that restarts it."),
+    later("scripts", "A database's first start."),
+];
+
+/// Kinds of probes, in `ready` and `health`: exactly one of them.
+pub const PROBES: &[Key] = &[
+    free(
+        "notify",
+        "true",
+        "",
+        "true",
+        "The service says READY=1 itself (sd_notify). As `health`: the watchdog, WATCHDOG=1 once an interval.",
+    ),
+    free(
+        "fd",
+        "number",
+        "",
+        "3",
+        "The service writes a newline to this descriptor (s6's protocol). Not for `health`.",
+    ),
+    free("tcp", "address", "", r#""127.0.0.1:8000""#, "A connection is accepted."),
+    free(
+        "unix",
+        "path",
+        "",
+        r#""/run/app.sock""#,
+        "A connection is accepted; with `http` or `uwsgi`: where to ask.",
+    ),
+    free(
+        "http",
+        "URL",
+        "",
+        r#""http://127.0.0.1:8000/healthz""#,
+        "A GET is answered with a good status; over a unix socket: \"http+unix:///run/app.sock:/healthz\".",
+    ),
+    free(
+        "uwsgi",
+        "address or path",
+        "",
+        r#""127.0.0.1:3031""#,
+        "A request in the uwsgi protocol is answered.",
+    ),
+    free(
+        "exec",
+        "command",
+        "",
+        r#"["pg_isready", "-q"]"#,
+        "A command exits with 0; it runs as the service does.",
+    ),
+    free(
+        "log",
+        "regular expression",
+        "",
+        r#""ready for connections""#,
+        "A line of its output matches. Not for `health`.",
+    ),
+    free("file", "path", "", r#""/run/app.pid""#, "The file exists."),
+];
+
+/// The rest of `ready`.
+pub const READY: &[Key] = &[
+    free(
+        "status",
+        "number, range or list",
+        "\"200-399\"",
+        r#""200-299""#,
+        "With `http`: which answers count.",
+    ),
+    key("interval", "duration", r#""250ms""#, "From one question to the next."),
+    key("timeout", "duration", r#""60s""#, "Not ready after it is a failure."),
+];
+
+/// The rest of `health`.
+pub const HEALTH: &[Key] = &[
+    free(
+        "status",
+        "number, range or list",
+        "\"200-399\"",
+        r#""200-299""#,
+        "With `http`: which answers count.",
+    ),
+    key("interval", "duration", r#""10s""#, "From one question to the next."),
+    key("timeout", "duration", r#""3s""#, "An answer later than this counts as none."),
+    key("failures", "number", "3", "So many in a row make it unhealthy."),
+    key("action", "\"restart\", \"none\"", r#""restart""#, "What is done then."),
+];
+
+/// `backoff`.
+pub const BACKOFF: &[Key] = &[
+    key(
+        "initial",
+        "duration",
+        r#""100ms""#,
+        "Before the second try; the first one after a long life is immediate.",
+    ),
+    key("max", "duration", r#""30s""#, "It never gets longer than this."),
+    key("factor", "number", "2", "From one wait to the next."),
+    key("jitter", "number", "0.1", "So much is added or taken away by chance, as a part of the wait."),
+];
+
+/// `stop`.
+pub const STOP: &[Key] = &[
+    key(
+        "signal",
+        "name or list",
+        r#""TERM""#,
+        "What asks it to end. A list goes on if it does not: [\"QUIT\", \"5s\", \"TERM\", \"2s\"]. One signal may stand without a time: it gets what the grace period leaves.",
+    ),
+    key("grace_period", "duration", r#""8s""#, "From the first signal to KILL."),
+    key("delay", "duration", r#""0s""#, "Before the first signal, for load balancers to notice."),
+    key("tree", "switch", "true", "Whether it has stopped only when every process it started has."),
+];
+
+/// `reload`.
+pub const RELOAD: &[Key] = &[
+    free("signal", "name", "", r#""HUP""#, "This signal makes it read its configuration again; or `exec`."),
+    free("exec", "command", "", r#"["nginx", "-s", "reload"]"#, "This command does."),
+    free("check", "command", "none", r#"["nginx", "-t"]"#, "Runs first; if it fails, nothing is touched."),
+];
+
+/// `reopen`.
+pub const REOPEN: &[Key] =
+    &[free("signal", "name", "", r#""USR1""#, "This signal makes it open its log files again.")];
+
+/// `log`.
+pub const LOG: &[Key] = &[
+    key("prefix", "switch", "false", "Whether its name stands before each line."),
+    key("timestamps", "switch", "false", "Whether each line is stamped with the time."),
+    key("max_line", "size", r#""64KiB""#, "A longer line is cut."),
+    key(
+        "when_full",
+        "\"block\", \"drop\"",
+        r#""block""#,
+        "When nobody takes its output: it waits, or lines are dropped and counted.",
+    ),
+];
+
+/// `limits`: names of getrlimit(2).
+pub const LIMITS: &[Key] = &[
+    free("as", "size", "", "\"2GiB\"", "Address space."),
+    free("core", "size", "", "0", "Core files."),
+    free("cpu", "seconds", "", "3600", "Processor time."),
+    free("data", "size", "", "\"1GiB\"", "Data segment."),
+    free("fsize", "size", "", "\"unlimited\"", "The largest file it may write."),
+    free("memlock", "size", "", "\"64MiB\"", "Locked memory."),
+    free("msgqueue", "size", "", "\"800KiB\"", "POSIX message queues."),
+    free("nice", "number", "", "20", "How far nice may be lowered (20 minus the value)."),
+    free("nofile", "number", "", "65536", "Open files."),
+    free("nproc", "number", "", "4096", "Processes of this user."),
+    free("rtprio", "number", "", "0", "Real-time priority."),
+    free("sigpending", "number", "", "4096", "Queued signals."),
+    free("stack", "size", "", "\"8MiB\"", "Stack of the main thread."),
+];
+
+/// A limit with two values.
+pub const LIMIT: &[Key] = &[
+    free("soft", "number", "", "1024", "What holds; the service may raise it up to the hard limit."),
+    free("hard", "number", "", "4096", "The ceiling."),
+];
+
+/// What a value of `environment` may be besides a string.
+pub const FILE_VALUE: &[Key] = &[free(
+    "file",
+    "path",
+    "",
+    r#""/run/secrets/x""#,
+    "The value is the content of this file, without newlines at its end.",
+)];
+
+/// The tables that stand inside a service, with their keys.
+pub const INSIDE: &[(&str, &[&[Key]])] = &[
+    ("ready", &[PROBES, READY]),
+    ("health", &[PROBES, HEALTH]),
+    ("backoff", &[BACKOFF]),
+    ("stop", &[STOP]),
+    ("reload", &[RELOAD]),
+    ("reopen", &[REOPEN]),
+    ("log", &[LOG]),
+    ("limits", &[LIMITS]),
+];
+
+/// The defaults as TOML: the lowest layer of every service, and of `[supervisor]`.
+pub fn defaults() -> String {
+    let mut text = String::new();
+    let mut table = |header: &str, keys: &[&[Key]]| {
+        if keys.iter().copied().flatten().any(|key| matches!(key.default, Default::Value(_))) {
+            text += &format!("[{header}]\n");
+        }
+        for key in keys.iter().copied().flatten() {
+            if let Default::Value(value) = key.default {
+                text += &format!("{} = {value}\n", key.name);
+            }
+        }
+    };
+    table("supervisor", &[SUPERVISOR]);
+    table("service", &[SERVICE]);
+    for (name, keys) in INSIDE {
+        table(&format!("service.{name}"), keys);
+    }
+    text
+}

@@ -1,0 +1,97 @@
+//! gunicorn.
+//!
+//! READY=1 is sent when the sockets are bound, before there is any worker, hence before
+//! the application is imported: so readiness is an HTTP answer, whatever its status. HUP
+//! with code that does not load takes the whole service down: so a check goes before it.
+//! After TERM it waits 30 s for its workers, longer than Docker waits: so it is told less.
+
+use super::{has, option, options, own_file};
+use crate::config::diagnostics::Problems;
+use crate::config::launch::Draft;
+use crate::config::probe::host_and_port;
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress};
+
+/// Finds where it will answer, and makes the check for a reload.
+pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
+    if draft.argv.is_empty() {
+        return None;
+    }
+    let mut words = vec![String::new()];
+    words.extend(draft.variable("GUNICORN_CMD_ARGS").and_then(shlex::split).unwrap_or_default());
+    words.extend(draft.argv.iter().skip(1).cloned());
+    let file = option(&words, "--config", Some('c')).unwrap_or("gunicorn.conf.py");
+    let file = draft.resolve(file.strip_prefix("file:").unwrap_or(file));
+    let settings = own_file(&file).unwrap_or_default();
+
+    if has(&words, &["--daemon", "-D"]) || setting(&settings, "daemon") == Some("True") {
+        let message = "gunicorn puts itself in the background and seems to have ended";
+        problems.warning(draft.span, message).mark("leave --daemon out");
+    }
+    graceful(draft, &words, &settings, problems);
+
+    let mut check = draft.argv.clone();
+    check.push("--check-config".into());
+    draft.check = Some(check.into());
+
+    let bound = options(&words, "--bind", Some('b')).first().copied();
+    let bind = bound.map(str::to_owned).or_else(|| quoted(setting(&settings, "bind")?));
+    let bind = bind.or_else(|| draft.variable("PORT").map(|port| format!("127.0.0.1:{port}")));
+    let bind = bind.unwrap_or_else(|| "127.0.0.1:8000".into());
+    let address = if let Some(path) = bind.strip_prefix("unix:") {
+        let path = path.strip_prefix("//").unwrap_or(path);
+        ProbeAddress::Unix(draft.resolve(path))
+    } else if bind.starts_with("fd://") {
+        return Some(Probe::Notify);
+    } else {
+        ProbeAddress::Tcp(host_and_port(bind.strip_prefix("tcp://").unwrap_or(&bind), Some(8000))?)
+    };
+    let encrypted = has(&words, &["--certfile", "--keyfile"]) || setting(&settings, "certfile").is_some();
+    match address {
+        ProbeAddress::Unix(path) if encrypted => Some(Probe::Unix(path)),
+        ProbeAddress::Tcp(address) if encrypted => address.parse().ok().map(Probe::Tcp),
+        address => Some(Probe::Http(HttpProbe {
+            address,
+            host: "localhost".into(),
+            path: "/".into(),
+            status: (100, 599),
+        })),
+    }
+}
+
+/// gunicorn must have ended before it is killed.
+fn graceful(draft: &mut Draft<'_>, words: &[String], settings: &str, problems: &mut Problems) {
+    let written = option(words, "--graceful-timeout", None).or(setting(settings, "graceful_timeout"));
+    let grace = draft.grace.as_secs();
+    match written.map(|text| text.trim().parse::<u64>().ok()) {
+        None if (2..31).contains(&grace) => {
+            let seconds = (grace - 1).to_string();
+            draft.adjusted.push(format!(
+                "added --graceful-timeout {seconds}: its own 30 s are longer than the grace period"
+            ));
+            draft.argv.extend(["--graceful-timeout".to_owned(), seconds]);
+        }
+        Some(Some(seconds)) if seconds > grace => {
+            let message = format!(
+                "gunicorn takes up to {seconds}s to end (graceful_timeout), but is killed after {grace}s"
+            );
+            problems.warning(draft.span, message).mark("give it a longer stop.grace_period");
+        }
+        _ => {}
+    }
+}
+
+/// The right side of `name = …` in a Python file, at the beginning of a line.
+fn setting<'a>(settings: &'a str, name: &str) -> Option<&'a str> {
+    let value = |line: &'a str| {
+        let rest = line.strip_prefix(name)?.trim_start().strip_prefix('=')?;
+        (!rest.starts_with('=')).then(|| rest.split('#').next().unwrap_or("").trim())
+    };
+    settings.lines().rev().find_map(value)
+}
+
+/// The first string in a Python expression, if it is nothing but a string or a list.
+fn quoted(text: &str) -> Option<String> {
+    let text = text.trim_start_matches(['[', '(']).trim_start();
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    Some(text[1..].split(quote).next()?.to_owned())
+}

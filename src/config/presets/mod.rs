@@ -1,0 +1,96 @@
+//! What is known of servers, so that nobody has to know it twice.
+//!
+//! A preset has two halves. Its keys are TOML, a layer below the service's own table and
+//! above `[defaults]`, so that each of them can be overridden. Its `adjust` looks at the
+//! command as it is written and adds what is missing (`daemon off;`), finds out where the
+//! server will answer, and says what will not work.
+
+use super::diagnostics::Problems;
+use super::launch::Draft;
+use super::view::View;
+use crate::core::plan::Probe;
+
+mod databases;
+mod gunicorn;
+mod nginx;
+mod uwsgi;
+
+/// A server that is known.
+#[derive(Debug)]
+pub struct Preset {
+    /// What stands behind `preset =`.
+    pub name: &'static str,
+    /// Its keys, as TOML.
+    pub keys: &'static str,
+    /// Completes the command; gives the probe that tells readiness unless the user named one.
+    pub adjust: fn(&mut Draft<'_>, &mut Problems) -> Option<Probe>,
+}
+
+/// All of them.
+pub const ALL: [Preset; 8] = [
+    Preset { name: "nginx", keys: include_str!("nginx.toml"), adjust: nginx::adjust },
+    Preset { name: "uwsgi", keys: include_str!("uwsgi.toml"), adjust: uwsgi::adjust },
+    Preset { name: "gunicorn", keys: include_str!("gunicorn.toml"), adjust: gunicorn::adjust },
+    Preset { name: "mariadb", keys: include_str!("mariadb.toml"), adjust: databases::mariadb },
+    Preset { name: "mysql", keys: include_str!("mysql.toml"), adjust: databases::mysql },
+    Preset { name: "postgres", keys: include_str!("postgres.toml"), adjust: databases::postgres },
+    Preset { name: "mongodb", keys: include_str!("mongodb.toml"), adjust: databases::mongodb },
+    Preset { name: "redis", keys: include_str!("redis.toml"), adjust: databases::redis },
+];
+
+/// The preset that a service asks for.
+pub fn of(service: &View<'_>, problems: &mut Problems) -> Option<&'static Preset> {
+    let choices: Vec<(&str, &'static Preset)> = ALL.iter().map(|preset| (preset.name, preset)).collect();
+    service.get("preset")?.choice(&choices, problems)
+}
+
+/// The value of a long or short option: `--bind X`, `--bind=X`, `-b X`, `-bX`. The last
+/// one wins, as it does for the servers.
+fn option<'a>(argv: &'a [String], long: &str, short: Option<char>) -> Option<&'a str> {
+    options(argv, long, short).pop()
+}
+
+/// All values of an option.
+fn options<'a>(argv: &'a [String], long: &str, short: Option<char>) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for (at, word) in argv.iter().enumerate().skip(1) {
+        let next = || argv.get(at + 1).map(String::as_str);
+        if let Some(rest) = word.strip_prefix(long) {
+            match rest.strip_prefix('=') {
+                Some(value) => found.push(value),
+                None if rest.is_empty() => found.extend(next()),
+                None => {}
+            }
+        } else if let Some(short) = short
+            && !word.starts_with("--")
+            && let Some(rest) = word.strip_prefix('-').and_then(|word| word.strip_prefix(short))
+        {
+            match rest {
+                "" => found.extend(next()),
+                value => found.push(value),
+            }
+        }
+    }
+    found
+}
+
+/// Whether one of these words is among the arguments, alone or with `=`.
+fn has(argv: &[String], words: &[&str]) -> bool {
+    let is = |argument: &String| {
+        let name = argument.split('=').next().unwrap_or("");
+        words.contains(&name)
+    };
+    argv.iter().skip(1).any(is)
+}
+
+/// A file that belongs to a server's own configuration; `None` if it cannot be read.
+fn own_file(path: &std::path::Path) -> Option<String> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
+    file.take(1 << 20).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}

@@ -1,0 +1,178 @@
+//! nginx.
+//!
+//! It puts itself in the background unless told `daemon off;`, and refuses to start when
+//! told twice: so it is added, but only where neither the command nor nginx.conf says it.
+
+use super::own_file;
+use crate::config::diagnostics::Problems;
+use crate::config::launch::Draft;
+use crate::core::plan::Probe;
+use std::path::PathBuf;
+
+/// Adds `-g 'daemon off;'`, and makes the check for a reload.
+pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
+    if draft.argv.is_empty() || draft.program() != "nginx" && !draft.program().starts_with("nginx-") {
+        return None;
+    }
+    let arguments = Arguments::read(&draft.argv);
+    let said = |text: &str| daemon(text);
+    let on_line = arguments.global.and_then(|(_, text)| said(text));
+    let conf = arguments.conf(draft);
+    let in_file = conf.as_ref().and_then(|(_, text)| said(text));
+    match (on_line, in_file) {
+        (Some(true), _) | (None, Some(true)) => {
+            let message =
+                "nginx is told `daemon on`: it puts itself in the background and seems to have ended";
+            let problem = problems.warning(draft.span, message);
+            match (in_file, &conf) {
+                (Some(true), Some((path, _))) => problem.mark(format!("take it out of {}", path.display())),
+                _ => problem.mark("say `daemon off;`"),
+            };
+        }
+        (Some(false), Some(_)) => {
+            if let Some((path, _)) = &conf {
+                let message = format!("nginx refuses to start: `daemon` is also in {}", path.display());
+                problems.warning(draft.span, message).mark("say it in one place only");
+            }
+        }
+        (Some(false), None) | (None, Some(false)) => {}
+        (None, None) => {
+            match arguments.global.map(|(at, _)| at) {
+                // A second -g would replace the first.
+                Some(at) => {
+                    let word = &mut draft.argv[at];
+                    let ended = word.trim_end().ends_with([';', '}']);
+                    word.push_str(if ended { " daemon off;" } else { "; daemon off;" });
+                }
+                None => draft.argv.extend(["-g".to_owned(), "daemon off;".to_owned()]),
+            }
+            draft.adjusted.push("added -g 'daemon off;', so that it stays in the foreground".into());
+        }
+    }
+    let mut check = vec![draft.argv[0].clone(), "-t".into(), "-q".into()];
+    check.extend(Arguments::read(&draft.argv).kept.iter().map(|word| word.to_string()));
+    draft.check = Some(check.into());
+    None
+}
+
+/// What of nginx's arguments matters (`nginx -h`).
+#[derive(Default)]
+struct Arguments<'a> {
+    conf: Option<&'a str>,
+    prefix: Option<&'a str>,
+    /// The word that holds the directives of -g, and they.
+    global: Option<(usize, &'a str)>,
+    /// Everything that `nginx -t` must be given too.
+    kept: Vec<&'a str>,
+}
+
+impl<'a> Arguments<'a> {
+    fn read(argv: &'a [String]) -> Arguments<'a> {
+        let mut found = Arguments::default();
+        let mut at = 1;
+        while at < argv.len() {
+            let word = argv[at].as_str();
+            let Some(letters) = word.strip_prefix('-') else {
+                at += 1;
+                continue;
+            };
+            for (offset, letter) in letters.char_indices() {
+                if !matches!(letter, 'c' | 'p' | 'g' | 'e' | 's') {
+                    continue;
+                }
+                let rest = &letters[offset + letter.len_utf8()..];
+                let (index, value) = match (rest, argv.get(at + 1)) {
+                    ("", Some(next)) => (at + 1, next.as_str()),
+                    (rest, _) => (at, rest),
+                };
+                found.kept.extend(argv[at..=index].iter().map(String::as_str));
+                match letter {
+                    'c' => found.conf = Some(value),
+                    'p' => found.prefix = Some(value),
+                    'g' => found.global = Some((index, value)),
+                    _ => {}
+                }
+                at = index;
+                break;
+            }
+            at += 1;
+        }
+        found
+    }
+
+    /// nginx.conf and its text. A relative path begins at the prefix, which is built in.
+    fn conf(&self, draft: &Draft<'_>) -> Option<(PathBuf, String)> {
+        let built_in = ["/etc/nginx", "/usr/share/nginx", "/usr/local/nginx"];
+        let candidates: Vec<PathBuf> = match (self.prefix, self.conf) {
+            (_, Some(conf)) if conf.starts_with('/') => vec![conf.into()],
+            (Some(prefix), conf) => {
+                let prefix = draft.resolve(prefix);
+                match conf {
+                    Some(conf) => vec![prefix.join(conf)],
+                    None => vec![prefix.join("conf/nginx.conf"), "/etc/nginx/nginx.conf".into()],
+                }
+            }
+            (None, Some(conf)) => built_in.iter().map(|prefix| PathBuf::from(prefix).join(conf)).collect(),
+            (None, None) => vec!["/etc/nginx/nginx.conf".into(), "/usr/local/nginx/conf/nginx.conf".into()],
+        };
+        candidates.into_iter().find_map(|path| own_file(&path).map(|text| (path, text)))
+    }
+}
+
+/// What a piece of nginx configuration says of `daemon`: `Some(true)` for on. Comments
+/// and quoted strings are passed over.
+fn daemon(text: &str) -> Option<bool> {
+    let mut statement = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '#' if statement.is_empty() || statement.ends_with(char::is_whitespace) => {
+                characters.by_ref().find(|c| *c == '\n');
+            }
+            quote @ ('"' | '\'') => {
+                while let Some(inner) = characters.next() {
+                    match inner {
+                        '\\' => drop(characters.next()),
+                        inner if inner == quote => break,
+                        inner => statement.push(inner),
+                    }
+                }
+            }
+            ';' | '{' | '}' => {
+                let mut words = statement.split_whitespace();
+                if words.next() == Some("daemon") {
+                    return words.next().map(|value| value != "off");
+                }
+                statement.clear();
+            }
+            character => statement.push(character),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_of_daemon_is_found() {
+        assert_eq!(daemon("user x;\ndaemon off;\nevents {}\n"), Some(false));
+        assert_eq!(daemon("daemon   on ;"), Some(true));
+        assert_eq!(daemon("# daemon off;\nevents {}"), None);
+        assert_eq!(daemon("user x; # daemon off;\n"), None);
+        assert_eq!(daemon("log_format x 'daemon off;';"), None);
+        assert_eq!(daemon("events {} daemon off;"), Some(false));
+        assert_eq!(daemon("daemonic off;"), None);
+    }
+
+    #[test]
+    fn arguments_are_read_as_nginx_reads_them() {
+        let argv: Vec<String> =
+            ["nginx", "-c/a.conf", "-qg", "user x;", "-p", "/p"].iter().map(|w| w.to_string()).collect();
+        let found = Arguments::read(&argv);
+        assert_eq!((found.conf, found.prefix), (Some("/a.conf"), Some("/p")));
+        assert_eq!(found.global, Some((3, "user x;")));
+        assert_eq!(found.kept, ["-c/a.conf", "-qg", "user x;", "-p", "/p"]);
+    }
+}

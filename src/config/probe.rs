@@ -1,0 +1,273 @@
+//! `ready` and `health`: from the table to a [`Probe`].
+
+use super::diagnostics::{Problems, Span};
+use super::file::Value;
+use super::keys::PROBES;
+use super::view::{Field, View};
+use crate::core::plan::{Health, HttpProbe, Probe, ProbeAddress, Ready};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What counts as an answer unless `status` says otherwise.
+const GOOD_STATUS: (u16, u16) = (200, 399);
+
+/// `ready`; what the preset found in the command counts if nobody gave a kind of probe.
+pub fn ready(service: &View<'_>, preset: Option<Probe>, problems: &mut Problems) -> Option<Box<Ready>> {
+    let field = service.get("ready")?;
+    match &field.node.value {
+        Value::String(text) if text == "started" => return None,
+        Value::Table(_) => {}
+        _ => return field.wrong(r#"a table such as { tcp = "127.0.0.1:8000" }, or "started""#, problems),
+    }
+    let table = service.inside("ready", "ready.");
+    let probe = match (table.layer_with(kinds()), preset) {
+        (Some(layer), _) => probe(&layer, problems)?.0,
+        (None, Some(probe)) => probe,
+        (None, None) => return says_nothing(service, "ready", problems),
+    };
+    let timeout = table.get("timeout")?;
+    let ready = Ready {
+        probe,
+        interval: table.get("interval")?.duration(problems)?,
+        timeout: timeout.duration(problems)?,
+    };
+    if ready.timeout.is_zero() {
+        problems.error(timeout.span(), "`ready.timeout` must be longer than nothing");
+    }
+    Some(Box::new(ready))
+}
+
+/// `health`.
+pub fn health(service: &View<'_>, problems: &mut Problems) -> Option<Box<Health>> {
+    let field = service.get("health")?;
+    match &field.node.value {
+        Value::String(text) if text == "none" => return None,
+        Value::Table(_) => {}
+        _ => return field.wrong(r#"a table such as { tcp = "127.0.0.1:8000" }, or "none""#, problems),
+    }
+    let table = service.inside("health", "health.");
+    let Some(layer) = table.layer_with(kinds()) else {
+        return says_nothing(service, "health", problems);
+    };
+    let (probe, place) = probe(&layer, problems)?;
+    if matches!(probe, Probe::Fd(_) | Probe::Log(_)) {
+        let message = "`health` needs something that can be asked again and again";
+        problems.error(place, message).mark("one of tcp, unix, http, uwsgi, exec, file, notify");
+        return None;
+    }
+    let interval = table.get("interval")?;
+    let health = Health {
+        probe,
+        interval: interval.duration(problems)?,
+        timeout: table.get("timeout")?.duration(problems)?,
+        failures: table.get("failures")?.integer(1, i64::from(u32::MAX), problems)? as u32,
+        restart: table.get("action")?.choice(&[("restart", true), ("none", false)], problems)?,
+    };
+    if health.interval.is_zero() {
+        problems.error(interval.span(), "`health.interval` must be longer than nothing");
+    }
+    Some(Box::new(health))
+}
+
+fn kinds() -> impl Iterator<Item = &'static str> + Clone {
+    PROBES.iter().map(|key| key.name)
+}
+
+/// Times without a kind of probe are fine in `[defaults]`, but in a service of its own
+/// they are half a sentence.
+fn says_nothing<T>(service: &View<'_>, name: &str, problems: &mut Problems) -> Option<T> {
+    let entry = service.own(name)?;
+    let kinds: Vec<_> = kinds().collect();
+    let message = format!("`{name}` does not say what to ask");
+    problems.error(entry.key, message).mark(format!("one of {}", kinds.join(", ")));
+    None
+}
+
+/// The one probe in a table, with the place of its key.
+fn probe(layer: &View<'_>, problems: &mut Problems) -> Option<(Probe, Span)> {
+    let given: Vec<Field<'_>> = kinds().filter_map(|kind| layer.get(kind)).collect();
+    let has = |name: &str| given.iter().any(|field| field.name() == name);
+    // `unix` beside `http` or `uwsgi` is no kind of its own, but where to ask.
+    let via = layer.get("unix").filter(|_| has("http") || has("uwsgi"));
+    let mut main = given.iter().filter(|field| field.name() != "unix" || via.is_none());
+    let field = *main.next()?;
+    if let Some(second) = main.next() {
+        let message = format!("{} and {} are two kinds of probe", field.title(), second.title());
+        problems.error(second.key, message).mark("only one can be given").see(field.key, "the other one");
+        return None;
+    }
+    if field.name() != "http"
+        && let Some(status) = layer.get("status")
+    {
+        problems.error(status.key, format!("{} goes with `http` only", status.title()));
+    }
+    let via = match via {
+        Some(unix) => Some(path(unix, problems)?),
+        None => None,
+    };
+    let probe = match field.name() {
+        "notify" => match field.switch(problems)? {
+            true => Probe::Notify,
+            false => {
+                problems.error(field.span(), format!("{} can only be true", field.title()));
+                return None;
+            }
+        },
+        "fd" => Probe::Fd(field.integer(3, 255, problems)? as i32),
+        "tcp" => Probe::Tcp(socket_address(field, problems)?),
+        "unix" => Probe::Unix(path(field, problems)?),
+        "http" => Probe::Http(http(field, via, layer.get("status"), problems)?),
+        "uwsgi" => Probe::Uwsgi(match via {
+            Some(path) => ProbeAddress::Unix(path),
+            None => address(field, problems)?,
+        }),
+        "exec" => Probe::Exec(field.command(problems)?),
+        "log" => {
+            let pattern = field.text(problems)?;
+            if let Err(error) = regex_lite::Regex::new(pattern) {
+                problems.error(field.span(), format!("not a regular expression: {error}"));
+                return None;
+            }
+            Probe::Log(pattern.to_owned())
+        }
+        _ => Probe::File(path(field, problems)?),
+    };
+    Some((probe, field.key))
+}
+
+fn path(field: Field<'_>, problems: &mut Problems) -> Option<PathBuf> {
+    let text = field.text(problems)?;
+    Some(PathBuf::from(text.strip_prefix("unix:").map_or(text, |p| p.strip_prefix("//").unwrap_or(p))))
+}
+
+/// `127.0.0.1:8000`, `[::1]:8000`, `localhost:8000`, `:8000` or a port alone. No other
+/// names: PID 1 resolves none.
+fn socket_address(field: Field<'_>, problems: &mut Problems) -> Option<SocketAddr> {
+    let text = match &field.node.value {
+        Value::Integer { number, .. } => number.to_string(),
+        _ => field.text(problems)?.to_owned(),
+    };
+    let text = text.strip_prefix("tcp://").unwrap_or(&text);
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let numeric = match host {
+        "" | "localhost" | "*" => "127.0.0.1",
+        host => host,
+    };
+    if let Ok(address) = format!("{numeric}:{port}").parse() {
+        return Some(address);
+    }
+    if port.parse::<u16>().is_ok_and(|p| p > 0) && !host.is_empty() {
+        let message = format!("{} must be an address: names are not looked up here", field.title());
+        let mark = "write the number, or use an http probe, which looks names up";
+        problems.error(field.span(), message).mark(mark);
+        return None;
+    }
+    field.wrong(r#"an address with a port, such as "127.0.0.1:8000""#, problems)
+}
+
+/// `host:port`, or the path of a unix socket.
+fn address(field: Field<'_>, problems: &mut Problems) -> Option<ProbeAddress> {
+    let text = field.text(problems)?;
+    let found = if text.contains('/') {
+        path(field, problems).map(ProbeAddress::Unix)
+    } else {
+        host_and_port(text, None).map(ProbeAddress::Tcp)
+    };
+    found.or_else(|| field.wrong(r#""127.0.0.1:3031", or the path of a unix socket"#, problems))
+}
+
+/// `host:port` with loopback for an empty or a wildcard host.
+pub fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port.parse::<u16>().ok()?)),
+        _ => (text, None),
+    };
+    let host = match host {
+        "" | "*" | "0.0.0.0" => "127.0.0.1",
+        "[::]" => "[::1]",
+        host => host,
+    };
+    let good = |c: char| c.is_ascii_alphanumeric() || "-._[]:%${}".contains(c);
+    let port = port.or(default).filter(|p| *p > 0)?;
+    host.chars().all(good).then(|| format!("{host}:{port}"))
+}
+
+fn http(
+    field: Field<'_>,
+    via: Option<PathBuf>,
+    status: Option<Field<'_>>,
+    problems: &mut Problems,
+) -> Option<HttpProbe> {
+    let text = field.text(problems)?;
+    let status = match status {
+        Some(field) => status_range(field, problems)?,
+        None => GOOD_STATUS,
+    };
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return field.wrong("a URL without spaces", problems);
+    }
+    if text.starts_with("https:") {
+        let message = format!("{} cannot speak TLS", field.title());
+        problems.error(field.span(), message).mark("ask the plain port, or use exec with curl");
+        return None;
+    }
+    let absolute = |path: &str| if path.is_empty() { "/".to_owned() } else { path.to_owned() };
+    if let Some(rest) = text.strip_prefix("http+unix://") {
+        let (socket, path) = rest.split_once(':').unwrap_or((rest, "/"));
+        if !socket.starts_with('/') || !(path.is_empty() || path.starts_with('/')) {
+            return field.wrong("like http+unix:///run/app.sock:/healthz", problems);
+        }
+        let address = ProbeAddress::Unix(PathBuf::from(socket));
+        return Some(HttpProbe { address, host: "localhost".into(), path: absolute(path), status });
+    }
+    if let Some(rest) = text.strip_prefix("http://") {
+        let cut = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (host, path) = rest.split_at(cut);
+        let path = if path.starts_with('?') { format!("/{path}") } else { absolute(path) };
+        let address = match via {
+            Some(socket) => ProbeAddress::Unix(socket),
+            None => match host_and_port(host, Some(80)) {
+                Some(address) if !host.is_empty() => ProbeAddress::Tcp(address),
+                _ => return field.wrong("a URL such as http://127.0.0.1:8000/healthz", problems),
+            },
+        };
+        let path = path.split('#').next().unwrap_or("/").to_owned();
+        return Some(HttpProbe { address, host: host.to_owned(), path, status });
+    }
+    if text.starts_with('/') {
+        if let Some(socket) = via {
+            let address = ProbeAddress::Unix(socket);
+            return Some(HttpProbe { address, host: "localhost".into(), path: text.to_owned(), status });
+        }
+        let message = format!("{} is a path without a server", field.title());
+        let mark = format!("\"http://127.0.0.1:PORT{text}\", or give `unix` beside it");
+        problems.error(field.span(), message).mark(mark);
+        return None;
+    }
+    field.wrong("a URL such as http://127.0.0.1:8000/healthz", problems)
+}
+
+/// `200`, `"200-299"` or `[200, 299]`.
+fn status_range(field: Field<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
+    let one = |text: &str| text.trim().parse::<u16>().ok().filter(|s| (100..=599).contains(s));
+    let pair = match &field.node.value {
+        Value::Integer { number, .. } => one(&number.to_string()).map(|s| (s, s)),
+        Value::String(text) => match text.split_once('-') {
+            Some((low, high)) => one(low).zip(one(high)),
+            None => one(text).map(|s| (s, s)),
+        },
+        Value::Array(list) => match &list[..] {
+            [low, high] => {
+                let mut read = |node| field.element(node).integer(100, 599, problems).map(|n| n as u16);
+                read(low).zip(read(high))
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let expected = "a status, or a range such as \"200-299\"";
+    pair.filter(|(low, high)| low <= high).or_else(|| field.wrong(expected, problems))
+}

@@ -1,0 +1,374 @@
+//! `[service.NAME]`: from the table to a [`ServiceSpec`].
+//!
+//! Each key is read by itself and gets a stand-in when it is wrong, so that all errors of
+//! a service are found at once; a plan with stand-ins is never given out.
+
+use super::credentials::{self, Who};
+use super::diagnostics::{Problems, Span};
+use super::environment::{Environment, Environments, shared};
+use super::file::Value;
+use super::keys::{self, INSIDE};
+use super::launch;
+use super::presets::{self, Preset};
+use super::view::{Field, View, check_keys};
+use super::{Surroundings, probe, stop};
+use crate::core::ids::ServiceId;
+use crate::core::plan::*;
+use crate::core::signal::Signal;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::diagnostics::Sources;
+use super::file::Table;
+
+/// What all services of a configuration share.
+pub struct Shared<'a> {
+    /// The world.
+    pub around: &'a Surroundings,
+    /// All texts.
+    pub sources: &'a mut Sources,
+    /// Everything found so far.
+    pub problems: &'a mut Problems,
+    /// Names of all services, with whether each is a oneshot.
+    pub names: HashMap<&'a str, (ServiceId, Kind)>,
+    /// `[defaults]`.
+    pub defaults: &'a Table,
+    /// The defaults of the key table.
+    pub builtin: &'a Table,
+    /// The presets that are used.
+    pub presets: &'a HashMap<&'static str, Table>,
+    /// Environments made so far.
+    pub environments: Environments,
+    /// Success codes so far.
+    pub codes: HashSet<Rc<[u8]>>,
+    /// Stops so far.
+    pub stops: HashSet<Rc<Stop>>,
+}
+
+/// A service with the places that later checks point at.
+#[allow(dead_code)]
+pub struct Resolved {
+    /// What is meant.
+    pub spec: ServiceSpec,
+    /// The preset.
+    pub preset: Option<&'static Preset>,
+    /// What the preset changed in the command, in words.
+    pub adjusted: Vec<String>,
+    /// The service's name.
+    pub name: Span,
+    /// The command, or the name if there is none.
+    pub command: Span,
+    /// Whether the command was one string.
+    pub one_string: bool,
+    /// One for each entry of `requires`.
+    pub requires: Vec<Span>,
+    /// One for each entry of `after`.
+    pub after: Vec<Span>,
+    /// The stop signals.
+    pub stop: Span,
+}
+
+/// Says what is wrong with the keys of a service or of `[defaults]`.
+pub fn check_service_keys(table: &Table, place: &str, problems: &mut Problems) {
+    check_keys(table, &[keys::SERVICE], place, problems);
+    for (name, keys) in INSIDE {
+        if let Some(inner) = table.table(name) {
+            check_keys(inner, keys, &format!("`{name}` of {place}"), problems);
+        }
+    }
+}
+
+/// Reads one service. `None` only if it is no table at all.
+pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared<'_>) -> Option<Resolved> {
+    check_name(name, key, all.problems);
+    let Value::Table(table) = &node.value else {
+        let message = format!("the service `{name}` must be a table: [service.{name}]");
+        all.problems.error(node.span, message);
+        return None;
+    };
+    check_service_keys(table, &format!("[service.{name}]"), all.problems);
+    let preset = presets::of(&View::new(vec![table, all.defaults]), all.problems);
+    let mut layers = vec![table];
+    layers.extend(preset.and_then(|preset| all.presets.get(preset.name)));
+    layers.extend([all.defaults, all.builtin]);
+    let view = View::new(layers);
+    let kind = kind(&view, all.problems).unwrap_or(Kind::Longrun);
+
+    let who = credentials::of(&view, all.around, all.problems);
+    let environment = environment(&view, &who, all);
+    let problems = &mut *all.problems;
+    let (stop, stop_span) = stop::stop(&view, problems).unwrap_or_else(|| {
+        let sequence = Box::new([(Signal::TERM, Duration::ZERO)]);
+        (Stop { sequence, delay: Duration::ZERO, tree: true }, key)
+    });
+    let grace = stop.longest().saturating_sub(stop.delay);
+    let mut draft = launch::draft(&view, name, key, preset, &environment, grace, problems);
+    let found = preset.and_then(|preset| (preset.adjust)(&mut draft, problems));
+    let (requires, requires_spans) = dependencies(&view, "requires", name, &all.names, problems);
+    let (after, after_spans) = dependencies(&view, "after", name, &all.names, problems);
+    let max_failures = integer(&view, "max_failures", 0, u32::MAX, problems);
+    let sinks = [("inherit", Sink::Inherit), ("forward", Sink::Forward), ("null", Sink::Null)];
+    let ready = probe::ready(&view, found, problems);
+    let spec = ServiceSpec {
+        name: name.into(),
+        kind,
+        enabled: switch(&view, "enabled", problems),
+        instances: integer(&view, "instances", 1, 10_000, problems).max(1),
+        requires: requires.into(),
+        after: after.into(),
+        ready,
+        health: probe::health(&view, problems),
+        restart: restart(&view, table, kind, problems),
+        success_codes: shared(&mut all.codes, success_codes(&view, problems)),
+        min_uptime: view.get("min_uptime").and_then(|f| f.duration(problems)).unwrap_or_default(),
+        backoff: backoff(&view, problems).unwrap_or(NO_BACKOFF),
+        max_failures: Some(max_failures).filter(|n| *n > 0),
+        essential: switch(&view, "essential", problems),
+        stop: shared(&mut all.stops, Rc::new(stop)),
+        reload: reload(&view, &draft, problems),
+        reopen: reopen(&view, problems),
+        stdout: sink(&view, "stdout", &sinks, problems),
+        stderr: sink(&view, "stderr", &sinks, problems),
+        log: log_policy(&view, problems).unwrap_or(PLAIN_LOG),
+        launch: Launch {
+            command: draft.argv.clone().into(),
+            environment: environment.variables.clone(),
+            secrets: environment.secrets.clone(),
+            extra: launch::extra(&view, &who, problems),
+        },
+    };
+    check_log_probe(&spec, key, problems);
+    Some(Resolved {
+        spec,
+        preset,
+        adjusted: draft.adjusted,
+        name: key,
+        command: draft.span,
+        one_string: draft.one_string,
+        requires: requires_spans,
+        after: after_spans,
+        stop: stop_span,
+    })
+}
+
+const NO_BACKOFF: Backoff =
+    Backoff { initial: Duration::ZERO, max: Duration::ZERO, factor: 1.0, jitter: 0.0 };
+const PLAIN_LOG: LogPolicy =
+    LogPolicy { prefix: false, timestamps: false, max_line: 65_536, when_full: WhenFull::Block };
+
+fn check_name(name: &str, span: Span, problems: &mut Problems) {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > 100 || !name.chars().all(good) || name.starts_with(['-', '.']) {
+        let message = "a service's name is made of letters, digits, `-`, `_` and `.`, at most 100";
+        problems.error(span, message);
+    } else if name == "all" {
+        problems.error(span, "no service can be called `all`: commands mean every service by it");
+    }
+}
+
+/// `type`, also for whoever needs it before the service is read.
+pub fn kind(view: &View<'_>, problems: &mut Problems) -> Option<Kind> {
+    view.get("type")?.choice(&[("longrun", Kind::Longrun), ("oneshot", Kind::Oneshot)], problems)
+}
+
+fn environment(view: &View<'_>, who: &Who<'_>, all: &mut Shared<'_>) -> Environment {
+    let user = who.user.as_deref();
+    let found = all.environments.of(view, user, all.sources, all.problems);
+    found.unwrap_or(Environment { variables: Rc::new([]), secrets: Rc::new([]) })
+}
+
+fn switch(view: &View<'_>, name: &'static str, problems: &mut Problems) -> bool {
+    view.get(name).and_then(|field| field.switch(problems)).unwrap_or_default()
+}
+
+fn integer(view: &View<'_>, name: &'static str, low: u32, high: u32, problems: &mut Problems) -> u32 {
+    let field = view.get(name);
+    field.and_then(|f| f.integer(low.into(), high.into(), problems)).unwrap_or_default() as u32
+}
+
+/// Another kind of value has its own meaning in the next release, and is said so.
+fn sink(view: &View<'_>, name: &'static str, sinks: &[(&str, Sink)], problems: &mut Problems) -> Sink {
+    let Some(field) = view.get(name) else { return Sink::Forward };
+    if matches!(field.node.value, Value::Table(_) | Value::Array(_)) {
+        let message =
+            format!("`{name}` to files, and to several places, is not in this version of minisup yet");
+        problems.error(field.span(), message).mark("\"forward\", \"inherit\" or \"null\" for now");
+        return Sink::Forward;
+    }
+    field.choice(sinks, problems).unwrap_or(Sink::Forward)
+}
+
+/// A oneshot runs once: what `[defaults]` says of coming back is meant for longruns.
+fn restart(view: &View<'_>, own: &Table, kind: Kind, problems: &mut Problems) -> Restart {
+    let choices =
+        [("always", Restart::Always), ("on-failure", Restart::OnFailure), ("never", Restart::Never)];
+    if kind == Kind::Oneshot && own.get("restart").is_none() {
+        return Restart::Never;
+    }
+    view.get("restart").and_then(|f| f.choice(&choices, problems)).unwrap_or(Restart::Always)
+}
+
+fn success_codes(view: &View<'_>, problems: &mut Problems) -> Rc<[u8]> {
+    let read = |field: Field<'_>, problems: &mut Problems| -> Option<Vec<u8>> {
+        let elements = match &field.node.value {
+            Value::Integer { .. } => vec![field],
+            _ => field.elements("a list of exit codes", problems)?,
+        };
+        elements.into_iter().map(|e| Some(e.integer(0, 255, problems)? as u8)).collect()
+    };
+    let mut codes = view.get("success_codes").and_then(|f| read(f, problems)).unwrap_or_default();
+    codes.sort_unstable();
+    codes.dedup();
+    codes.into()
+}
+
+fn backoff(view: &View<'_>, problems: &mut Problems) -> Option<Backoff> {
+    only_table(view, "backoff", r#"a table such as { initial = "100ms", max = "30s" }"#, problems)?;
+    let table = view.inside("backoff", "backoff.");
+    let (initial, max) = (table.get("initial")?, table.get("max")?);
+    let backoff = Backoff {
+        initial: initial.duration(problems)?,
+        max: max.duration(problems)?,
+        factor: table.get("factor")?.number(1.0, 1000.0, problems)?,
+        jitter: table.get("jitter")?.number(0.0, 1.0, problems)?,
+    };
+    if backoff.initial > backoff.max {
+        let message = "`backoff.initial` is longer than `backoff.max`";
+        problems.error(initial.span(), message).see(max.span(), "the limit");
+    }
+    Some(backoff)
+}
+
+fn log_policy(view: &View<'_>, problems: &mut Problems) -> Option<LogPolicy> {
+    only_table(view, "log", "a table such as { prefix = true }", problems)?;
+    let table = view.inside("log", "log.");
+    let max_line = table.get("max_line")?;
+    let bytes = max_line.size(problems)?;
+    if !(64..=16 << 20).contains(&bytes) {
+        problems.error(max_line.span(), "`log.max_line` must be from 64 bytes to 16 MiB");
+    }
+    Some(LogPolicy {
+        prefix: table.get("prefix")?.switch(problems)?,
+        timestamps: table.get("timestamps")?.switch(problems)?,
+        max_line: bytes as usize,
+        when_full: table
+            .get("when_full")?
+            .choice(&[("block", WhenFull::Block), ("drop", WhenFull::Drop)], problems)?,
+    })
+}
+
+/// Says so if the uppermost value is no table.
+fn only_table(view: &View<'_>, name: &'static str, expected: &str, problems: &mut Problems) -> Option<()> {
+    match view.get(name) {
+        Some(field) if !matches!(field.node.value, Value::Table(_)) => field.wrong(expected, problems),
+        _ => Some(()),
+    }
+}
+
+fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -> Option<Box<Reload>> {
+    let field = view.get("reload")?;
+    match &field.node.value {
+        Value::String(text) if text == "none" => return None,
+        Value::Table(_) => {}
+        _ => return field.wrong(r#"a table such as { signal = "HUP" }, or "none""#, problems),
+    }
+    let table = view.inside("reload", "reload.");
+    let Some(layer) = table.layer_with(["signal", "exec"].into_iter()) else {
+        problems.error(field.key, "`reload` needs `signal` or `exec`");
+        return None;
+    };
+    let how = match (layer.get("signal"), layer.get("exec")) {
+        (Some(_), Some(exec)) => {
+            problems.error(exec.key, "`reload` is done by a signal or by a command, not by both");
+            return None;
+        }
+        (Some(signal), None) => ReloadHow::Signal(signal.signal(problems)?),
+        (None, exec) => match exec?.command(problems) {
+            Some(command) => ReloadHow::Exec(command),
+            None => return exec?.wrong("a command", problems),
+        },
+    };
+    let check = match table.get("check") {
+        Some(check) => check.command(problems),
+        None => draft.check.clone(),
+    };
+    Some(Box::new(Reload { check, how }))
+}
+
+fn reopen(view: &View<'_>, problems: &mut Problems) -> Option<Signal> {
+    let field = view.get("reopen")?;
+    match &field.node.value {
+        Value::String(text) if text == "none" => None,
+        Value::Table(_) => match view.inside("reopen", "reopen.").get("signal") {
+            Some(signal) => signal.signal(problems),
+            None => field.wrong(r#"a table such as { signal = "USR1" }"#, problems),
+        },
+        _ => field.wrong(r#"a table such as { signal = "USR1" }, or "none""#, problems),
+    }
+}
+
+/// `requires` or `after`: the same service once, at its strongest.
+fn dependencies(
+    view: &View<'_>,
+    key: &'static str,
+    own: &str,
+    names: &HashMap<&str, (ServiceId, Kind)>,
+    problems: &mut Problems,
+) -> (Vec<Dependency>, Vec<Span>) {
+    let mut found: Vec<(Dependency, Span)> = Vec::new();
+    let mut places: HashMap<Dependency, usize> = HashMap::new();
+    let field = view.get(key);
+    for (text, element) in field.and_then(|field| field.texts(problems)).unwrap_or_default() {
+        let (name, condition) = match text.split_once(':') {
+            Some((name, condition)) => (name, Some(condition)),
+            None => (text, None),
+        };
+        let Some((service, kind)) = names.get(name).copied() else {
+            let problem = problems.error(element.span(), format!("there is no service \"{name}\""));
+            if let Some(near) = super::diagnostics::did_you_mean(name, names.keys().copied()) {
+                problem.mark(format!("did you mean \"{near}\"?"));
+            }
+            continue;
+        };
+        if name == own {
+            problems.error(element.span(), format!("`{key}`: a service cannot wait for itself"));
+            continue;
+        }
+        let condition = match (condition, kind) {
+            (None, Kind::Longrun) | (Some("ready"), _) => Condition::Ready,
+            (None, Kind::Oneshot) | (Some("done"), Kind::Oneshot) => Condition::Done,
+            (Some("started"), _) => Condition::Started,
+            (Some("healthy"), _) => Condition::Healthy,
+            (Some("done"), Kind::Longrun) => {
+                let message = format!("\"{name}\" is a longrun: it is never done");
+                problems.error(element.span(), message).mark(format!("\"{name}:ready\"?"));
+                continue;
+            }
+            (Some(wrong), _) => {
+                let known = ["started", "ready", "healthy", "done"];
+                let message = format!("\"{wrong}\" is none of {}", known.join(", "));
+                let problem = problems.error(element.span(), message);
+                if let Some(near) = super::diagnostics::did_you_mean(wrong, known) {
+                    problem.mark(format!("did you mean \"{name}:{near}\"?"));
+                }
+                continue;
+            }
+        };
+        let dependency = Dependency { service, condition };
+        if places.insert(dependency, found.len()).is_none() {
+            found.push((dependency, element.span()));
+        }
+    }
+    found.into_iter().unzip()
+}
+
+/// A line of output can only be seen where it passes through.
+fn check_log_probe(spec: &ServiceSpec, key: Span, problems: &mut Problems) {
+    let asks = spec.ready.as_ref().is_some_and(|ready| matches!(ready.probe, Probe::Log(_)));
+    if asks && spec.stdout != Sink::Forward && spec.stderr != Sink::Forward {
+        let message =
+            format!("`ready.log` of {} can never match: no output passes through minisup", spec.name);
+        problems.error(key, message).mark("set stdout or stderr to \"forward\"");
+    }
+}
