@@ -1,2 +1,22 @@
 //! Where the rooms meet: boot, the loop, and the deeds that actions ask for.
+//!
+//! - [`boot`]: everything before the first service; the last place where an error ends us
+//! - `turn`: the loop, ten lines
+//! - `perform`: each action, done
+//! - `launching`: from an instance to a process
+//! - `deaths`: every child that ended, and whose it was
+//! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
+//! - `probe`: asking services how they are
+//! - `report`: what is said about it all
+//! - `rescue`: what is done if we ourselves are at fault
 #![forbid(unsafe_code)]
+
+pub mod boot;
+mod deaths;
+mod hearing;
+mod launching;
+mod perform;
+mod probe;
+mod report;
+mod rescue;
+mod turn;

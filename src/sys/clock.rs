@@ -1,6 +1,7 @@
 //! clock_gettime(2): the one clock. Everything else is told what time it is.
 
 use crate::core::time::Moment;
+use std::time::Duration;
 
 /// Now, on CLOCK_MONOTONIC: never set back, and still while the machine sleeps.
 pub fn now() -> Moment {
@@ -16,6 +17,12 @@ pub fn wall() -> (i64, u32) {
     // SAFETY: as above.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &mut time) };
     (time.tv_sec, time.tv_nsec as u32)
+}
+
+/// Waits, really. Only for when the loop is no more.
+#[expect(clippy::disallowed_methods)]
+pub fn pause(span: Duration) {
+    std::thread::sleep(span);
 }
 
 #[cfg(test)]

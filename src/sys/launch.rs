@@ -31,7 +31,7 @@ use crate::core::plan::{LaunchExtra, Resource};
 use nix::errno::Errno;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::fmt;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::rc::Rc;
@@ -204,6 +204,12 @@ impl Verdict {
 impl AsRawFd for Verdict {
     fn as_raw_fd(&self) -> RawFd {
         self.pipe.as_raw_fd()
+    }
+}
+
+impl AsFd for Verdict {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
     }
 }
 

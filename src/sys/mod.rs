@@ -5,6 +5,7 @@
 //! - [`reap`][]: every child that ended, ours or adopted
 //! - [`signals`][]: what is caught, who sent it; sending
 //! - [`clock`][]: now
+//! - [`notify`][]: the socket on which a service says how it is
 //! - [`pid1`][]: whether we are PID 1, and what differs when we are not
 //! - [`proc`][]: who there is, as /proc has it
 //! - [`tree`][]: who belongs to a service
@@ -18,6 +19,7 @@ pub mod clock;
 pub mod fd;
 pub mod launch;
 pub mod memory;
+pub mod notify;
 pub mod pid1;
 pub mod proc;
 pub mod reap;

@@ -38,6 +38,15 @@ pub fn own_pid() -> crate::core::ids::Pid {
     crate::core::ids::Pid(unsafe { libc::getpid() })
 }
 
+/// Where our own executable is, to be executed again: the kernel's link to it, which is right
+/// even if the file has been replaced or removed; without /proc, how we were called.
+pub fn own_program() -> String {
+    const LINK: &str = "/proc/self/exe";
+    let is_there = std::fs::read_link(LINK).is_ok();
+    let called = || std::env::args().next().unwrap_or_default();
+    if is_there { LINK.to_string() } else { called() }
+}
+
 /// Our effective uid.
 pub fn own_uid() -> u32 {
     // SAFETY: cannot fail.

@@ -1,0 +1,81 @@
+//! Everything before the first service: the last place where an error ends us.
+//!
+//! When [`run`] has reached the loop there is no error any more, only states.
+
+use super::deaths::Children;
+use super::hearing::Hearing;
+use super::launching::Launches;
+use super::probe::Probes;
+use super::report::Reporter;
+use super::rescue;
+use super::turn::Turn;
+use crate::core::exit::code;
+use crate::core::plan::Plan;
+use crate::core::signal::Signal;
+use crate::core::supervisor::Supervisor;
+use crate::log::{Clock, Look, Pump};
+use crate::sys::signals::Signals;
+use crate::sys::tree::Tree;
+use crate::sys::{clock, fd, pid1};
+use std::io;
+use std::rc::Rc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Runs the plan to its end. Returns the container's exit code.
+///
+/// # Errors
+/// Before anything was launched: no descriptor, no memory.
+pub fn run(plan: Plan) -> io::Result<u8> {
+    fd::open_standard();
+    fd::mark_inherited();
+    fd::raise_nofile();
+    let differences = pid1::take_up();
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let _entered = tokio.enter();
+    let timeout = plan.supervisor.shutdown_timeout;
+    let turn = prepare(Rc::new(plan))?;
+    turn.reporter.hello(&differences);
+    Ok(rescue::guard(timeout, || tokio.block_on(turn.run())).unwrap_or(code::INTERNAL))
+}
+
+fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
+    let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
+    let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
+    pump.take_own_messages(plan.supervisor.log_level);
+    // Deprecated because a type might close its descriptor early; this one keeps it.
+    #[expect(deprecated)]
+    let signals = AsyncFd::with_interest(Signals::catch(wanted(&plan))?, Interest::READABLE)?;
+    let now = clock::now();
+    // Any number will do, as long as containers that start together get different ones.
+    let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
+    Ok(Turn {
+        signals,
+        pump,
+        hearing: Hearing::new()?,
+        probes: Probes::new(pid1::own_program()),
+        launches: Launches::default(),
+        children: Children::default(),
+        tree: Tree::new(),
+        reporter: Reporter::new(now),
+        supervisor: Supervisor::new(plan, seed),
+    })
+}
+
+/// Signals that PID 1 heeds: those that stop it or that it knows, and those that the
+/// configuration passes on. All others keep their default, which the kernel ignores for
+/// PID 1; who is not PID 1 is not to die of a stray USR2 either.
+fn wanted(plan: &Plan) -> impl Iterator<Item = Signal> {
+    let ours = [
+        Signal::TERM,
+        Signal::INT,
+        Signal::QUIT,
+        Signal::PWR,
+        Signal::RTMIN_3,
+        Signal::HUP,
+        Signal::USR1,
+        Signal::USR2,
+        Signal::CHLD,
+    ];
+    ours.into_iter().chain(plan.signals.iter().map(|(signal, _)| *signal))
+}

@@ -1,0 +1,148 @@
+//! Every child that ended, ours or adopted, and whose it was.
+//!
+//! There is one table of all processes that we launched ourselves. A child that is not in it
+//! is an orphan of somebody's tree: it is reaped, and that is all, unless somebody is waiting
+//! for the last of his tree to go.
+//!
+//! The main process of a service is taken out of the kernel's table before the supervisor
+//! hears of its end. Its group may still be signalled then: while anybody is in a process
+//! group, the kernel gives its number to nobody else, and whoever is left of it comes to us
+//! sooner or later to be reaped.
+
+use super::probe::Asked;
+use super::turn::Turn;
+use crate::core::exit::Outcome;
+use crate::core::ids::{InstanceId, Pid};
+use crate::core::input::Input;
+use crate::core::instance::Fault;
+use crate::core::supervisor::Supervisor;
+use crate::sys::{reap, tree};
+use std::collections::HashMap;
+
+/// So many deaths are taken in one turn: a storm of them must not keep us from all else.
+const AT_ONCE: usize = 4096;
+
+/// Whose a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Owner {
+    /// The main process of this instance.
+    Main(InstanceId),
+    /// A process that asks this instance how it is.
+    Probe(Asked),
+}
+
+/// All processes that we launched ourselves, and whose trees are not gone yet.
+#[derive(Default)]
+pub(super) struct Children {
+    owners: HashMap<Pid, Owner>,
+    /// Main processes that have ended, but perhaps not the rest of their trees.
+    leaders: Vec<(InstanceId, Pid)>,
+    /// The last sweep has begun: we wait for the last child.
+    pub(super) sweeping_all: bool,
+    /// There may be deaths that nobody will tell us of again.
+    pub(super) has_more: bool,
+}
+
+impl Children {
+    pub(super) fn add(&mut self, pid: Pid, owner: Owner) {
+        self.owners.insert(pid, owner);
+    }
+}
+
+/// What `tree` has to know of our processes.
+pub(super) struct Known<'a> {
+    pub(super) children: &'a Children,
+    pub(super) supervisor: &'a Supervisor,
+}
+
+impl tree::Known for Known<'_> {
+    fn is_launched(&self, pid: Pid) -> bool {
+        self.children.owners.contains_key(&pid)
+    }
+
+    fn is_leader(&self, pid: Pid) -> bool {
+        matches!(self.children.owners.get(&pid), Some(Owner::Main(_)))
+            || self.children.leaders.iter().any(|(_, leader)| *leader == pid)
+    }
+
+    fn leader(&self, service: &[u8], number: u32) -> Option<Pid> {
+        let plan = self.supervisor.plan();
+        let index = plan.services.iter().position(|spec| spec.name.as_bytes() == service)?;
+        let service = crate::core::ids::ServiceId(index as u32);
+        let instance = self.supervisor.instances_of(service).nth(number as usize)?;
+        let gone = self.children.leaders.iter().find(|(of, _)| *of == instance).map(|(_, leader)| *leader);
+        gone.or_else(|| self.supervisor.instance(instance).pid())
+    }
+}
+
+impl Turn {
+    /// Reaps all who ended.
+    pub(super) fn take_deaths(&mut self) {
+        let mut adopted = false;
+        let mut ended = Vec::new();
+        self.children.has_more = true;
+        for _ in 0..AT_ONCE {
+            let Some(death) = reap::any() else {
+                self.children.has_more = false;
+                break;
+            };
+            match self.children.owners.remove(&death.pid) {
+                Some(Owner::Main(instance)) => {
+                    self.children.leaders.push((instance, death.pid));
+                    ended.push((instance, death));
+                }
+                Some(Owner::Probe(asked)) => self.probe_ended(asked, death.pid, death.outcome),
+                None => adopted = true,
+            }
+        }
+        self.tree.turn(ended.iter().map(|(_, death)| death.pid));
+        if adopted {
+            self.look_after_trees(&ended);
+        }
+        for (instance, death) in ended {
+            self.main_ended(instance, death.pid, death.outcome);
+            self.perform_all();
+        }
+        if self.children.sweeping_all && !reap::has_children() {
+            self.tell(Input::AllGone);
+        }
+    }
+
+    fn main_ended(&mut self, instance: InstanceId, pid: Pid, outcome: Outcome) {
+        match self.launches.end(instance, pid) {
+            Some(Err(error)) => {
+                self.children.leaders.retain(|(_, leader)| *leader != pid);
+                let fault = Fault { code: error.exit_code(), text: error.to_string().into() };
+                return self.tell(Input::ExecFailed { instance, pid, fault });
+            }
+            Some(Ok(())) => self.tell(Input::Executed { instance, pid }),
+            None => {}
+        }
+        let leftovers = self.spec(instance).stop.tree && self.has_leftovers(pid);
+        if !leftovers {
+            self.children.leaders.retain(|(_, leader)| *leader != pid);
+        }
+        self.tell(Input::Ended { instance, pid, outcome, leftovers });
+    }
+
+    /// Somebody's orphan is gone: was it the last of its tree?
+    fn look_after_trees(&mut self, just_ended: &[(InstanceId, reap::Death)]) {
+        for (instance, leader) in self.children.leaders.clone() {
+            let is_old = !just_ended.iter().any(|(_, death)| death.pid == leader);
+            if is_old && !self.has_leftovers(leader) {
+                self.tree_gone(instance, leader);
+                self.perform_all();
+            }
+        }
+    }
+
+    /// Nobody is left of the tree of this main process.
+    pub(super) fn tree_gone(&mut self, instance: InstanceId, leader: Pid) {
+        self.children.leaders.retain(|(_, of)| *of != leader);
+        self.tell(Input::TreeGone { instance, leader });
+    }
+
+    fn has_leftovers(&mut self, leader: Pid) -> bool {
+        self.tree.has_leftovers(leader, &Known { children: &self.children, supervisor: &self.supervisor })
+    }
+}

@@ -1,0 +1,208 @@
+//! Descriptors on which services speak to us: whether their launch succeeded, sd_notify
+//! messages, the newline of a readiness descriptor.
+//!
+//! They are few, or short-lived, and none needs a task of its own: one epoll holds them all,
+//! and its one descriptor wakes the loop.
+
+use super::turn::Turn;
+use crate::core::ids::{InstanceId, Pid};
+use crate::core::input::Input;
+use crate::log::StreamId;
+use crate::sys::notify;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// So many voices are taken in one turn.
+const AT_ONCE: usize = 64;
+
+/// So much of what a service writes on its readiness descriptor is looked at: s6 ends at
+/// the first newline.
+const READY_BYTES: usize = 256;
+
+/// Who speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Voice {
+    /// It is known whether the launch of this instance succeeded.
+    Verdict(InstanceId),
+    /// This instance sent an sd_notify message.
+    Notify(InstanceId),
+    /// This instance wrote on its readiness descriptor.
+    Descriptor(InstanceId),
+}
+
+/// Everything we listen to.
+pub(super) struct Hearing {
+    epoll: AsyncFd<EpollFd>,
+    sockets: HashMap<InstanceId, (Pid, notify::Socket)>,
+    descriptors: HashMap<InstanceId, (Pid, OwnedFd)>,
+    matchers: Vec<(StreamId, InstanceId, Pid)>,
+}
+
+struct EpollFd(Epoll);
+
+impl AsRawFd for EpollFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+impl Voice {
+    fn token(self) -> u64 {
+        let (kind, instance) = match self {
+            Voice::Verdict(instance) => (0, instance),
+            Voice::Notify(instance) => (1, instance),
+            Voice::Descriptor(instance) => (2, instance),
+        };
+        kind << 32 | u64::from(instance.0)
+    }
+
+    fn from_token(token: u64) -> Voice {
+        let instance = InstanceId(token as u32);
+        match token >> 32 {
+            0 => Voice::Verdict(instance),
+            1 => Voice::Notify(instance),
+            _ => Voice::Descriptor(instance),
+        }
+    }
+}
+
+impl Hearing {
+    /// Hears nobody yet. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub(super) fn new() -> io::Result<Hearing> {
+        let epoll = EpollFd(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
+        // Deprecated because a type might close its descriptor early; this one keeps it.
+        #[expect(deprecated)]
+        let epoll = AsyncFd::with_interest(epoll, Interest::READABLE)?;
+        Ok(Hearing { epoll, sockets: HashMap::new(), descriptors: HashMap::new(), matchers: Vec::new() })
+    }
+
+    /// Listens to this descriptor until it is closed.
+    ///
+    /// # Errors
+    /// ENOMEM, ENOSPC: the kernel has no room for another one.
+    pub(super) fn listen(&self, fd: impl AsFd, voice: Voice) -> io::Result<()> {
+        Ok(self.epoll.get_ref().0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, voice.token()))?)
+    }
+
+    pub(super) fn add_socket(
+        &mut self,
+        instance: InstanceId,
+        pid: Pid,
+        socket: notify::Socket,
+    ) -> io::Result<()> {
+        self.listen(socket.as_fd(), Voice::Notify(instance))?;
+        self.sockets.insert(instance, (pid, socket));
+        Ok(())
+    }
+
+    pub(super) fn add_descriptor(&mut self, instance: InstanceId, pid: Pid, fd: OwnedFd) -> io::Result<()> {
+        self.listen(fd.as_fd(), Voice::Descriptor(instance))?;
+        self.descriptors.insert(instance, (pid, fd));
+        Ok(())
+    }
+
+    pub(super) fn add_matcher(&mut self, stream: StreamId, instance: InstanceId, pid: Pid) {
+        self.matchers.push((stream, instance, pid));
+    }
+
+    /// A line of this stream matched: whose readiness is that? Asked once.
+    pub(super) fn matched(&mut self, stream: StreamId) -> Option<(InstanceId, Pid)> {
+        let index = self.matchers.iter().position(|(of, ..)| *of == stream)?;
+        let (_, instance, pid) = self.matchers.swap_remove(index);
+        Some((instance, pid))
+    }
+
+    /// This instance has nothing more to tell.
+    pub(super) fn forget(&mut self, instance: InstanceId) {
+        self.sockets.remove(&instance);
+        self.descriptors.remove(&instance);
+        self.matchers.retain(|(_, of, _)| *of != instance);
+    }
+
+    /// Returns when somebody speaks.
+    pub(super) async fn ready(&self) {
+        match self.epoll.readable().await {
+            // Cleared before it is read: what comes in between is told again.
+            Ok(mut guard) => guard.clear_ready(),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Who speaks now.
+    pub(super) fn heard(&self) -> Vec<Voice> {
+        let mut all = Vec::new();
+        let mut events = [EpollEvent::empty(); AT_ONCE];
+        while let Ok(count) = self.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO) {
+            for event in &events[..count] {
+                let voice = Voice::from_token(event.data());
+                if all.contains(&voice) {
+                    return all;
+                }
+                all.push(voice);
+            }
+            if count < AT_ONCE {
+                break;
+            }
+        }
+        all
+    }
+}
+
+impl Turn {
+    pub(super) fn take_verdict(&mut self, instance: InstanceId) {
+        // A failed launch is told by the death that follows it.
+        if let Some(pid) = self.launches.executed(instance) {
+            self.tell(Input::Executed { instance, pid });
+            self.perform_all();
+        }
+    }
+
+    /// What sd_notify(3) knows and we heed: READY, STATUS, WATCHDOG. A message is one or more
+    /// `NAME=value` lines.
+    pub(super) fn take_notes(&mut self, instance: InstanceId) {
+        let Some((pid, socket)) = self.hearing.sockets.get_mut(&instance) else { return };
+        let pid = *pid;
+        let mut messages = Vec::new();
+        while let Some(message) = socket.receive() {
+            messages.push(message);
+        }
+        for message in messages {
+            for line in message.split(|b| *b == b'\n') {
+                match line {
+                    b"READY=1" => self.ready(instance, pid),
+                    b"WATCHDOG=1" => self.tell(Input::Alive { instance, pid }),
+                    _ => {
+                        if let Some(text) = line.strip_prefix(b"STATUS=") {
+                            let text = String::from_utf8_lossy(text).as_ref().into();
+                            self.tell(Input::Said { instance, pid, text });
+                        }
+                    }
+                }
+            }
+        }
+        self.perform_all();
+    }
+
+    /// s6's protocol: everything up to the first newline is ignored, the newline is the news.
+    pub(super) fn take_newline(&mut self, instance: InstanceId) {
+        let Some((pid, fd)) = self.hearing.descriptors.get(&instance) else { return };
+        let pid = *pid;
+        let mut bytes = [0u8; READY_BYTES];
+        match nix::unistd::read(fd, &mut bytes) {
+            Ok(0) => drop(self.hearing.descriptors.remove(&instance)),
+            Ok(count) if bytes[..count].contains(&b'\n') => {
+                self.hearing.descriptors.remove(&instance);
+                self.ready(instance, pid);
+                self.perform_all();
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+}

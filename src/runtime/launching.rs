@@ -1,0 +1,266 @@
+//! From an instance to a process: its streams, its environment, its way to say that it is
+//! ready.
+
+use super::deaths::Owner;
+use super::hearing::Voice;
+use super::turn::Turn;
+use crate::core::ids::{InstanceId, Pid};
+use crate::core::input::Input;
+use crate::core::plan::{Launch, Probe, ServiceSpec, Sink, with_instance};
+use crate::log::{Pump, Source, Std, StreamId};
+use crate::sys::launch::{LaunchError, Launched, Order, Stdio, Verdict, launch};
+use crate::sys::words::Words;
+use crate::sys::{fd, notify, tree};
+use regex_lite::Regex;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+
+/// Launches whose end is not known, and what launches have in common.
+#[derive(Default)]
+pub(super) struct Launches {
+    under_way: Vec<UnderWay>,
+    environments: Vec<Environment>,
+}
+
+struct UnderWay {
+    instance: InstanceId,
+    pid: Pid,
+    verdict: Verdict,
+}
+
+/// One environment of the plan, as the kernel wants it: shared by all who have the same.
+struct Environment {
+    of: Rc<[(String, String)]>,
+    words: Rc<Words>,
+    /// Which of them name `${instance}`.
+    templates: Box<[usize]>,
+}
+
+/// What a service is given to speak with, besides stdout and stderr.
+#[derive(Default)]
+struct Means {
+    socket: Option<notify::Socket>,
+    /// The pipe's read end, its write end, and the number at which the service finds that.
+    descriptor: Option<(OwnedFd, OwnedFd, RawFd)>,
+    regex: Option<Regex>,
+}
+
+/// One stream of a service.
+struct Stream {
+    id: Option<StreamId>,
+    childs: Option<OwnedFd>,
+    stdio: Stdio,
+}
+
+impl Launches {
+    /// The launch of this instance is no longer under way: the pid if it succeeded. A failure
+    /// is kept for [`end`](Self::end).
+    pub(super) fn executed(&mut self, instance: InstanceId) -> Option<Pid> {
+        let index = self.under_way.iter().position(|it| it.instance == instance)?;
+        match self.under_way[index].verdict.read()? {
+            Ok(()) => Some(self.under_way.swap_remove(index).pid),
+            Err(_) => None,
+        }
+    }
+
+    /// The process has ended: how its launch went, if nobody knows that yet.
+    pub(super) fn end(&mut self, instance: InstanceId, pid: Pid) -> Option<Result<(), LaunchError>> {
+        let index = self.under_way.iter().position(|it| it.instance == instance && it.pid == pid)?;
+        Some(self.under_way.swap_remove(index).verdict.read().unwrap_or(Ok(())))
+    }
+
+    /// The environment of a service, without what is of one instance only.
+    pub(super) fn environment(&mut self, launch: &Launch) -> Rc<Words> {
+        self.known(launch).words.clone()
+    }
+
+    fn known(&mut self, launch: &Launch) -> &Environment {
+        let index = self.environments.iter().position(|it| Rc::ptr_eq(&it.of, &launch.environment));
+        let index = index.unwrap_or_else(|| {
+            let mut words = Words::new();
+            launch.environment.iter().for_each(|(name, value)| words.push_variable(name, value));
+            let is_template = |(_, pair): &(usize, &(String, String))| pair.1.contains("${instance}");
+            let templates =
+                launch.environment.iter().enumerate().filter(is_template).map(|(i, _)| i).collect();
+            let of = launch.environment.clone();
+            self.environments.push(Environment { of, words: Rc::new(words), templates });
+            self.environments.len() - 1
+        });
+        &self.environments[index]
+    }
+
+    /// What is of one instance only: `${instance}` filled in, and our mark, by which we know
+    /// its processes again when they have left its group.
+    fn own_environment(&mut self, spec: &ServiceSpec, number: u32) -> Words {
+        let mut words = Words::new();
+        let environment = self.known(&spec.launch);
+        for (name, value) in environment.templates.iter().map(|i| &environment.of[*i]) {
+            words.push_variable(name, with_instance(value, number));
+        }
+        words.push_variable(tree::SERVICE, &*spec.name);
+        words.push_variable(tree::INSTANCE, number.to_string());
+        words
+    }
+}
+
+impl Turn {
+    pub(super) fn spec(&self, instance: InstanceId) -> &ServiceSpec {
+        self.supervisor.plan().service(self.supervisor.whose(instance).0)
+    }
+
+    /// Launches an instance and tells the supervisor its pid, or that it was refused.
+    pub(super) fn launch(&mut self, instance: InstanceId) {
+        match self.try_launch(instance) {
+            Ok(pid) => self.tell(Input::Forked { instance, pid }),
+            Err(why) => {
+                ::log::warn!(
+                    "cannot launch {}: {why}; trying again",
+                    self.reporter.label(&self.supervisor, instance)
+                );
+                self.tell(Input::Refused { instance });
+            }
+        }
+    }
+
+    fn try_launch(&mut self, instance: InstanceId) -> Result<Pid, String> {
+        let plan = self.supervisor.plan().clone();
+        let (service, number) = self.supervisor.whose(instance);
+        let spec = plan.service(service);
+        let means = Means::of(spec)?;
+        let stdout = self.stream(spec, number, Std::Out, &means)?;
+        let stderr = self.stream(spec, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
+        let mut more_env = self.launches.own_environment(spec, number);
+        means.describe(spec, &mut more_env);
+        let mut argv = Words::new();
+        spec.launch.argv(number).for_each(|word| argv.push(word));
+        let fds: Vec<_> =
+            means.descriptor.iter().map(|(_, childs, number)| (childs.as_raw_fd(), *number)).collect();
+        let order = Order {
+            argv,
+            env: self.launches.environment(&spec.launch),
+            more_env,
+            stdin: Stdio::Null,
+            stdout: stdout.stdio,
+            stderr: stderr.stdio,
+            fds: &fds,
+            extra: spec.launch.extra.as_deref(),
+            ..Order::default()
+        };
+        let launched = launch(order).map_err(|error| {
+            self.forget(&stdout);
+            self.forget(&stderr);
+            error.to_string()
+        })?;
+        let pid = launched.pid;
+        self.adopt(instance, launched, means, [stdout.id, stderr.id]);
+        Ok(pid)
+    }
+
+    /// There is a process: listens to it from now on.
+    fn adopt(
+        &mut self,
+        instance: InstanceId,
+        launched: Launched,
+        means: Means,
+        streams: [Option<StreamId>; 2],
+    ) {
+        let Launched { pid, verdict } = launched;
+        self.children.add(pid, Owner::Main(instance));
+        self.hearing.forget(instance);
+        let mut heard = self.hearing.listen(verdict.as_fd(), Voice::Verdict(instance));
+        self.launches.under_way.push(UnderWay { instance, pid, verdict });
+        if let Some(socket) = means.socket {
+            heard = heard.and(self.hearing.add_socket(instance, pid, socket));
+        }
+        if let Some((read, ..)) = means.descriptor {
+            heard = heard.and(self.hearing.add_descriptor(instance, pid, read));
+        }
+        if means.regex.is_some() {
+            streams.into_iter().flatten().for_each(|id| self.hearing.add_matcher(id, instance, pid));
+        }
+        if let Err(error) = heard {
+            ::log::warn!("cannot listen to {}: {error}", self.reporter.label(&self.supervisor, instance));
+        }
+    }
+
+    fn stream(
+        &mut self,
+        spec: &ServiceSpec,
+        number: u32,
+        which: Std,
+        means: &Means,
+    ) -> Result<Stream, String> {
+        let sink = match which {
+            Std::Out => spec.stdout,
+            Std::Err => spec.stderr,
+        };
+        if Pump::needs_pipe(sink, means.regex.is_some()) {
+            let source = Source::new(spec.name.clone(), (spec.instances > 1).then_some(number), which);
+            let opened = self.pump.open(source, sink, &spec.log, means.regex.clone());
+            let (id, childs) = opened.map_err(|error| format!("no pipe for its output: {error}"))?;
+            return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), childs: Some(childs) });
+        }
+        let stdio = match sink {
+            Sink::Null => Stdio::Null,
+            Sink::Inherit | Sink::Forward => Stdio::Inherit,
+        };
+        Ok(Stream { id: None, childs: None, stdio })
+    }
+
+    fn forget(&mut self, stream: &Stream) {
+        if let Some(id) = stream.id {
+            self.pump.forget(id);
+        }
+        let _ = &stream.childs;
+    }
+}
+
+impl Means {
+    fn of(spec: &ServiceSpec) -> Result<Means, String> {
+        let mut means = Means::default();
+        match spec.ready.as_ref().map(|ready| &ready.probe) {
+            Some(Probe::Notify) => means.socket = Some(new_socket()?),
+            Some(Probe::Fd(number)) => {
+                let (read, childs) =
+                    fd::pipe().map_err(|errno| format!("no pipe for its readiness: {}", errno.desc()))?;
+                means.descriptor = Some((read, childs, *number));
+            }
+            Some(Probe::Log(pattern)) => {
+                let regex =
+                    Regex::new(pattern).map_err(|error| format!("the pattern {pattern:?}: {error}"))?;
+                means.regex = Some(regex);
+            }
+            Some(
+                Probe::Tcp(_)
+                | Probe::Unix(_)
+                | Probe::Http(_)
+                | Probe::Uwsgi(_)
+                | Probe::Exec(_)
+                | Probe::File(_),
+            )
+            | None => {}
+        }
+        if means.socket.is_none() && watches_for_life(spec) {
+            means.socket = Some(new_socket()?);
+        }
+        Ok(means)
+    }
+
+    /// What the service has to know of them.
+    fn describe(&self, spec: &ServiceSpec, environment: &mut Words) {
+        if let Some(socket) = &self.socket {
+            environment.push_variable("NOTIFY_SOCKET", socket.address());
+        }
+        if let Some(health) = spec.health.as_ref().filter(|_| watches_for_life(spec)) {
+            environment.push_variable("WATCHDOG_USEC", health.interval.as_micros().to_string());
+        }
+    }
+}
+
+fn watches_for_life(spec: &ServiceSpec) -> bool {
+    spec.health.as_ref().is_some_and(|health| health.probe == Probe::Notify)
+}
+
+fn new_socket() -> Result<notify::Socket, String> {
+    notify::Socket::new().map_err(|error| format!("no socket for sd_notify: {error}"))
+}

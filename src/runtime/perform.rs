@@ -1,0 +1,84 @@
+//! Each action, done, and its answer fed back before the next one.
+
+use super::deaths::Known;
+use super::probe::Which;
+use super::turn::Turn;
+use crate::core::action::{Action, Change};
+use crate::core::ids::{InstanceId, Pid};
+use crate::core::input::Input;
+use crate::core::phase::Phase;
+use crate::core::signal::Signal;
+use crate::sys::{memory, signals, tree};
+
+impl Turn {
+    /// Does all that is to be done.
+    pub(super) fn perform_all(&mut self) {
+        while let Some(action) = self.supervisor.poll_action() {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Launch { instance } => self.launch(instance),
+            // A process that has just ended cannot be signalled; we shall hear of its end.
+            Action::Signal { pid, signal, .. } => drop(signals::kill(pid, signal)),
+            Action::SignalTree { instance, leader, signal } => self.signal_tree(instance, leader, signal),
+            Action::AskReady { instance, pid, within } => self.ask(instance, pid, within, Which::Ready),
+            Action::AskHealth { instance, pid, within } => self.ask(instance, pid, within, Which::Health),
+            Action::Sweep(signal) => self.sweep(signal),
+            // There are no clients yet but those of the tests of the core.
+            Action::Reply(..) => {}
+            Action::Publish(change) => self.publish(&change),
+        }
+    }
+
+    fn publish(&mut self, change: &Change) {
+        self.reporter.say(&self.supervisor, change);
+        match change {
+            // All that boot needed and the loop does not.
+            Change::Phase(Phase::Up) => memory::give_back(),
+            Change::State { instance, to, .. } if !to_has_voice(to) => self.hearing.forget(*instance),
+            Change::Phase(_)
+            | Change::State { .. }
+            | Change::Waits { .. }
+            | Change::Health { .. }
+            | Change::Draining(_)
+            | Change::Unassigned(_) => {}
+        }
+    }
+
+    fn signal_tree(&mut self, instance: InstanceId, leader: Pid, signal: Signal) {
+        let known = Known { children: &self.children, supervisor: &self.supervisor };
+        let anybody = self.tree.signal(leader, signal, &known);
+        if !anybody && self.supervisor.instance(instance).pid().is_none() {
+            self.tree_gone(instance, leader);
+        }
+    }
+
+    /// Everything that is left, whoever made it.
+    fn sweep(&mut self, signal: Signal) {
+        self.children.sweeping_all = true;
+        if tree::sweep(signal) {
+            self.take_deaths();
+        } else {
+            self.tell(Input::AllGone);
+        }
+    }
+}
+
+/// Whether a service in this state may still tell us something by its own means.
+fn to_has_voice(state: &crate::core::instance::State) -> bool {
+    use crate::core::instance::State::*;
+    match state {
+        Launching { .. } | Executing { .. } | Starting { .. } | Running { .. } => true,
+        Stopped
+        | Waiting { .. }
+        | Stopping { .. }
+        | Killing { .. }
+        | Sweeping { .. }
+        | Backoff { .. }
+        | Exited { .. }
+        | Fatal { .. } => false,
+    }
+}

@@ -1,0 +1,273 @@
+//! Asking services how they are.
+//!
+//! A connection is tried here: it is one system call that does not wait. Whatever needs a
+//! protocol is asked by a process of its own: the service's command (`exec`), or minisup under
+//! another name (`minisup probe`), which knows HTTP and uwsgi so that PID 1 need not. Such a
+//! process is a child like any other; what it printed last is what the probe "got".
+//!
+//! Every asking has exactly one answer, within its time.
+
+use super::deaths::Owner;
+use super::turn::Turn;
+use crate::core::exit::Outcome;
+use crate::core::ids::{InstanceId, Pid};
+use crate::core::plan::{HttpProbe, LaunchExtra, Probe, ProbeAddress, ServiceSpec};
+use crate::core::signal::Signal;
+use crate::sys::launch::{Order, Stdio, Verdict, launch};
+use crate::sys::words::Words;
+use crate::sys::{fd, signals};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+/// So much of what a probe's process printed is looked at.
+const OUTPUT_MAX: usize = 4096;
+
+/// Which of an instance's probes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Which {
+    Ready,
+    Health,
+}
+
+/// Who was asked: the instance, and which process of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
+    instance: InstanceId,
+    pid: Pid,
+}
+
+/// What a probe got.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) instance: InstanceId,
+    pub(super) pid: Pid,
+    pub(super) answer: Result<(), String>,
+}
+
+/// Probes under way. The channel needs no limit: each instance has one probe at a time.
+pub(super) struct Probes {
+    to: UnboundedSender<News>,
+    from: UnboundedReceiver<News>,
+    processes: HashMap<Pid, ProbeProcess>,
+    /// Ourselves, to be executed as `minisup probe`.
+    program: String,
+}
+
+enum News {
+    Answer(Answer),
+    /// This process has had its time.
+    Overdue(Asked, Pid, Duration),
+}
+
+struct ProbeProcess {
+    output: OwnedFd,
+    verdict: Verdict,
+    alarm: AbortHandle,
+}
+
+impl Probes {
+    /// No probes yet. `program` is where our own executable is found.
+    pub(super) fn new(program: String) -> Probes {
+        let (to, from) = unbounded_channel();
+        Probes { to, from, processes: HashMap::new(), program }
+    }
+
+    /// The next answer.
+    pub(super) async fn next(&mut self) -> Answer {
+        loop {
+            match self.from.recv().await {
+                Some(News::Answer(answer)) => return answer,
+                Some(News::Overdue(asked, process, within)) => {
+                    if self.processes.remove(&process).is_some() {
+                        // Its own session: the number is its group's too.
+                        let _ = signals::kill_group(process, Signal::KILL);
+                        return asked.answered(Err(format!("no answer in {within:?}")));
+                    }
+                }
+                // We hold a sender ourselves: the channel never ends.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn later(
+        &self,
+        asked: Asked,
+        question: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) -> AbortHandle {
+        let to = self.to.clone();
+        let task = async move { drop(to.send(News::Answer(asked.answered(question.await)))) };
+        tokio::spawn(task).abort_handle()
+    }
+}
+
+impl Asked {
+    fn answered(self, answer: Result<(), String>) -> Answer {
+        Answer { instance: self.instance, pid: self.pid, answer }
+    }
+}
+
+impl Turn {
+    /// Asks an instance's probe.
+    pub(super) fn ask(&mut self, instance: InstanceId, pid: Pid, within: Duration, which: Which) {
+        let asked = Asked { instance, pid };
+        let plan = self.supervisor.plan().clone();
+        let spec = plan.service(self.supervisor.whose(instance).0);
+        let probe = match which {
+            Which::Ready => spec.ready.as_ref().map(|ready| &ready.probe),
+            Which::Health => spec.health.as_ref().map(|health| &health.probe),
+        };
+        match probe {
+            Some(Probe::Tcp(address)) => {
+                let address = *address;
+                self.probes.later(
+                    asked,
+                    in_time(within, async move {
+                        let stream = TcpStream::connect(address).await?;
+                        // A port in the range for outgoing connections may connect to itself.
+                        match stream.local_addr()? == address {
+                            true => Err(io::ErrorKind::ConnectionRefused.into()),
+                            false => Ok(()),
+                        }
+                    }),
+                );
+            }
+            Some(Probe::Unix(path)) => {
+                let path = path.clone();
+                self.probes
+                    .later(asked, in_time(within, async move { UnixStream::connect(path).await.map(drop) }));
+            }
+            Some(Probe::File(path)) => {
+                let answer = path.symlink_metadata().map(drop).map_err(|error| words(&error));
+                self.probes.later(asked, std::future::ready(answer));
+            }
+            Some(Probe::Exec(command)) => {
+                let (_, number) = self.supervisor.whose(instance);
+                let mut argv = Words::new();
+                command.iter().for_each(|word| argv.push(crate::core::plan::with_instance(word, number)));
+                self.ask_process(asked, spec, argv, within);
+            }
+            Some(Probe::Http(http)) => {
+                let argv = self.http_command(http, within);
+                self.ask_process(asked, spec, argv, within);
+            }
+            Some(Probe::Uwsgi(address)) => {
+                let argv = self.probe_command("uwsgi", address, within);
+                self.ask_process(asked, spec, argv, within);
+            }
+            // Nobody asks where the service speaks by itself.
+            Some(Probe::Notify | Probe::Fd(_) | Probe::Log(_)) | None => {}
+        }
+    }
+
+    fn probe_command(&self, kind: &str, address: &ProbeAddress, within: Duration) -> Words {
+        let address = match address {
+            ProbeAddress::Tcp(address) => address.clone(),
+            ProbeAddress::Unix(path) => format!("unix:{}", path.display()),
+        };
+        let mut argv = Words::new();
+        let timeout = format!("{}ms", within.as_millis().max(1));
+        for word in
+            [self.probes.program.as_str(), "probe", kind, "--address", &address, "--timeout", &timeout]
+        {
+            argv.push(word);
+        }
+        argv
+    }
+
+    fn http_command(&self, http: &HttpProbe, within: Duration) -> Words {
+        let mut argv = self.probe_command("http", &http.address, within);
+        let status = format!("{}-{}", http.status.0, http.status.1);
+        for word in ["--host", &http.host, "--path", &http.path, "--status", &status] {
+            argv.push(word);
+        }
+        argv
+    }
+
+    fn ask_process(&mut self, asked: Asked, spec: &ServiceSpec, argv: Words, within: Duration) {
+        if let Err(why) = self.launch_probe(asked, spec, argv, within) {
+            self.probes.later(asked, std::future::ready(Err(why)));
+        }
+    }
+
+    fn launch_probe(
+        &mut self,
+        asked: Asked,
+        spec: &ServiceSpec,
+        argv: Words,
+        within: Duration,
+    ) -> Result<(), String> {
+        let (output, childs) = fd::pipe().map_err(|errno| format!("no pipe: {}", errno.desc()))?;
+        let extra = spec.launch.extra.as_ref().map(|extra| LaunchExtra {
+            credentials: extra.credentials.clone(),
+            directory: extra.directory.clone(),
+            ..LaunchExtra::default()
+        });
+        let order = Order {
+            argv,
+            env: self.launches.environment(&spec.launch),
+            stdin: Stdio::Null,
+            stdout: Stdio::Fd(childs.as_raw_fd()),
+            stderr: Stdio::Fd(childs.as_raw_fd()),
+            extra: extra.as_ref(),
+            ..Order::default()
+        };
+        let launched = launch(order).map_err(|error| error.to_string())?;
+        let pid = launched.pid;
+        let to = self.probes.to.clone();
+        let alarm = tokio::spawn(async move {
+            sleep(within).await;
+            let _ = to.send(News::Overdue(asked, pid, within));
+        });
+        let process = ProbeProcess { output, verdict: launched.verdict, alarm: alarm.abort_handle() };
+        self.probes.processes.insert(pid, process);
+        self.children.add(pid, Owner::Probe(asked));
+        Ok(())
+    }
+
+    /// A probe's process has ended: that is the answer, unless it came too late.
+    pub(super) fn probe_ended(&mut self, asked: Asked, process: Pid, outcome: Outcome) {
+        let Some(mut probe) = self.probes.processes.remove(&process) else { return };
+        probe.alarm.abort();
+        let answer = match (probe.verdict.read(), outcome) {
+            (Some(Err(error)), _) => Err(error.to_string()),
+            (_, Outcome::Exited(0)) => Ok(()),
+            (_, outcome) => Err(match last_line(&probe.output) {
+                Some(line) => line,
+                None => outcome.to_string(),
+            }),
+        };
+        self.probes.later(asked, std::future::ready(answer));
+    }
+}
+
+/// The last line that a process printed, if it printed anything.
+fn last_line(output: &OwnedFd) -> Option<String> {
+    let mut bytes = [0u8; OUTPUT_MAX];
+    let count = nix::unistd::read(output, &mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes[..count]);
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(line.to_string())
+}
+
+async fn in_time(within: Duration, question: impl Future<Output = io::Result<()>>) -> Result<(), String> {
+    match timeout(within, question).await {
+        Ok(result) => result.map_err(|error| words(&error)),
+        Err(_) => Err(format!("no answer in {within:?}")),
+    }
+}
+
+/// An error of the kernel as we write it: lower case, without its number.
+fn words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_lowercase(),
+        None => error.to_string(),
+    }
+}

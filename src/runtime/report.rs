@@ -1,0 +1,268 @@
+//! What is said about it all: starts, stops, failures, and why. One line each.
+
+use crate::core::action::{Change, Occasion};
+use crate::core::exit::Outcome;
+use crate::core::ids::{InstanceId, ServiceId};
+use crate::core::instance::{End, Failure, Reason, State};
+use crate::core::phase::Phase;
+use crate::core::plan::{Condition, Kind, Plan, Probe, ProbeAddress, ServiceSpec};
+use crate::core::signal::Signal;
+use crate::core::supervisor::Supervisor;
+use crate::core::time::Moment;
+use crate::sys::clock;
+use crate::sys::pid1::Difference;
+use crate::sys::signals::Sender;
+use log::{debug, error, info, log_enabled, warn};
+use std::time::Duration;
+
+/// Says what happens.
+pub(super) struct Reporter {
+    began: Moment,
+}
+
+impl Reporter {
+    pub(super) fn new(began: Moment) -> Reporter {
+        Reporter { began }
+    }
+
+    /// The first line, only if there is something unusual.
+    pub(super) fn hello(&self, differences: &[Difference]) {
+        if !differences.is_empty() {
+            let all: Vec<_> = differences.iter().map(Difference::to_string).collect();
+            info!("running with: {}", all.join(", "));
+        }
+    }
+
+    /// The last line.
+    pub(super) fn goodbye(&self, code: u8) {
+        info!("everything has stopped; exit code {code}");
+    }
+
+    pub(super) fn signalled(&self, signal: Signal, sender: Option<Sender>) {
+        match sender {
+            Some(sender) => debug!("got {signal} from pid {} (uid {})", sender.pid, sender.uid),
+            None => debug!("got {signal}"),
+        }
+    }
+
+    /// What people call an instance: `web`, or `web:1` where there are several.
+    pub(super) fn label(&self, supervisor: &Supervisor, instance: InstanceId) -> String {
+        let (service, number) = supervisor.whose(instance);
+        let spec = supervisor.plan().service(service);
+        match spec.instances {
+            1 => spec.name.to_string(),
+            _ => format!("{}:{number}", spec.name),
+        }
+    }
+
+    pub(super) fn say(&self, supervisor: &Supervisor, change: &Change) {
+        if !log_enabled!(log::Level::Error) {
+            return;
+        }
+        match change {
+            Change::State { instance, from, to, failures, last } => {
+                let (service, _) = supervisor.whose(*instance);
+                let story = Story {
+                    name: self.label(supervisor, *instance),
+                    plan: supervisor.plan(),
+                    spec: supervisor.plan().service(service),
+                    failures: *failures,
+                    last: *last,
+                };
+                story.tell(from, to);
+            }
+            Change::Waits { instance, on, condition } => {
+                let on = &supervisor.plan().service(*on).name;
+                let what = match condition {
+                    Condition::Started => "started",
+                    Condition::Ready => "ready",
+                    Condition::Healthy => "healthy",
+                    Condition::Done => "done",
+                };
+                info!("{} waits for {on} to be {what}", self.label(supervisor, *instance));
+            }
+            Change::Health { instance, healthy: true } => {
+                info!("{} is healthy", self.label(supervisor, *instance))
+            }
+            Change::Health { instance, healthy: false } => {
+                warn!("{} is unhealthy", self.label(supervisor, *instance))
+            }
+            Change::Phase(Phase::Up) => {
+                info!("all is up after {}", seconds(clock::now().since(self.began)));
+            }
+            Change::Phase(phase) => debug!("{}", phase.name()),
+            Change::Draining(Occasion::Signal(signal)) => info!("got {signal}: stopping everything"),
+            Change::Draining(Occasion::Request) => info!("asked to shut down: stopping everything"),
+            Change::Draining(Occasion::AllEnded) => info!("all services have ended"),
+            Change::Draining(Occasion::Essential(instance, failure)) => {
+                let name = self.label(supervisor, *instance);
+                let why = reason(failure, supervisor.plan());
+                error!(
+                    "{name} is essential and has failed ({why}): stopping everything, exit code {}",
+                    failure.code()
+                );
+            }
+            Change::Unassigned(signal) => info!("got {signal}, which [signals] passes on to nobody"),
+        }
+    }
+}
+
+/// One instance's change, about to be told.
+struct Story<'a> {
+    name: String,
+    plan: &'a Plan,
+    spec: &'a ServiceSpec,
+    failures: u32,
+    last: Option<Outcome>,
+}
+
+impl Story<'_> {
+    fn tell(&self, from: &State, to: &State) {
+        let name = &self.name;
+        match to {
+            State::Starting { pid, .. } => match &self.spec.ready {
+                Some(ready) => info!("{name} started (pid {pid}); waiting for {}", describe(&ready.probe)),
+                None => info!("{name} started (pid {pid})"),
+            },
+            State::Running { pid, since, .. } => match from {
+                State::Starting { .. } => {
+                    info!("{name} is ready after {}", seconds(clock::now().since(*since)));
+                }
+                _ => info!("{name} started (pid {pid})"),
+            },
+            State::Stopping { failure: None, .. } => info!("stopping {name}"),
+            State::Stopping { failure: Some(failure), .. } => {
+                warn!("{name} {}: stopping it", self.why(failure))
+            }
+            State::Killing { .. } => warn!("{name} has not ended within its grace period: KILL"),
+            State::Sweeping { end, .. } => self.tell_sweep(end),
+            State::Stopped => match from {
+                State::Waiting { .. } | State::Backoff { .. } | State::Launching { .. } => {
+                    info!("{name} will not start")
+                }
+                _ => info!("{name} stopped ({})", self.ended()),
+            },
+            State::Waiting { .. } => match from {
+                State::Running { .. }
+                | State::Executing { .. }
+                | State::Starting { .. }
+                | State::Sweeping { .. } => {
+                    warn!("{name} ended ({}): launching it again", self.ended());
+                }
+                State::Stopping { .. } | State::Killing { .. } => info!("{name} stopped ({})", self.ended()),
+                _ => debug!("{name} is to be launched"),
+            },
+            State::Backoff { until, refused: 0 } => {
+                let delay = seconds(until.since(clock::now()));
+                warn!("{name} failed {}: trying again in {delay}{}", self.how(from), self.count());
+            }
+            State::Exited { outcome }
+                if self.spec.is_success(*outcome) && self.spec.kind == Kind::Oneshot =>
+            {
+                info!("{name} is done");
+            }
+            State::Exited { outcome } if self.spec.is_success(*outcome) => info!("{name} ended ({outcome})"),
+            State::Exited { outcome } => error!("{name} failed ({outcome})"),
+            State::Fatal { cause } => match self.failures {
+                0 | 1 => error!("{name} {}: given up", self.why(cause)),
+                failures => error!("{name} {}: given up after {failures} failures in a row", self.why(cause)),
+            },
+            State::Launching { .. } | State::Executing { .. } | State::Backoff { .. } => {
+                debug!("{name} is {}", to.name());
+            }
+        }
+    }
+
+    fn tell_sweep(&self, end: &End) {
+        let name = &self.name;
+        match &end.reason {
+            Reason::Itself { .. } => {
+                warn!("{name} ended ({}), but others of its tree live on: ending them first", end.outcome);
+            }
+            Reason::Asked | Reason::Failed(_) => {
+                info!("{name} ended ({}); ending the rest of its tree", end.outcome)
+            }
+        }
+    }
+
+    fn how(&self, from: &State) -> String {
+        match from {
+            State::Stopping { failure: Some(failure), .. }
+            | State::Killing { failure: Some(failure), .. } => {
+                format!("(it {})", self.why(failure))
+            }
+            State::Sweeping { end: End { reason: Reason::Failed(failure), .. }, .. } => {
+                format!("(it {})", self.why(failure))
+            }
+            _ => format!("({})", self.ended()),
+        }
+    }
+
+    fn count(&self) -> String {
+        match self.spec.max_failures {
+            Some(max) => format!(" (failure {} of {max})", self.failures),
+            None => format!(" (failure {})", self.failures),
+        }
+    }
+
+    fn ended(&self) -> String {
+        self.last.map_or("it never ran".into(), |outcome| outcome.to_string())
+    }
+
+    /// A failure, as what the instance did: "x ended with…", "x was not ready…".
+    fn why(&self, failure: &Failure) -> String {
+        match failure {
+            Failure::NotReady { waited, last } => {
+                let probe =
+                    self.spec.ready.as_ref().map_or("readiness".into(), |ready| describe(&ready.probe));
+                let got = last.as_deref().unwrap_or("nothing");
+                format!("was not ready after {}: waited for {probe}, last got: {got}", seconds(*waited))
+            }
+            Failure::Unhealthy { last } => {
+                let probe =
+                    self.spec.health.as_ref().map_or("its check".into(), |health| describe(&health.probe));
+                format!("is unhealthy: {probe}, last got: {last}")
+            }
+            Failure::Ended(_) | Failure::Launch(_) | Failure::Requirement(_) => {
+                format!("failed ({})", reason(failure, self.plan))
+            }
+        }
+    }
+}
+
+/// A failure in few words.
+fn reason(failure: &Failure, plan: &Plan) -> String {
+    let name = |service: &ServiceId| plan.service(*service).name.clone();
+    match failure {
+        Failure::Ended(outcome) => outcome.to_string(),
+        Failure::NotReady { waited, .. } => format!("not ready after {}", seconds(*waited)),
+        Failure::Unhealthy { .. } => "unhealthy".into(),
+        Failure::Launch(fault) => fault.text.to_string(),
+        Failure::Requirement(service) => format!("it requires {}, which will not come", name(service)),
+    }
+}
+
+/// A probe as its configuration has it.
+fn describe(probe: &Probe) -> String {
+    let at = |address: &ProbeAddress| match address {
+        ProbeAddress::Tcp(address) => address.clone(),
+        ProbeAddress::Unix(path) => format!("unix:{}", path.display()),
+    };
+    match probe {
+        Probe::Notify => "READY=1 on its notify socket".into(),
+        Probe::Fd(number) => format!("a newline on descriptor {number}"),
+        Probe::Tcp(address) => format!("tcp {address}"),
+        Probe::Unix(path) => format!("unix socket {}", path.display()),
+        Probe::Http(http) => format!("http {}{}", at(&http.address), http.path),
+        Probe::Uwsgi(address) => format!("uwsgi {}", at(address)),
+        Probe::Exec(command) => format!("exec {}", command.join(" ")),
+        Probe::Log(pattern) => format!("a line of log like {pattern:?}"),
+        Probe::File(path) => format!("file {}", path.display()),
+    }
+}
+
+/// A duration for people: `0.3 s`, `12 s`.
+fn seconds(span: Duration) -> String {
+    let seconds = span.as_secs_f64();
+    if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
+}

@@ -1,0 +1,145 @@
+//! The loop. Whoever reads these lines knows where everything else must be.
+//!
+//! One turn: do all that is to be done, then wait for the next thing to happen, and tell the
+//! supervisor. Nothing in here fails: what can go wrong is an input.
+
+use super::deaths::Children;
+use super::hearing::{Hearing, Voice};
+use super::launching::Launches;
+use super::probe::{Answer, Probes};
+use super::report::Reporter;
+use crate::core::ids::InstanceId;
+use crate::core::ids::Pid;
+use crate::core::input::Input;
+use crate::core::signal::Signal;
+use crate::core::supervisor::Supervisor;
+use crate::log;
+use crate::log::Pump;
+use crate::sys::clock;
+use crate::sys::signals::Signals;
+use crate::sys::tree::Tree;
+use std::time::Duration;
+use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+
+/// The last lines of those who ended last: how long the container's log has to take them.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// PID 1, running.
+pub(super) struct Turn {
+    pub(super) supervisor: Supervisor,
+    pub(super) signals: AsyncFd<Signals>,
+    pub(super) pump: Pump,
+    pub(super) hearing: Hearing,
+    pub(super) probes: Probes,
+    pub(super) launches: Launches,
+    pub(super) children: Children,
+    pub(super) tree: Tree,
+    pub(super) reporter: Reporter,
+}
+
+/// What woke us.
+enum Wake {
+    Signal,
+    Death,
+    Voice,
+    Log,
+    Answer(Answer),
+    Deadline,
+}
+
+impl Turn {
+    /// Runs everything from boot to end. Returns the container's exit code.
+    pub(super) async fn run(mut self) -> u8 {
+        self.tell(Input::Boot);
+        loop {
+            self.perform_all();
+            if let Some(code) = self.supervisor.exit_code() {
+                self.reporter.goodbye(code);
+                self.pump.finish(LAST_LINES);
+                return code;
+            }
+            match self.wait().await {
+                Wake::Signal => self.take_signals(),
+                Wake::Death => self.take_deaths(),
+                Wake::Voice => self.hear_all(),
+                Wake::Log => self.pump_logs(),
+                Wake::Answer(answer) => self.take_answer(answer),
+                Wake::Deadline => self.tell(Input::Due),
+            }
+        }
+    }
+
+    /// Tells the supervisor what happened, now.
+    pub(super) fn tell(&mut self, input: Input) {
+        self.supervisor.handle(input, clock::now());
+    }
+
+    async fn wait(&mut self) -> Wake {
+        if self.children.has_more {
+            return Wake::Death;
+        }
+        let deadline = self.supervisor.deadline();
+        let pause = deadline.map(|at| at.since(clock::now()));
+        tokio::select! {
+            biased;
+            ready = self.signals.readable_mut() => {
+                if let Ok(mut guard) = ready {
+                    guard.clear_ready();
+                }
+                Wake::Signal
+            }
+            () = self.hearing.ready() => Wake::Voice,
+            answer = self.probes.next() => Wake::Answer(answer),
+            () = sleep(pause.unwrap_or_default()), if pause.is_some() => Wake::Deadline,
+            () = self.pump.ready() => Wake::Log,
+        }
+    }
+
+    fn take_signals(&mut self) {
+        let pending: Vec<_> = self.signals.get_mut().pending().collect();
+        for (signal, sender) in pending {
+            if signal == Signal::CHLD {
+                self.take_deaths();
+            } else {
+                self.reporter.signalled(signal, sender);
+                self.tell(Input::Signal(signal));
+            }
+            self.perform_all();
+        }
+    }
+
+    fn hear_all(&mut self) {
+        for voice in self.hearing.heard() {
+            match voice {
+                Voice::Verdict(instance) => self.take_verdict(instance),
+                Voice::Notify(instance) => self.take_notes(instance),
+                Voice::Descriptor(instance) => self.take_newline(instance),
+            }
+        }
+    }
+
+    fn pump_logs(&mut self) {
+        self.pump.turn();
+        while let Some(event) = self.pump.poll_event() {
+            match event {
+                log::Event::Matched(stream) => {
+                    if let Some((instance, pid)) = self.hearing.matched(stream) {
+                        self.ready(instance, pid);
+                    }
+                }
+                log::Event::Closed(stream) => drop(self.hearing.matched(stream)),
+            }
+        }
+    }
+
+    /// The service has said, in whatever way it was to say it, that it is ready.
+    pub(super) fn ready(&mut self, instance: InstanceId, pid: Pid) {
+        self.tell(Input::Ready { instance, pid });
+    }
+
+    fn take_answer(&mut self, answer: Answer) {
+        let Answer { instance, pid, answer } = answer;
+        self.tell(Input::Answered { instance, pid, answer: answer.map_err(Into::into) });
+    }
+}
