@@ -1,3 +1,7 @@
 //! argv → cli → exit code; nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(minisup::cli::main(std::env::args_os()))
+}

@@ -1,2 +1,59 @@
 //! One file per subcommand; the only room that prints for people.
+//!
+//! - [`run`]: the supervisor
 #![forbid(unsafe_code)]
+
+pub mod run;
+
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+/// PID 1 for containers that run more than one process: it launches services in order, keeps
+/// them up, stops them well, and its exit code tells the truth.
+#[derive(Parser, Debug)]
+#[command(name = "minisup", version, about, args_conflicts_with_subcommands = true)]
+#[command(
+    after_help = "Without a command: run. Start with `minisup check --plan`, which shows what would run."
+)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::Args,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the services of a configuration: the supervisor
+    Run(run::Args),
+}
+
+/// Which configuration.
+#[derive(Args, Debug, Clone)]
+pub struct ConfigArgs {
+    /// The configuration; may be given several times, a later one over an earlier one
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Vec<std::path::PathBuf>,
+}
+
+/// Does what the command line says. Returns the exit code.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let line = match CommandLine::try_parse_from(words) {
+        Ok(line) => line,
+        Err(error) => {
+            // Help and version are printed here too, on stdout, with code 0.
+            let _ = error.print();
+            return error.exit_code() as u8;
+        }
+    };
+    match line.command {
+        None => run::run(line.run),
+        Some(Command::Run(args)) => run::run(args),
+    }
+}
+
+/// Says something to people, on stderr. A reader who has gone is no reason to fail.
+pub fn complain(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}

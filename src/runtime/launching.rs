@@ -198,6 +198,10 @@ impl Turn {
             let source = Source::new(spec.name.clone(), (spec.instances > 1).then_some(number), which);
             let opened = self.pump.open(source, sink, &spec.log, means.regex.clone());
             let (id, childs) = opened.map_err(|error| format!("no pipe for its output: {error}"))?;
+            if let Some(who) = spec.launch.extra.as_ref().and_then(|extra| extra.credentials.as_ref()) {
+                // So that it can open /dev/stdout. Who is not root stays who he is anyway.
+                let _ = fd::give_to(&childs, who.uid);
+            }
             return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), childs: Some(childs) });
         }
         let stdio = match sink {

@@ -44,6 +44,15 @@ pub fn set_close_on_exec(fd: &impl AsFd, close: bool) -> Result<(), Errno> {
     fcntl(fd, FcntlArg::F_SETFD(flags)).map(drop)
 }
 
+/// Gives a pipe to a user: only the owner of its inode may open it again by name, and
+/// /dev/stdout is such a name (proc(5)).
+///
+/// # Errors
+/// EPERM: we are not root.
+pub fn give_to(pipe: &impl AsFd, uid: u32) -> Result<(), Errno> {
+    nix::unistd::fchown(pipe, Some(nix::unistd::Uid::from_raw(uid)), None)
+}
+
 /// How many bytes a pipe holds now.
 ///
 /// # Errors

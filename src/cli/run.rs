@@ -1,0 +1,76 @@
+//! `minisup run`: the supervisor.
+
+use super::ConfigArgs;
+use crate::config::{self, Surroundings};
+use crate::core::exit::code;
+use crate::runtime;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// `minisup [run]`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// A command to be run alone, instead of the services, as `minisup exec` does:
+    /// `docker run IMAGE ls /` means that
+    #[arg(value_name = "ARGS", trailing_var_arg = true)]
+    instead: Vec<OsString>,
+}
+
+/// What somebody reads who has typed `minisup` and nothing else.
+const NOTHING_TO_RUN: &str = "\
+minisup: there is no configuration. Looked for $MINISUP_CONFIG, ./supervise.toml,
+/etc/minisup/supervise.toml, /etc/supervisor/supervisord.conf, /etc/supervisord.conf.
+
+A first one, in ./supervise.toml:
+
+    [service.app]
+    preset    = \"gunicorn\"
+    command   = \"gunicorn --bind unix:/run/app.sock app:app\"
+    directory = \"/srv/app\"
+
+    [service.web]
+    preset   = \"nginx\"
+    requires = [\"app\"]
+
+Then `minisup check --plan` shows what would run, and `minisup` runs it.
+For a single command there is nothing to configure: `minisup exec -- COMMAND`.";
+
+/// Runs the services to their end. Returns the container's exit code.
+pub fn run(args: Args) -> u8 {
+    let around = Surroundings::here();
+    let Some(files) = args.config.files(&around) else {
+        super::complain(NOTHING_TO_RUN);
+        return code::CONFIGURATION;
+    };
+    let loaded = match config::load(&files, &around) {
+        Ok(loaded) => loaded,
+        Err(diagnostics) => {
+            super::complain(diagnostics);
+            return code::CONFIGURATION;
+        }
+    };
+    for warning in &loaded.warnings {
+        super::complain(warning);
+    }
+    let plan = loaded.plan;
+    drop((around, loaded.warnings, loaded.files, files));
+    match runtime::boot::run(plan) {
+        Ok(code) => code,
+        Err(error) => {
+            super::complain(format_args!("minisup: cannot start: {error}"));
+            code::INTERNAL
+        }
+    }
+}
+
+impl ConfigArgs {
+    /// The files to be read: those named, or the one that is found.
+    pub fn files(&self, around: &Surroundings) -> Option<Vec<PathBuf>> {
+        match self.config.as_slice() {
+            [] => config::find_default(around).map(|file| vec![file]),
+            named => Some(named.to_vec()),
+        }
+    }
+}
