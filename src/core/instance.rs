@@ -96,6 +96,8 @@ pub enum State {
     Backoff {
         /// When.
         until: Moment,
+        /// What failed; nothing if the kernel refused the fork.
+        cause: Option<Failure>,
         /// How often in a row the kernel has refused the fork.
         refused: u32,
     },

@@ -171,7 +171,7 @@ impl Step<'_> {
                     // Never at once, whatever the configuration says: the kernel needs air.
                     let delay =
                         backoff::delay(&self.spec.backoff, refused, self.die).max(Duration::from_millis(10));
-                    Backoff { until: self.now + delay, refused }
+                    Backoff { until: self.now + delay, cause: None, refused }
                 }
                 Stopped
                 | Waiting { .. }
@@ -388,7 +388,7 @@ impl Step<'_> {
             }
             Killing { pid, since, at, failure } if at <= self.now => self.kill(pid, since, failure),
             Sweeping { leader, end, at } if at <= self.now => self.sweep(leader, end),
-            Backoff { until, refused } if until <= self.now => Waiting { refused },
+            Backoff { until, refused, .. } if until <= self.now => Waiting { refused },
             Stopped
             | Waiting { .. }
             | Launching { .. }
@@ -539,7 +539,7 @@ impl Step<'_> {
         }
         match backoff::delay(&self.spec.backoff, self.it.failures, self.die) {
             Duration::ZERO => State::Waiting { refused: 0 },
-            delay => State::Backoff { until: self.now + delay, refused: 0 },
+            delay => State::Backoff { until: self.now + delay, cause: Some(failure), refused: 0 },
         }
     }
 }

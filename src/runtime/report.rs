@@ -152,9 +152,9 @@ impl Story<'_> {
                 State::Stopping { .. } | State::Killing { .. } => info!("{name} stopped ({})", self.ended()),
                 _ => debug!("{name} is to be launched"),
             },
-            State::Backoff { until, refused: 0 } => {
+            State::Backoff { until, cause: Some(cause), .. } => {
                 let delay = seconds(until.since(clock::now()));
-                warn!("{name} failed {}: trying again in {delay}{}", self.how(from), self.count());
+                warn!("{name} {}: trying again in {delay}{}", self.why(cause), self.count());
             }
             State::Exited { outcome }
                 if self.spec.is_success(*outcome) && self.spec.kind == Kind::Oneshot =>
@@ -182,19 +182,6 @@ impl Story<'_> {
             Reason::Asked | Reason::Failed(_) => {
                 info!("{name} ended ({}); ending the rest of its tree", end.outcome)
             }
-        }
-    }
-
-    fn how(&self, from: &State) -> String {
-        match from {
-            State::Stopping { failure: Some(failure), .. }
-            | State::Killing { failure: Some(failure), .. } => {
-                format!("(it {})", self.why(failure))
-            }
-            State::Sweeping { end: End { reason: Reason::Failed(failure), .. }, .. } => {
-                format!("(it {})", self.why(failure))
-            }
-            _ => format!("({})", self.ended()),
         }
     }
 
@@ -261,8 +248,11 @@ fn describe(probe: &Probe) -> String {
     }
 }
 
-/// A duration for people: `0.3 s`, `12 s`.
+/// A duration for people: `80 ms`, `1.5 s`, `60 s`.
 fn seconds(span: Duration) -> String {
-    let seconds = span.as_secs_f64();
-    if seconds < 10.0 { format!("{seconds:.1} s") } else { format!("{seconds:.0} s") }
+    match span.as_secs_f64() {
+        short if short < 0.9995 => format!("{:.0} ms", short * 1000.0),
+        some if some < 9.95 => format!("{some:.1} s"),
+        long => format!("{long:.0} s"),
+    }
 }
