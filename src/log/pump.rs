@@ -52,10 +52,12 @@ use tokio::time::timeout;
 const READ: usize = 256 * 1024;
 /// The largest read where each line is formatted.
 const READ_FORMATTED: usize = 64 * 1024;
-/// A pipe that is found full once is grown to this: the default is 64 KiB (pipe(7)).
-const BUSY_PIPE: i32 = 256 * 1024;
-/// A pipe's size unless somebody changes it.
-const PIPE: usize = 64 * 1024;
+/// A pipe in which more than a little is found is grown from 64 KiB (pipe(7)) to this,
+/// what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size).
+const BUSY_PIPE: usize = 1024 * 1024;
+/// So many streams at once may have such a pipe: all pipes of a user share 64 MiB, across
+/// containers too, and beyond that everybody's new pipes are tiny (pipe-user-pages-soft).
+const BUSY_PIPES: usize = 16;
 /// After so many bytes a turn ends, so that the rest of PID 1 has its turn: about a millisecond.
 const TURN: usize = 1024 * 1024;
 /// Reads smaller than this are little.
@@ -90,6 +92,8 @@ pub struct Pump {
     next_serial: u32,
     polled: Vec<u32>,
     waiting: Vec<u32>,
+    /// How many streams have a [`BUSY_PIPE`].
+    grown: usize,
     /// Streams with lines dropped and not yet told.
     dropping: Vec<u32>,
     clock: Clock,
@@ -141,6 +145,7 @@ impl Pump {
             next_serial: 0,
             polled: Vec::new(),
             waiting: Vec::new(),
+            grown: 0,
             dropping: Vec::new(),
             clock,
             next_tick: None,
@@ -297,14 +302,15 @@ impl Pump {
     /// lines, and waits for the outputs, but not longer than this.
     pub fn finish(&mut self, within: Duration) {
         let until = (self.clock.now)() + within;
-        // As long as a pipe's size at most: somebody who is not ours may write for ever.
-        let mut reads_left = vec![BUSY_PIPE as usize / 4096; self.streams.len()];
+        // A pipe's worth at most: somebody who is not ours may write for ever.
+        let mut left_in = vec![BUSY_PIPE; self.streams.len()];
         loop {
             let mut moved = 0;
-            for (index, reads) in reads_left.iter_mut().enumerate() {
-                if *reads > 0 && self.streams[index].is_some() && !self.must_wait(index as u32) {
-                    *reads -= 1;
-                    moved += self.read(index as u32);
+            for (index, left) in left_in.iter_mut().enumerate() {
+                if *left > 0 && self.streams[index].is_some() && !self.must_wait(index as u32) {
+                    let count = self.read(index as u32);
+                    *left = left.saturating_sub(count);
+                    moved += count;
                 }
             }
             let is_waiting = self.outputs.iter().any(|o| lock(o).is_waiting());
@@ -442,10 +448,10 @@ impl Pump {
                 Ok(count) => break count,
             }
         };
-        if count >= PIPE && !stream.is_grown {
-            stream.is_grown = true;
-            // Refused beyond pipe-user-pages-soft (pipe(7)): then it stays as it is.
-            let _ = fcntl(&stream.fd, FcntlArg::F_SETPIPE_SZ(BUSY_PIPE));
+        if count >= LITTLE && !stream.is_grown && self.grown < BUSY_PIPES {
+            // Refused, it stays as it is.
+            stream.is_grown = fcntl(&stream.fd, FcntlArg::F_SETPIPE_SZ(BUSY_PIPE as i32)).is_ok();
+            self.grown += usize::from(stream.is_grown);
         }
         if stream.look.is_stamped() {
             self.desk.stamp.set((self.clock.wall)());
@@ -470,6 +476,7 @@ impl Pump {
     fn release(&mut self, index: u32) {
         let Some(stream) = self.streams[index as usize].take() else { return };
         self.free.push(index);
+        self.grown -= usize::from(stream.is_grown);
         match stream.mode {
             // Closing would do, were it not for children that still hold a copy.
             Mode::Armed => drop(self.epoll().delete(&stream.fd)),
