@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod checks;
 mod credentials;
 mod cycles;
 pub mod diagnostics;
@@ -28,6 +29,7 @@ mod supervisor;
 pub mod values;
 mod variables;
 mod view;
+pub mod why;
 
 pub use accounts::Accounts;
 pub use diagnostics::{Diagnostic, Diagnostics};
@@ -38,7 +40,7 @@ use diagnostics::{Origin, Problems, SourceId, Sources};
 use environment::Environments;
 use file::{Table, Value};
 use service::{Resolved, Shared};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use variables::Variables;
 use view::View;
@@ -95,6 +97,19 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// All files that were read, in order.
     pub files: Vec<PathBuf>,
+    /// Why each service is as it is, in the order of the plan.
+    pub reasons: Vec<Reasons>,
+}
+
+/// Why a service is as it is.
+#[derive(Debug)]
+pub struct Reasons {
+    /// Its preset.
+    pub preset: Option<&'static str>,
+    /// What the preset changed in its command, in words.
+    pub adjusted: Vec<String>,
+    /// Who gave each key that is not at its default.
+    pub keys: BTreeMap<String, why::Source>,
 }
 
 /// Where a configuration is looked for when none is named, after `$MINISUP_CONFIG`.
@@ -135,7 +150,7 @@ pub fn load(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagnost
     let failed = problems.errors() > 0;
     let (errors, warnings) = problems.finish(&sources);
     match plan {
-        Some(plan) if !failed => Ok(Loaded { plan, warnings, files: assembled.files }),
+        Some((plan, reasons)) if !failed => Ok(Loaded { plan, warnings, files: assembled.files, reasons }),
         _ => Err(errors),
     }
 }
@@ -151,7 +166,7 @@ fn resolve(
     around: &Surroundings,
     sources: &mut Sources,
     problems: &mut Problems,
-) -> Plan {
+) -> (Plan, Vec<Reasons>) {
     view::check_keys(tree, &[keys::TOP], "the file", problems);
     let empty = Table::default();
     let own = |name: &'static str, problems: &mut Problems| match tree.get(name) {
@@ -211,9 +226,19 @@ fn resolve(
         |(name, entry): &(&str, &file::Entry)| service::resolve(name, entry.key, &entry.node, &mut all);
     let resolved: Vec<Resolved> = services.iter().filter_map(read).collect();
     if resolved.len() == services.len() {
+        let before = all.problems.errors();
         cycles::check(&resolved, all.problems);
+        if all.problems.errors() == before {
+            checks::check(&resolved, &supervisor, all.problems);
+        }
     }
-    Plan { supervisor, signals, services: resolved.into_iter().map(|service| service.spec).collect() }
+    let (mut specs, mut reasons) = (Vec::new(), Vec::new());
+    for service in resolved {
+        specs.push(service.spec);
+        let preset = service.preset.map(|preset| preset.name);
+        reasons.push(Reasons { preset, adjusted: service.adjusted, keys: service.why });
+    }
+    (Plan { supervisor, signals, services: specs.into() }, reasons)
 }
 
 /// The presets that any service names.

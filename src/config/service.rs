@@ -4,18 +4,19 @@
 //! a service are found at once; a plan with stand-ins is never given out.
 
 use super::credentials::{self, Who};
-use super::diagnostics::{Problems, Span};
+use super::diagnostics::{Origin, Problems, Span};
 use super::environment::{Environment, Environments, shared};
 use super::file::Value;
 use super::keys::{self, INSIDE};
 use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
+use super::why::{self, Layer};
 use super::{Surroundings, probe, stop};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,7 +48,6 @@ pub struct Shared<'a> {
 }
 
 /// A service with the places that later checks point at.
-#[allow(dead_code)]
 pub struct Resolved {
     /// What is meant.
     pub spec: ServiceSpec,
@@ -65,8 +65,10 @@ pub struct Resolved {
     pub requires: Vec<Span>,
     /// One for each entry of `after`.
     pub after: Vec<Span>,
-    /// The stop signals.
-    pub stop: Span,
+    /// What of `stop` somebody wrote into a file.
+    pub stop: Option<Span>,
+    /// Which layer each key comes from.
+    pub why: BTreeMap<String, why::Source>,
 }
 
 /// Says what is wrong with the keys of a service or of `[defaults]`.
@@ -89,10 +91,13 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     };
     check_service_keys(table, &format!("[service.{name}]"), all.problems);
     let preset = presets::of(&View::new(vec![table, all.defaults]), all.problems);
-    let mut layers = vec![table];
-    layers.extend(preset.and_then(|preset| all.presets.get(preset.name)));
-    layers.extend([all.defaults, all.builtin]);
-    let view = View::new(layers);
+    let mut layers = vec![(Layer::Service, table)];
+    if let Some(preset) = preset {
+        layers.extend(all.presets.get(preset.name).map(|keys| (Layer::Preset(preset.name), keys)));
+    }
+    layers.push((Layer::Defaults, all.defaults));
+    let why = why::of(&layers, all.sources);
+    let view = View::new(layers.iter().map(|(_, table)| *table).chain([all.builtin]).collect());
     let kind = kind(&view, all.problems).unwrap_or(Kind::Longrun);
 
     let who = credentials::of(&view, all.around, all.problems);
@@ -148,7 +153,8 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         one_string: draft.one_string,
         requires: requires_spans,
         after: after_spans,
-        stop: stop_span,
+        stop: Some(stop_span).filter(|span| matches!(all.sources.get(span.source).origin, Origin::File(_))),
+        why,
     })
 }
 

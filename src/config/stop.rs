@@ -17,7 +17,7 @@ use std::time::Duration;
 /// No sequence needs more signals.
 const MOST_SIGNALS: usize = 16;
 
-/// `stop`, and the place of its signals.
+/// `stop`, and the place of what says how long it takes.
 pub fn stop(service: &View<'_>, problems: &mut Problems) -> Option<(Stop, Span)> {
     if let Some(field) = service.get("stop")
         && !matches!(field.node.value, Value::Table(_))
@@ -35,7 +35,8 @@ pub fn stop(service: &View<'_>, problems: &mut Problems) -> Option<(Stop, Span)>
         delay: table.get("delay")?.duration(problems)?,
         tree: table.get("tree")?.switch(problems)?,
     };
-    Some((stop, signal.span()))
+    let place = if grace.layer < signal.layer { grace } else { signal };
+    Some((stop, place.span()))
 }
 
 /// Signals, each with the time that is written behind it.

@@ -1,9 +1,167 @@
 //! uWSGI.
+//!
+//! Its TERM is a brutal reload, and `die-on-term` makes of it a brutal end: no plain signal
+//! stops it gracefully. A hook on the master does, from the command line, whatever the
+//! ini file says. Without a master nobody relaunches workers, and there is nobody to hang
+//! the hook on; without need-app it runs and answers 500 when the application does not load.
+
+use super::{options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
-use crate::core::plan::Probe;
+use crate::config::probe::host_and_port;
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress};
 
-/// Completes the command.
-pub fn adjust(_draft: &mut Draft<'_>, _problems: &mut Problems) -> Option<Probe> {
-    None
+const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
+
+/// Adds what makes it stop well, and finds where it will answer.
+pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
+    if draft.argv.is_empty() || !draft.program().starts_with("uwsgi") {
+        return None;
+    }
+    let settings = Settings::read(draft);
+    for name in ["daemonize", "daemonize2"] {
+        if settings.get(name).is_some() {
+            let message = "uWSGI puts itself in the background and seems to have ended";
+            problems.warning(draft.span, message).mark(format!("take `{name}` out"));
+        }
+    }
+    if settings.get("emperor").is_some() {
+        // It has no workers of its own; its TERM already stops the vassals.
+        return Some(Probe::Notify);
+    }
+    if settings.get("master").is_some_and(off) {
+        let message = "uWSGI without a master: TERM cuts requests off, and workers that die stay dead";
+        problems.warning(draft.span, message).mark("let it have one");
+    } else {
+        let mut add = Vec::new();
+        if settings.get("master").is_none() {
+            add.push("--master".to_owned());
+        }
+        if settings.get("need-app").is_none() {
+            add.push("--need-app".to_owned());
+        }
+        let hooked = settings.all("hook-master-start").any(|hook| hook.starts_with("unix_signal:15 "));
+        if !hooked {
+            add.extend(["--hook-master-start".to_owned(), HOOK.to_owned()]);
+        }
+        if !add.is_empty() {
+            let text: Vec<String> =
+                add.iter().map(|w| if w.contains(' ') { format!("'{w}'") } else { w.clone() }).collect();
+            draft.adjusted.push(format!("added {}, so that TERM lets requests finish", text.join(" ")));
+        }
+        // Options go before a positional ini file, which may come last.
+        draft.argv.splice(1..1, add);
+    }
+    Some(settings.probe(draft).unwrap_or(Probe::Notify))
+}
+
+fn off(value: &str) -> bool {
+    matches!(value.trim().to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off")
+}
+
+/// Options of the command line, of `UWSGI_*`, and of the ini files the command names.
+struct Settings(Vec<(String, String)>);
+
+impl Settings {
+    fn read(draft: &Draft<'_>) -> Settings {
+        let mut all = Vec::new();
+        let argv = &draft.argv;
+        for (at, word) in argv.iter().enumerate().skip(1) {
+            let value = argv.get(at + 1).filter(|next| !next.starts_with('-')).cloned().unwrap_or_default();
+            match word.strip_prefix("--") {
+                Some(option) => match option.split_once('=') {
+                    Some((name, value)) => all.push((name.to_owned(), value.to_owned())),
+                    None => all.push((option.to_owned(), value)),
+                },
+                None if word == "-M" => all.push(("master".to_owned(), "true".to_owned())),
+                None if word == "-s" => all.push(("socket".to_owned(), value)),
+                None if word == "-d" => all.push(("daemonize".to_owned(), value)),
+                None => {}
+            }
+        }
+        for (name, value) in draft.environment.variables.iter() {
+            if let Some(option) = name.strip_prefix("UWSGI_") {
+                all.push((option.to_ascii_lowercase().replace('_', "-"), value.clone()));
+            }
+        }
+        let mut files: Vec<String> = options(argv, "--ini", None).into_iter().map(str::to_owned).collect();
+        files.extend(all.iter().filter(|(name, _)| name == "ini").map(|(_, file)| file.clone()));
+        files.extend(
+            argv.iter().skip(1).filter(|word| word.ends_with(".ini") && !word.starts_with('-')).cloned(),
+        );
+        files.sort();
+        files.dedup();
+        for file in files {
+            // "file.ini:section" names a section.
+            let path = file.split(':').next().unwrap_or(&file);
+            if let Some(text) = own_file(&draft.resolve(path)) {
+                all.extend(ini(&text));
+            }
+        }
+        Settings(all)
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// An answer on its first socket: it may be bound long before the application is there.
+    fn probe(&self, draft: &Draft<'_>) -> Option<Probe> {
+        let http = ["http-socket", "http", "http11-socket"].into_iter().find_map(|name| self.get(name));
+        let speaks_http = http.is_some() || self.get("protocol") == Some("http");
+        let socket = http.or_else(|| self.get("socket")).or_else(|| self.get("uwsgi-socket"))?;
+        // uWSGI's own variables, descriptors, shared and abstract sockets: it will tell us.
+        if socket.is_empty() || socket.contains(['%', '$', '@', '=']) || socket.starts_with("fd:") {
+            return None;
+        }
+        let address = if socket.contains('/') {
+            ProbeAddress::Unix(draft.resolve(socket))
+        } else {
+            ProbeAddress::Tcp(host_and_port(socket, None)?)
+        };
+        if !speaks_http {
+            return Some(Probe::Uwsgi(address));
+        }
+        Some(Probe::Http(HttpProbe {
+            address,
+            host: "localhost".into(),
+            path: "/".into(),
+            status: (100, 599),
+        }))
+    }
+}
+
+/// The options in the section `[uwsgi]` of an ini file.
+fn ini(text: &str) -> Vec<(String, String)> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(section) = line.strip_prefix('[') {
+            inside = section.trim_end().trim_end_matches(']').trim() == "uwsgi";
+        } else if inside && !line.starts_with([';', '#']) {
+            let (name, value) = line.split_once('=').unwrap_or((line, "true"));
+            if !name.trim().is_empty() {
+                found.push((name.trim().to_owned(), value.trim().to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_found_in_their_section_only() {
+        let text = "master = false\n[other]\nsocket = :1\n[uwsgi]\n; socket = :2\nsocket = :3\nlazy-apps\n";
+        let expected = [("socket", ":3"), ("lazy-apps", "true")];
+        let found = ini(text);
+        let found: Vec<_> = found.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(found, expected);
+    }
 }

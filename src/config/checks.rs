@@ -1,0 +1,236 @@
+//! Known traps: what can be run, but is hardly meant.
+//!
+//! Each check looks at resolved services and says only what can be known without running
+//! anything. What concerns one server alone is said by its preset.
+
+use super::diagnostics::Problems;
+use super::service::Resolved;
+use super::values::duration_text;
+use crate::core::plan::*;
+use std::path::Path;
+use std::time::Duration;
+
+/// All of them. The services wait for one another in no circle.
+pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
+    for service in services {
+        backgrounds(service, problems);
+        shell_words(service, problems);
+        program_is_there(service, problems);
+        dependencies_can_hold(service, services, problems);
+        secrets_stay_secret(service, problems);
+        one_stop_fits(service, supervisor, problems);
+    }
+    all_stops_fit(services, supervisor, problems);
+    none_enabled(services, problems);
+}
+
+/// Whether a program puts itself in the background, and what to do about it. A preset
+/// has looked at its own server already.
+fn backgrounds(service: &Resolved, problems: &mut Problems) {
+    if service.preset.is_some() {
+        return;
+    }
+    let argv = &service.spec.launch.command;
+    let Some(program) = argv.first() else { return };
+    let program = program.rsplit('/').next().unwrap_or(program);
+    let has = |words: &[&str]| argv.iter().skip(1).any(|a| words.contains(&a.as_str()));
+    let mentions = |text: &str| argv.iter().skip(1).any(|a| a.contains(text));
+    let after = |option: &str, value: &str| argv.windows(2).any(|w| w[0] == option && w[1] == value);
+    let advice = match program {
+        "nginx" if has(&["-t", "-T", "-v", "-V", "-s"]) => None,
+        "nginx" if !mentions("daemon off") => {
+            Some("add `preset = \"nginx\"`, or say -g 'daemon off;' if nginx.conf does not")
+        }
+        "gunicorn" if has(&["-D", "--daemon"]) => Some("leave --daemon out"),
+        "uwsgi" if mentions("--daemonize") || has(&["-d"]) => Some("leave --daemonize out"),
+        "redis-server" if after("--daemonize", "yes") => Some("leave --daemonize out"),
+        "mongod" if has(&["--fork"]) => Some("leave --fork out"),
+        "mysqld_safe" | "mariadbd-safe" => Some("launch the server itself: mysqld or mariadbd"),
+        "pg_ctl" | "pg_ctlcluster" => Some("launch postgres itself"),
+        "apachectl" | "apache2ctl" if !has(&["-DFOREGROUND", "FOREGROUND"]) => Some("add -D FOREGROUND"),
+        "apache2" | "httpd" if !has(&["-DFOREGROUND", "FOREGROUND"]) => Some("add -D FOREGROUND"),
+        "php-fpm" if !has(&["-F", "--nodaemonize"]) => Some("add --nodaemonize"),
+        "sshd" if !argv.iter().skip(1).any(|a| a.starts_with('-') && a.contains('D')) => Some("add -D"),
+        "cron" | "crond" if !has(&["-f", "-n"]) => Some("add -f"),
+        "service" | "systemctl" | "initctl" => Some("launch the server itself, in the foreground"),
+        "supervisord" if !has(&["-n", "--nodaemon"]) => Some("add --nodaemon"),
+        "haproxy" if has(&["-D"]) => Some("leave -D out"),
+        _ => None,
+    };
+    if let Some(advice) = advice {
+        let message = format!("{program} puts itself in the background, and then seems to have ended");
+        problems.warning(service.command, message).mark(advice);
+    }
+    if program == "uwsgi" && !mentions("master") && !has(&["-M"]) && !mentions(".ini") && !mentions("emperor")
+    {
+        let message = "uWSGI without a master: TERM cuts requests off, and workers that die stay dead";
+        problems.warning(service.command, message).mark("add --master, or `preset = \"uwsgi\"`");
+    }
+}
+
+/// No shell is started for a command: its operators are words like others.
+fn shell_words(service: &Resolved, problems: &mut Problems) {
+    if !service.one_string {
+        return;
+    }
+    let argv = &service.spec.launch.command;
+    let is_shell = argv.first().is_some_and(|p| {
+        let program = p.rsplit('/').next().unwrap_or(p);
+        matches!(program, "sh" | "bash" | "dash" | "ash" | "zsh" | "busybox" | "eval")
+    });
+    if is_shell {
+        return;
+    }
+    let operator = |word: &&String| {
+        matches!(word.as_str(), "&&" | "||" | "|" | ";" | ">" | ">>" | "<" | "&" | "2>&1" | "2>" | "&>")
+            || word.starts_with("2>")
+            || word.ends_with(';') && word.len() > 1 && !word.contains(' ')
+    };
+    if let Some(word) = argv.iter().skip(1).find(operator) {
+        let message = format!("no shell is started for a command: `{word}` is given to the program as it is");
+        problems.warning(service.command, message).mark("[\"sh\", \"-c\", \"exec …\"] if a shell is meant");
+    }
+    let variable = |word: &&String| {
+        word.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
+    };
+    if let Some(word) = argv.iter().find(variable) {
+        let message = format!("`{word}` is given to the program as it is: only ${{…}} is replaced");
+        problems.warning(service.command, message).mark(format!("${{{}}}", &word[1..]));
+    }
+}
+
+/// The program can be found as execvpe(3) will look for it.
+fn program_is_there(service: &Resolved, problems: &mut Problems) {
+    let launch = &service.spec.launch;
+    let Some(program) = launch.command.first().filter(|program| !program.contains("${")) else { return };
+    let directory = launch.extra.as_deref().and_then(|extra| extra.directory.as_deref());
+    if program.contains('/') {
+        let path = directory.unwrap_or(Path::new("")).join(program);
+        if !path.exists() {
+            problems.warning(service.command, format!("there is no {}", path.display()));
+        }
+        return;
+    }
+    let path = launch.environment.iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or("/usr/local/bin:/usr/bin:/bin", |(_, value)| value);
+    if !path.split(':').any(|folder| Path::new(folder).join(program).is_file()) {
+        let problem = problems.warning(service.command, format!("there is no `{program}` in PATH"));
+        problem.mark(format!("looked in {path}"));
+    }
+}
+
+/// A dependency that can never be what is asked of it keeps a service waiting for ever.
+fn dependencies_can_hold(service: &Resolved, services: &[Resolved], problems: &mut Problems) {
+    let spec = &service.spec;
+    let required = spec.requires.iter().zip(&service.requires);
+    let after = spec.after.iter().zip(&service.after);
+    for (number, (dependency, span)) in required.chain(after).enumerate() {
+        let other = &services[dependency.service.index()].spec;
+        let name = &other.name;
+        let must = number < spec.requires.len();
+        if must && !other.enabled && spec.enabled {
+            let message =
+                format!("\"{name}\" is not enabled: {} is not launched before someone starts it", spec.name);
+            problems.warning(*span, message).mark("`after` waits only for what is launched");
+        }
+        match dependency.condition {
+            Condition::Healthy if other.health.is_none() => {
+                let message = format!("\"{name}\" has no `health`: it never is healthy");
+                problems.warning(*span, message).mark(format!("\"{name}:ready\", or give it a health check"));
+            }
+            Condition::Healthy if other.kind == Kind::Oneshot => {
+                problems.warning(*span, format!("\"{name}\" is a oneshot: it ends before it is healthy"));
+            }
+            Condition::Done | Condition::Started | Condition::Ready | Condition::Healthy => {}
+        }
+    }
+    if spec.kind == Kind::Oneshot && spec.restart == Restart::Always {
+        let message = format!("{} is a oneshot that is launched again for ever", spec.name);
+        problems.warning(service.name, message).mark("restart = \"on-failure\"?");
+    }
+}
+
+/// Everybody can read a command line.
+fn secrets_stay_secret(service: &Resolved, problems: &mut Problems) {
+    let launch = &service.spec.launch;
+    for name in launch.secrets.iter() {
+        let value = launch.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let Some(value) = value.filter(|value| value.len() >= 6) else { continue };
+        if launch.command.iter().any(|word| word.contains(value.as_str())) {
+            let message = format!("the secret {name} stands in the command, where every process can read it");
+            problems.warning(service.command, message).mark("let the program take it from its environment");
+        }
+    }
+}
+
+fn one_stop_fits(service: &Resolved, supervisor: &SupervisorSpec, problems: &mut Problems) {
+    let longest = service.spec.stop.longest();
+    if longest > supervisor.shutdown_timeout {
+        let message = format!(
+            "{} may take {} to stop, but the whole shutdown ends after {}",
+            service.spec.name,
+            duration_text(longest),
+            duration_text(supervisor.shutdown_timeout)
+        );
+        let mark = "raise supervisor.shutdown_timeout, and what the container's engine waits";
+        problems.warning(service.stop.unwrap_or(service.name), message).mark(mark);
+    }
+}
+
+/// Services stop in reverse order of `requires`, one after the other along a chain. The
+/// defaults alone are no reason to warn: few services use up their grace period.
+fn all_stops_fit(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
+    // The longest way down from each service, and the next step on it.
+    let mut longest: Vec<Option<(Duration, Option<usize>)>> = vec![None; services.len()];
+    for root in 0..services.len() {
+        let mut stack = vec![root];
+        while let Some(at) = stack.last().copied() {
+            let below: Vec<usize> = services[at].spec.requires.iter().map(|d| d.service.index()).collect();
+            let unknown: Vec<usize> = below.iter().copied().filter(|b| longest[*b].is_none()).collect();
+            if longest[at].is_some() || unknown.is_empty() {
+                stack.pop();
+                let own = match services[at].spec.kind {
+                    Kind::Longrun => services[at].spec.stop.longest(),
+                    // By then it has ended long ago.
+                    Kind::Oneshot => Duration::ZERO,
+                };
+                let best = below.iter().filter_map(|b| Some((longest[*b]?.0, Some(*b)))).max();
+                let (rest, next) = best.unwrap_or((Duration::ZERO, None));
+                longest[at] = Some((own.saturating_add(rest), next));
+            } else {
+                stack.extend(unknown);
+            }
+        }
+    }
+    let all = longest.iter().enumerate().filter_map(|(at, found)| Some((found.as_ref()?.0, at)));
+    let Some((total, top)) = all.max_by_key(|(total, at)| (*total, std::cmp::Reverse(*at))) else { return };
+    let mut chain = vec![top];
+    while let Some(next) = longest[chain[chain.len() - 1]].and_then(|(_, next)| next) {
+        chain.push(next);
+    }
+    let fits_alone = |at: &usize| services[*at].spec.stop.longest() <= supervisor.shutdown_timeout;
+    let written = chain.iter().any(|at| services[*at].stop.is_some());
+    if total <= supervisor.shutdown_timeout || !written || chain.len() < 2 || !chain.iter().all(fits_alone) {
+        return;
+    }
+    let part = |at: &usize| {
+        let spec = &services[*at].spec;
+        format!("{} {}", spec.name, duration_text(spec.stop.longest()))
+    };
+    let shown: Vec<String> = chain.iter().take(6).map(part).collect();
+    let more = if chain.len() > 6 { ", …" } else { "" };
+    let message = format!(
+        "one after the other these may take {} to stop, but the whole shutdown ends after {}: {}{more}",
+        duration_text(total),
+        duration_text(supervisor.shutdown_timeout),
+        shown.join(", then ")
+    );
+    let mark = "shorter grace periods, or a longer supervisor.shutdown_timeout";
+    problems.warning(services[top].name, message).mark(mark);
+}
+
+fn none_enabled(services: &[Resolved], problems: &mut Problems) {
+    if services.iter().all(|service| !service.spec.enabled) {
+        problems.warn("no service is enabled: there is nothing to run");
+    }
+}
