@@ -113,8 +113,7 @@ supervise.toml:1:10: error: the service `app` has no command
     |          ^^^ add `command = …`
 supervise.toml:2:1: error: unknown key \"comand\" in [service.app]
   2 | comand = \"x\"
-    | ^^^^^^ did you mean \"command\"?
-";
+    | ^^^^^^ did you mean \"command\"?";
     assert_eq!(errors(text), expected);
 }
 

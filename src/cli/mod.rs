@@ -1,8 +1,10 @@
 //! One file per subcommand; the only room that prints for people.
 //!
 //! - [`run`]: the supervisor
+//! - [`check`]: whether a configuration can be run, and what would run
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod run;
 
 use clap::{Args, Parser, Subcommand};
@@ -27,6 +29,8 @@ pub struct CommandLine {
 enum Command {
     /// Run the services of a configuration: the supervisor
     Run(run::Args),
+    /// Check a configuration: all errors, known traps, and with --plan what would run and why
+    Check(check::Args),
 }
 
 /// Which configuration.
@@ -50,6 +54,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     match line.command {
         None => run::run(line.run),
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Check(args)) => check::run(args),
     }
 }
 

@@ -314,6 +314,7 @@ pub struct Diagnostic {
 }
 
 impl fmt::Display for Diagnostic {
+    /// Several lines, without a newline at the end.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.place, &self.path) {
             (Some(place), _) => write!(f, "{place}: ")?,
@@ -325,23 +326,23 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
         };
         let message: String = self.message.chars().map(printable).collect();
-        writeln!(f, "{severity}: {message}")?;
+        write!(f, "{severity}: {message}")?;
         let mark: String = self.mark.chars().map(printable).collect();
         let mut gutter = 2;
         if let Some(place) = &self.place {
             let number = place.line.to_string();
             gutter = number.len() + 2;
-            writeln!(f, "  {number} | {}", place.text)?;
+            write!(f, "\n  {number} | {}", place.text)?;
             let caret = format!("{}{} {mark}", " ".repeat(place.caret), "^".repeat(place.width));
-            writeln!(f, "{:gutter$} | {}", "", caret.trim_end())?;
+            write!(f, "\n{:gutter$} | {}", "", caret.trim_end())?;
         } else if !mark.is_empty() {
-            writeln!(f, "   = {mark}")?;
+            write!(f, "\n   = {mark}")?;
         }
         for (place, text) in &self.notes {
             let text: String = text.chars().map(printable).collect();
             match place {
-                Some(place) => writeln!(f, "{:gutter$} = {place}: {text}", "")?,
-                None => writeln!(f, "{:gutter$} = {text}", "")?,
+                Some(place) => write!(f, "\n{:gutter$} = {place}: {text}", "")?,
+                None => write!(f, "\n{:gutter$} = {text}", "")?,
             }
         }
         Ok(())
@@ -359,12 +360,13 @@ pub struct Diagnostics {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for diagnostic in self.list.iter().take(MOST_PRINTED) {
-            diagnostic.fmt(f)?;
+        for (number, diagnostic) in self.list.iter().take(MOST_PRINTED).enumerate() {
+            let newline = if number > 0 { "\n" } else { "" };
+            write!(f, "{newline}{diagnostic}")?;
         }
         match self.unsaid + self.list.len().saturating_sub(MOST_PRINTED) {
             0 => Ok(()),
-            more => writeln!(f, "… and {more} more errors"),
+            more => write!(f, "\n… and {more} more errors"),
         }
     }
 }

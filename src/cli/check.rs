@@ -1,0 +1,163 @@
+//! `minisup check`: whether a configuration can be run, what would run and why.
+
+mod json;
+mod words;
+
+use super::ConfigArgs;
+use crate::config::{self, Loaded, Surroundings};
+use crate::core::exit::code;
+use crate::core::plan::{Kind, Plan, ServiceSpec};
+use std::io::{self, Write};
+use words::Words;
+
+/// `minisup check`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Show what would run, in which order, and which layer each key comes from
+    #[arg(long)]
+    plan: bool,
+    /// The same for programs: one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks a configuration and runs nothing. 0, or 78 with all errors.
+pub fn run(args: Args) -> u8 {
+    let around = Surroundings::here();
+    let Some(files) = args.config.files(&around) else {
+        super::complain("minisup: there is no configuration to check: name one with --config FILE");
+        return code::CONFIGURATION;
+    };
+    let result = config::load(&files, &around);
+    if args.json {
+        let value = json::answer(&result, args.plan, &around);
+        // A reader who has gone is no reason to fail.
+        let _ = writeln!(io::stdout().lock(), "{value:#}");
+        return if result.is_ok() { 0 } else { code::CONFIGURATION };
+    }
+    match result {
+        Err(errors) => {
+            let count = errors.list.len() + errors.unsaid;
+            super::complain(format_args!("{errors}\n\n{}", counted(count, "error")));
+            code::CONFIGURATION
+        }
+        Ok(loaded) => {
+            for warning in &loaded.warnings {
+                super::complain(warning);
+            }
+            let mut text = String::new();
+            if args.plan {
+                plan(&loaded, &around, &mut text);
+            }
+            let names: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
+            text += &format!(
+                "{}: {}, {}\n",
+                names.join(", "),
+                counted(loaded.plan.services.len(), "service"),
+                match loaded.warnings.len() {
+                    0 => "no error, no warning".to_owned(),
+                    n => format!("no error, {}", counted(n, "warning")),
+                }
+            );
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+            0
+        }
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// Enabled services in waves: those of one wave wait only for earlier ones, and are
+/// launched together.
+fn waves(plan: &Plan) -> Vec<Vec<usize>> {
+    let services = &plan.services;
+    let needs = |at: usize| -> Vec<usize> {
+        let spec: &ServiceSpec = &services[at];
+        let after = spec.after.iter().filter(|d| services[d.service.index()].enabled);
+        spec.requires.iter().chain(after).map(|d| d.service.index()).collect()
+    };
+    let mut depth: Vec<Option<usize>> = vec![None; services.len()];
+    for root in 0..services.len() {
+        let mut stack = vec![root];
+        while let Some(at) = stack.last().copied() {
+            let needs = needs(at);
+            let unknown: Vec<usize> = needs.iter().copied().filter(|n| depth[*n].is_none()).collect();
+            if depth[at].is_some() || unknown.is_empty() {
+                stack.pop();
+                let below = needs.iter().filter_map(|n| depth[*n]).max();
+                depth[at] = Some(below.map_or(0, |deepest| deepest + 1));
+            } else {
+                stack.extend(unknown);
+            }
+        }
+    }
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for (at, depth) in depth.iter().enumerate().filter(|(at, _)| services[*at].enabled) {
+        let depth = depth.unwrap_or(0);
+        if waves.len() <= depth {
+            waves.resize(depth + 1, Vec::new());
+        }
+        waves[depth].push(at);
+    }
+    waves.retain(|wave| !wave.is_empty());
+    waves
+}
+
+/// The order in which services stop: who is required stops after those who require it.
+fn stop_waves(plan: &Plan) -> Vec<Vec<usize>> {
+    let mut waves = waves(plan);
+    waves.reverse();
+    for wave in &mut waves {
+        wave.retain(|at| plan.services[*at].kind == Kind::Longrun);
+    }
+    waves.retain(|wave| !wave.is_empty());
+    waves
+}
+
+fn plan(loaded: &Loaded, around: &Surroundings, text: &mut String) {
+    let plan = &loaded.plan;
+    let width = plan.services.iter().map(|s| s.name.len()).max().unwrap_or(0).min(30);
+    *text += "launch order\n";
+    for (number, wave) in waves(plan).iter().enumerate() {
+        for at in wave {
+            let words = Words::new(plan, &plan.services[*at], around);
+            let waits = words.waits();
+            let line = format!("  {:>2}  {:width$}  {}", number + 1, words.spec.name, words.command());
+            *text += line.trim_end();
+            if !waits.is_empty() {
+                *text += &format!("\n      {:width$}  after {waits}", "");
+            }
+            *text += "\n";
+        }
+    }
+    *text += "\nstop order\n";
+    for (number, wave) in stop_waves(plan).iter().enumerate() {
+        for at in wave {
+            let words = Words::new(plan, &plan.services[*at], around);
+            *text += &format!("  {:>2}  {:width$}  {}\n", number + 1, words.spec.name, words.stop());
+        }
+    }
+    let timeout = config::values::duration_text(plan.supervisor.shutdown_timeout);
+    *text += &format!("      all of it within {timeout} (supervisor.shutdown_timeout)\n");
+    for (spec, reasons) in plan.services.iter().zip(&loaded.reasons) {
+        let words = Words::new(plan, spec, around);
+        *text += &format!("\n[service.{}]  {}\n", spec.name, words.headline(reasons.preset));
+        for (key, value) in words.lines(reasons) {
+            let from = words::origin(&key, spec, reasons);
+            let line = format!("  {key:17} {value}");
+            *text += &match from.is_empty() {
+                true => format!("{line}\n"),
+                false if line.chars().count() <= 70 => format!("{line:70} # {from}\n"),
+                false => format!("{line}\n{:70} # {from}\n", ""),
+            };
+        }
+        for adjusted in &reasons.adjusted {
+            *text += &format!("  {:17} preset {}: {adjusted}\n", "", reasons.preset.unwrap_or(""));
+        }
+    }
+    *text += "\n";
+}

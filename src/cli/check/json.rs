@@ -1,0 +1,202 @@
+//! The same for programs.
+
+use super::words::Words;
+use super::{stop_waves, waves};
+use crate::config::diagnostics::{Diagnostic, Severity};
+use crate::config::why::Source;
+use crate::config::{Diagnostics, Loaded, Reasons, Surroundings};
+use crate::core::plan::*;
+use serde_json::{Map, Value, json};
+use std::time::Duration;
+
+/// One object: whether it is valid, all findings, and the plan if it was asked for.
+pub fn answer(result: &Result<Loaded, Diagnostics>, plan: bool, around: &Surroundings) -> Value {
+    let findings = |list: &[Diagnostic]| list.iter().map(finding).collect::<Vec<_>>();
+    match result {
+        Err(errors) => json!({
+            "valid": false,
+            "errors": findings(&errors.list),
+            "more_errors": errors.unsaid,
+            "warnings": [],
+        }),
+        Ok(loaded) => {
+            let mut value = json!({
+                "valid": true,
+                "files": loaded.files,
+                "errors": [],
+                "warnings": findings(&loaded.warnings),
+            });
+            if plan {
+                value["plan"] = whole(loaded, around);
+            }
+            value
+        }
+    }
+}
+
+fn finding(diagnostic: &Diagnostic) -> Value {
+    let place = diagnostic.place.as_ref();
+    let notes: Vec<_> = diagnostic
+        .notes
+        .iter()
+        .map(|(place, text)| match place {
+            Some(place) => format!("{place}: {text}"),
+            None => text.clone(),
+        })
+        .collect();
+    json!({
+        "severity": match diagnostic.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        },
+        "file": place.map(|p| &p.path).or(diagnostic.path.as_ref()),
+        "line": place.map(|p| p.line),
+        "column": place.map(|p| p.column),
+        "message": diagnostic.message,
+        "hint": diagnostic.mark,
+        "notes": notes,
+    })
+}
+
+fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
+    let plan = &loaded.plan;
+    let names = |waves: Vec<Vec<usize>>| -> Vec<Vec<String>> {
+        let name = |at: &usize| plan.services[*at].name.to_string();
+        waves.iter().map(|wave| wave.iter().map(name).collect()).collect()
+    };
+    let signals: Map<String, Value> = plan
+        .signals
+        .iter()
+        .map(|(signal, forward)| {
+            let to = match forward {
+                Forward::To(service, signal) => format!("{}:{signal}", plan.service(*service).name),
+                Forward::All(signal) => format!("all:{signal}"),
+                Forward::Swallow => String::new(),
+            };
+            (signal.to_string(), json!(to))
+        })
+        .collect();
+    let services = plan.services.iter().zip(&loaded.reasons);
+    json!({
+        "supervisor": {
+            "control_socket": plan.supervisor.control_socket,
+            "shutdown_timeout": seconds(plan.supervisor.shutdown_timeout),
+            "log_level": format!("{:?}", plan.supervisor.log_level).to_lowercase(),
+            "log_format": format!("{:?}", plan.supervisor.log_format).to_lowercase(),
+            "timestamps": plan.supervisor.timestamps,
+        },
+        "signals": signals,
+        "launch_order": names(waves(plan)),
+        "stop_order": names(stop_waves(plan)),
+        "services": services.map(|(spec, why)| service(plan, spec, why, around)).collect::<Vec<_>>(),
+    })
+}
+
+/// Durations are seconds, as everywhere in our JSON.
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surroundings) -> Value {
+    let words = Words::new(plan, spec, around);
+    let mask = |argv: &[String]| argv.iter().map(|word| words.masked(word)).collect::<Vec<_>>();
+    let dependencies = |list: &[Dependency]| -> Vec<String> {
+        let text = |d: &Dependency| {
+            format!("{}:{}", plan.service(d.service).name, format!("{:?}", d.condition).to_lowercase())
+        };
+        list.iter().map(text).collect()
+    };
+    let nothing = LaunchExtra::default();
+    let extra = spec.launch.extra.as_deref().unwrap_or(&nothing);
+    let from: Map<String, Value> = reasons
+        .keys
+        .iter()
+        .map(|(key, source)| {
+            let text = match source {
+                Source::Service(place) => place.clone(),
+                Source::Defaults(place) => format!("[defaults] {place}"),
+                Source::Preset(name) => format!("preset {name}"),
+            };
+            (key.clone(), json!(text))
+        })
+        .collect();
+    let steps = spec.stop.sequence.iter();
+    let steps: Vec<_> = steps.map(|(s, t)| json!({ "signal": s.to_string(), "wait": seconds(*t) })).collect();
+    let environment: Map<String, Value> =
+        words.own_environment().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    json!({
+        "name": &*spec.name,
+        "preset": reasons.preset,
+        "adjusted": reasons.adjusted,
+        "type": words.value("type"),
+        "enabled": spec.enabled,
+        "instances": spec.instances,
+        "command": mask(&spec.launch.command),
+        "requires": dependencies(&spec.requires),
+        "after": dependencies(&spec.after),
+        "user": extra.credentials.as_ref().map(|who| who.uid),
+        "group": extra.credentials.as_ref().map(|who| who.gid),
+        "groups": extra.credentials.as_ref().map(|who| who.groups.to_vec()),
+        "directory": extra.directory,
+        "umask": extra.umask.map(|mask| format!("{mask:03o}")),
+        "nice": extra.nice,
+        "oom_score_adj": extra.oom_score_adj,
+        "limits": extra.limits.iter().map(|limit| {
+            let name = format!("{:?}", limit.resource).to_lowercase();
+            (name, json!({ "soft": limit.soft, "hard": limit.hard }))
+        }).collect::<Map<_, _>>(),
+        "no_new_privileges": extra.no_new_privileges,
+        "capabilities": extra.capabilities.as_ref().map(|_| words.value("capabilities")),
+        "environment": environment,
+        "secrets": spec.launch.secrets.to_vec(),
+        "ready": spec.ready.as_ref().map(|ready| json!({
+            "probe": words.probe(&ready.probe),
+            "interval": seconds(ready.interval),
+            "timeout": seconds(ready.timeout),
+        })),
+        "health": spec.health.as_ref().map(|health| json!({
+            "probe": words.probe(&health.probe),
+            "interval": seconds(health.interval),
+            "timeout": seconds(health.timeout),
+            "failures": health.failures,
+            "action": if health.restart { "restart" } else { "none" },
+        })),
+        "restart": match spec.restart {
+            Restart::Always => "always",
+            Restart::OnFailure => "on-failure",
+            Restart::Never => "never",
+        },
+        "success_codes": spec.success_codes.to_vec(),
+        "min_uptime": seconds(spec.min_uptime),
+        "backoff": {
+            "initial": seconds(spec.backoff.initial),
+            "max": seconds(spec.backoff.max),
+            "factor": spec.backoff.factor,
+            "jitter": spec.backoff.jitter,
+        },
+        "max_failures": spec.max_failures.unwrap_or(0),
+        "essential": spec.essential,
+        "stop": { "delay": seconds(spec.stop.delay), "sequence": steps, "tree": spec.stop.tree },
+        "reload": spec.reload.as_ref().map(|reload| json!({
+            "check": reload.check.as_deref().map(mask),
+            "signal": match &reload.how {
+                ReloadHow::Signal(signal) => Some(signal.to_string()),
+                ReloadHow::Exec(_) => None,
+            },
+            "exec": match &reload.how {
+                ReloadHow::Exec(argv) => Some(mask(argv)),
+                ReloadHow::Signal(_) => None,
+            },
+        })),
+        "reopen": spec.reopen.map(|signal| signal.to_string()),
+        "stdout": format!("{:?}", spec.stdout).to_lowercase(),
+        "stderr": format!("{:?}", spec.stderr).to_lowercase(),
+        "log": {
+            "prefix": spec.log.prefix,
+            "timestamps": spec.log.timestamps,
+            "max_line": spec.log.max_line,
+            "when_full": format!("{:?}", spec.log.when_full).to_lowercase(),
+        },
+        "from": from,
+    })
+}
