@@ -1,10 +1,12 @@
 //! One file per subcommand; the only room that prints for people.
 //!
 //! - [`run`]: the supervisor
+//! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod exec;
 pub mod run;
 
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +33,8 @@ enum Command {
     Run(run::Args),
     /// Check a configuration: all errors, known traps, and with --plan what would run and why
     Check(check::Args),
+    /// Run one command: the smallest honest init around it
+    Exec(exec::Args),
 }
 
 /// Which configuration.
@@ -43,6 +47,12 @@ pub struct ConfigArgs {
 
 /// Does what the command line says. Returns the exit code.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if let Some((name, args)) = words.split_first()
+        && let Some(code) = exec::by_name(name, args)
+    {
+        return code;
+    }
     let line = match CommandLine::try_parse_from(words) {
         Ok(line) => line,
         Err(error) => {
@@ -55,6 +65,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         None => run::run(line.run),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Check(args)) => check::run(args),
+        Some(Command::Exec(args)) => exec::run(args),
     }
 }
 

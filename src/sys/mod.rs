@@ -9,6 +9,7 @@
 //! - [`pid1`][]: whether we are PID 1, and what differs when we are not
 //! - [`proc`][]: who there is, as /proc has it
 //! - [`tree`][]: who belongs to a service
+//! - [`terminal`][]: whose is the terminal
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `child` is what runs between clone and exec, `syscall` its raw system calls,
@@ -26,5 +27,6 @@ pub mod reap;
 pub mod signals;
 mod stack;
 mod syscall;
+pub mod terminal;
 pub mod tree;
 pub mod words;

@@ -4,11 +4,10 @@
 //! service is done between [`peek`] and [`reap`]. An adopted orphan needs no such care, and
 //! [`sweep`] takes each with as few calls as there are.
 
-#![allow(clippy::disallowed_methods, reason = "the one place that waits for children")]
-
 use crate::core::exit::Outcome;
 use crate::core::ids::Pid;
 use crate::core::signal::Signal;
+use nix::errno::Errno;
 use std::mem::MaybeUninit;
 
 /// A child that ended.
@@ -52,47 +51,51 @@ pub fn sweep(most: usize, mut owned: impl FnMut(Death)) -> usize {
 
 /// Whether we have any child, alive or to be reaped.
 pub fn has_children() -> bool {
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-    // SAFETY: the kernel fills in a siginfo_t that we own.
-    let result = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), flags) };
-    result == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
+    waitid(libc::P_ALL, 0, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).is_ok()
+}
+
+/// Whether this child was stopped since the last time we asked: by STOP, by the terminal.
+pub fn was_stopped(pid: Pid) -> bool {
+    let asked = waitid(libc::P_PID, pid.0 as libc::id_t, libc::WSTOPPED | libc::WNOHANG);
+    asked.is_ok_and(|(stopped, _, _)| stopped == pid.0)
 }
 
 /// Waits, really, for one child to end. Not for PID 1's loop.
 ///
 /// Returns `None` if there is no such child.
 pub fn wait_for(pid: Pid) -> Option<Death> {
-    wait_with(libc::P_PID, pid.0 as libc::id_t, libc::WEXITED)
+    death(waitid(libc::P_PID, pid.0 as libc::id_t, libc::WEXITED))
 }
 
 fn wait(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<Death> {
-    wait_with(kind, id, libc::WEXITED | libc::WNOHANG | flags)
+    death(waitid(kind, id, libc::WEXITED | libc::WNOHANG | flags))
 }
 
-fn wait_with(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<Death> {
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    loop {
-        // SAFETY: the kernel fills in a siginfo_t that we own.
-        if unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) } == 0 {
-            break;
-        }
-        if std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
-            return None;
-        }
-    }
-    // SAFETY: all bytes zero is a siginfo_t, and the kernel has filled in what it wanted. After
-    // a success these fields are those of SIGCHLD, or zero when no child has ended.
-    let (pid, code, status) = unsafe {
-        let info = info.assume_init();
-        (info.si_pid(), info.si_code, info.si_status())
-    };
-    if pid == 0 {
-        return None;
-    }
+fn death(answer: Result<(i32, i32, i32), Errno>) -> Option<Death> {
+    let (pid, code, status) = answer.ok().filter(|(pid, _, _)| *pid != 0)?;
     let outcome = match (code, Signal::from_number(status)) {
         (libc::CLD_KILLED | libc::CLD_DUMPED, Some(signal)) => Outcome::Killed(signal),
         _ => Outcome::Exited(status as u8),
     };
     Some(Death { pid: Pid(pid), outcome })
+}
+
+/// The one call: (pid, CLD_ code, status), all zero when there is nothing to be said now.
+#[allow(clippy::disallowed_methods, reason = "the one place that waits for children")]
+fn waitid(kind: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Result<(i32, i32, i32), Errno> {
+    loop {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the kernel fills in a siginfo_t that we own.
+        match Errno::result(unsafe { libc::waitid(kind, id, info.as_mut_ptr(), flags) }) {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) => {
+                // SAFETY: all bytes zero is a siginfo_t, and after a success the kernel has
+                // left it so or filled in the fields of SIGCHLD.
+                let info = unsafe { info.assume_init() };
+                // SAFETY: as above.
+                return Ok(unsafe { (info.si_pid(), info.si_code, info.si_status()) });
+            }
+        }
+    }
 }

@@ -23,6 +23,9 @@ impl Mask {
     /// No signal.
     pub const NONE: Mask = Mask(0);
 
+    /// All 64.
+    pub const ALL: Mask = Mask(u64::MAX);
+
     /// With this one too.
     #[must_use]
     pub fn with(self, signal: Signal) -> Mask {
@@ -43,6 +46,21 @@ impl Mask {
     /// Bit n-1 for signal n, as the kernel has it.
     pub(super) fn bits(self) -> u64 {
         self.0
+    }
+
+    /// All but those that tell of a fault of our own: what an init can take and pass on. KILL
+    /// and STOP are in it and do no harm there.
+    pub fn passable() -> Mask {
+        const FAULTS: [i32; 7] = [
+            libc::SIGILL,
+            libc::SIGTRAP,
+            libc::SIGABRT,
+            libc::SIGBUS,
+            libc::SIGFPE,
+            libc::SIGSEGV,
+            libc::SIGSYS,
+        ];
+        FAULTS.into_iter().filter_map(Signal::from_number).fold(Mask::ALL, Mask::without)
     }
 
     fn to_libc(self) -> libc::sigset_t {
@@ -139,6 +157,12 @@ pub fn ignored() -> Mask {
     Mask(IGNORED.load(Ordering::Relaxed))
 }
 
+/// The signals that whoever started us has ignored, like nohup's HUP: what a child that is to
+/// have no init above it would find. PIPE cannot be told apart from Rust's own and is left out.
+pub fn ignored_by_parent() -> Mask {
+    Mask(ignored().0 & !(1 << (libc::SIGPIPE - 1)))
+}
+
 /// Asks the kernel once what is ignored: the disposition is one of the few things that exec
 /// passes on.
 fn note_ignored() {
@@ -190,11 +214,6 @@ impl Blocked {
             Blocked { before: before.assume_init() }
         }
     }
-
-    /// What was blocked before.
-    pub fn before(&self) -> Mask {
-        Mask::from_libc(&self.before)
-    }
 }
 
 impl Drop for Blocked {
@@ -204,14 +223,40 @@ impl Drop for Blocked {
     }
 }
 
-/// Waits for one of these signals, which must be blocked, and takes it: sigwaitinfo(2).
-pub fn wait(signals: Mask) -> Signal {
-    let set = signals.to_libc();
-    loop {
-        // SAFETY: a set of ours, and no siginfo asked for.
-        let number = unsafe { libc::sigwaitinfo(&set, std::ptr::null_mut()) };
-        if let Some(signal) = Signal::from_number(number) {
-            return signal;
+/// Signals that are blocked and taken one after the other by waiting: sigwaitinfo(2). For the
+/// small init, which does nothing else.
+#[derive(Debug)]
+pub struct Queue {
+    taken: libc::sigset_t,
+    before: Mask,
+}
+
+impl Queue {
+    /// Blocks these signals, for ever.
+    pub fn take(signals: Mask) -> Queue {
+        let taken = signals.to_libc();
+        let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: both sets are ours; with a valid `how` the call cannot fail.
+        let before = unsafe {
+            libc::pthread_sigmask(libc::SIG_BLOCK, &taken, before.as_mut_ptr());
+            before.assume_init()
+        };
+        Queue { taken, before: Mask::from_libc(&before) }
+    }
+
+    /// What was blocked before.
+    pub fn before(&self) -> Mask {
+        self.before
+    }
+
+    /// Waits for the next one.
+    pub fn wait(&self) -> Signal {
+        loop {
+            // SAFETY: a set of ours, and no siginfo asked for.
+            let number = unsafe { libc::sigwaitinfo(&self.taken, std::ptr::null_mut()) };
+            if let Some(signal) = Signal::from_number(number) {
+                return signal;
+            }
         }
     }
 }

@@ -81,7 +81,11 @@ impl Tree {
     /// whether there was anybody.
     pub fn signal(&mut self, leader: Pid, signal: Signal, known: &impl Known) -> bool {
         // Who is in the group is found by the kernel, all at once.
-        let in_group = signals::kill_group(leader, signal) != Err(nix::errno::Errno::ESRCH);
+        let mut in_group = signals::kill_group(leader, signal) != Err(nix::errno::Errno::ESRCH);
+        if !in_group && known.is_launched(leader) {
+            // It is so young that it has not yet made its session.
+            in_group = signals::kill(leader, signal).is_ok();
+        }
         let others: Vec<Process> =
             self.members(leader, known).into_iter().filter(|p| p.group != leader.0).collect();
         for process in &others {

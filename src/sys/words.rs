@@ -20,11 +20,20 @@ impl Words {
         Words::default()
     }
 
-    /// The environment that this process was started with.
+    /// The environment that this process was started with, each word as it is. To be called
+    /// where nobody changes it: minisup never does.
     pub fn inherited() -> Words {
+        unsafe extern "C" {
+            static environ: *const *const std::ffi::c_char;
+        }
         let mut words = Words::new();
-        for (name, value) in std::env::vars_os() {
-            words.push_variable(&name, &value);
+        // SAFETY: environ(7) is null or an array of C strings that ends with a null.
+        unsafe {
+            let mut next = environ;
+            while !next.is_null() && !(*next).is_null() {
+                words.push(OsStr::from_bytes(std::ffi::CStr::from_ptr(*next).to_bytes()));
+                next = next.add(1);
+            }
         }
         words
     }
