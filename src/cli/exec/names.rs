@@ -142,6 +142,7 @@ fn catatonit(args: &[OsString]) -> Asked {
     let mut manner = Box::new(Manner::new("catatonit"));
     manner.failure = Some(1);
     manner.subreaper = true;
+    manner.kept = [Signal::TSTP, Signal::TTIN, Signal::TTOU].into_iter().collect();
     let mut flags = Flags::new(args, "", &[("version", 'V')]);
     while let Some(flag) = flags.next() {
         match flag {

@@ -1,0 +1,65 @@
+//! seccomp(2): a kernel, or a container engine, that does not know newer system calls.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// What the house treats as optional: each must have a fallback.
+pub const NEWER: [i64; 6] = [
+    libc::SYS_pidfd_open,
+    libc::SYS_clone3,
+    libc::SYS_close_range,
+    libc::SYS_openat2,
+    libc::SYS_statx,
+    libc::SYS_epoll_pwait2,
+];
+
+/// A filter: these system calls answer with this error, all others are as ever.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    program: Vec<libc::sock_filter>,
+}
+
+impl Filter {
+    /// ENOSYS: an old kernel. EPERM: an old container engine on a newer one.
+    pub fn new(calls: &[i64], errno: i32) -> Filter {
+        const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        const IS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        const ANSWER: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+        // The number is the first word of seccomp_data. Each hit jumps over the other
+        // questions and the permission to the refusal.
+        let mut program = vec![step(LOAD, 0, 0)];
+        for (i, call) in calls.iter().enumerate() {
+            program.push(step(IS, (calls.len() - i) as u8, *call as u32));
+        }
+        program.push(step(ANSWER, 0, libc::SECCOMP_RET_ALLOW));
+        program.push(step(ANSWER, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
+        Filter { program }
+    }
+
+    /// Puts the calling process under it: system calls only, so it may be done after fork.
+    pub fn apply(&self) -> std::io::Result<()> {
+        let program =
+            libc::sock_fprog { len: self.program.len() as u16, filter: self.program.as_ptr().cast_mut() };
+        // SAFETY: a filter that lives through the call. Without CAP_SYS_ADMIN the kernel wants
+        // no_new_privs first.
+        unsafe {
+            let mode = libc::SECCOMP_MODE_FILTER;
+            if libc::prctl(libc::PR_SET_SECCOMP, mode, &program) == 0 {
+                return Ok(());
+            }
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            match libc::prctl(libc::PR_SET_SECCOMP, mode, &program) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        }
+    }
+}
+
+/// Makes the command run, with all that it launches, where the [`NEWER`] calls answer `errno`.
+pub fn refuse(command: &mut Command, errno: i32) -> &mut Command {
+    let filter = Filter::new(&NEWER, errno);
+    // SAFETY: `apply` makes system calls only.
+    unsafe { command.pre_exec(move || filter.apply()) }
+}
