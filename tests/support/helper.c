@@ -17,8 +17,13 @@
 
 static void say(const char *format, long number)
 {
-	dprintf(1, format, number);
-	dprintf(1, "\n");
+	char line[100];
+	int length = snprintf(line, sizeof line - 1, format, number);
+
+	/* One write, so that no other process's line comes between. */
+	line[length++] = '\n';
+	if (write(1, line, length) != length)
+		_exit(3);
 }
 
 /* catch [IGNORED...]: says "ready", then the number of every signal that comes. */
