@@ -24,5 +24,6 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod log;
+pub mod probe;
 pub mod runtime;
 pub mod sys;

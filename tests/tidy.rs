@@ -15,7 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("log", &["core"]),
     ("sys", &["core"]),
     ("runtime", &["core", "config", "log", "sys"]),
-    ("cli", &["core", "config", "log", "sys", "runtime"]),
+    ("probe", &["core", "sys"]),
+    ("cli", &["core", "config", "log", "sys", "runtime", "probe"]),
 ];
 
 /// Where (a pattern of paths), what may not be written there (a pattern of text), and why.

@@ -3,10 +3,12 @@
 //! - [`run`]: the supervisor
 //! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
+//! - [`probe`]: asks a server one question; launched by the supervisor
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod exec;
+pub mod probe;
 pub mod run;
 
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +37,9 @@ enum Command {
     Check(check::Args),
     /// Run one command: the smallest honest init around it
     Exec(exec::Args),
+    /// Ask a server one question and say what it got: what `ready` and `health` are made of
+    #[command(hide = true)]
+    Probe(probe::Args),
 }
 
 /// Which configuration.
@@ -64,6 +69,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     match line.command {
         None => run::run(line.run),
         Some(Command::Run(args)) => run::run(args),
+        Some(Command::Probe(args)) => probe::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Exec(args)) => exec::run(args),
     }
