@@ -1,14 +1,14 @@
 //! Whose turn it is to be launched.
 //!
-//! An instance that is Waiting is looked at when it comes to wait, and again whenever a
-//! service that somebody depends on has changed. A thousand services that depend on nothing
-//! are each looked at once.
+//! An instance that is Waiting is looked at when it comes to wait, and again when the service
+//! it lacks has changed, or when one that it requires will not come. A thousand services that
+//! depend on nothing are each looked at once.
 
 use super::action::{Action, Change};
 use super::ids::{InstanceId, ServiceId};
 use super::instance::{Event, State, Want};
 use super::plan::{Condition, Dependency, Kind};
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, Turn};
 use super::time::Moment;
 
 /// So many launches may be between fork and exec at once. Each holds a small stack and a
@@ -26,6 +26,7 @@ impl Supervisor {
     pub(super) fn admit(&mut self, now: Moment) {
         while !self.phase.is_ending() && self.executing < EXECUTING_MAX {
             let Some(id) = self.queue.pop_front() else { return };
+            self.slots[id.index()].turn = Turn::None;
             if !matches!(self.slot(id).instance.state, State::Waiting { .. }) {
                 continue;
             }
@@ -33,7 +34,7 @@ impl Supervisor {
                 None => self.apply(id, Event::Admit, now),
                 Some(Obstacle::Never(service)) => self.apply(id, Event::Lost(service), now),
                 Some(Obstacle::NotYet(on, condition)) => {
-                    self.blocked.push(id);
+                    self.slots[id.index()].turn = Turn::Blocked(on);
                     if !std::mem::replace(&mut self.slots[id.index()].told, true) {
                         let waits = Change::Waits { instance: id, on, condition };
                         self.actions.push_back(Action::Publish(Box::new(waits)));
@@ -43,9 +44,28 @@ impl Supervisor {
         }
     }
 
+    /// The instance waits: it will be looked at.
+    pub(super) fn look_at(&mut self, id: InstanceId) {
+        let turn = &mut self.slots[id.index()].turn;
+        if std::mem::replace(turn, Turn::Queued) != Turn::Queued {
+            self.queue.push_back(id);
+        }
+    }
+
+    /// Something about the instance has changed: whoever waits for it is looked at again.
     pub(super) fn unblock(&mut self, id: InstanceId) {
-        if !self.blocked.is_empty() && !self.graph.dependents(self.slot(id).service).is_empty() {
-            self.queue.extend(self.blocked.drain(..));
+        let slot = self.slot(id);
+        let service = slot.service;
+        let at_rest =
+            matches!(slot.instance.state, State::Stopped | State::Exited { .. } | State::Fatal { .. });
+        for index in 0..self.graph.dependents(service).len() {
+            let dependent = self.graph.dependents(service)[index];
+            for id in self.graph.instances(dependent.service) {
+                match self.slot(id).turn {
+                    Turn::Blocked(on) if on == service || at_rest => self.look_at(id),
+                    Turn::Blocked(_) | Turn::Queued | Turn::None => {}
+                }
+            }
         }
     }
 
@@ -97,7 +117,7 @@ impl Supervisor {
                 let slot = self.slot(id);
                 match slot.instance.state {
                     State::Exited { .. } | State::Fatal { .. } => self.instance_holds(id, condition),
-                    State::Stopped => slot.parked || slot.instance.want == Want::Up,
+                    State::Stopped => slot.instance.want == Want::Up,
                     _ => true,
                 }
             })

@@ -19,12 +19,19 @@ pub fn die(seed: u64, instance: InstanceId) -> f64 {
     ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The delay after so many failures in a row (at least 1).
+/// The delay after so many failures in a row (at least 1). Numbers that make no sense (a
+/// factor that is not a number, a time beyond all clocks) give `max`, or no jitter: whatever
+/// a configuration says, this does not panic.
 pub fn delay(backoff: &Backoff, failures: u32, die: f64) -> Duration {
+    if backoff.initial.is_zero() {
+        return Duration::ZERO;
+    }
     let grown = backoff.initial.as_secs_f64()
         * backoff.factor.max(1.0).powi(failures.saturating_sub(1).min(1000) as i32);
     let limited = grown.min(backoff.max.as_secs_f64());
-    Duration::from_secs_f64(limited * (1.0 - backoff.jitter.clamp(0.0, 1.0) * die.clamp(0.0, 1.0)))
+    let share = backoff.jitter.clamp(0.0, 1.0) * die.clamp(0.0, 1.0);
+    let kept = if share.is_nan() { 1.0 } else { 1.0 - share };
+    Duration::try_from_secs_f64(limited * kept).map_or(backoff.max, |delay| delay.min(backoff.max))
 }
 
 #[cfg(test)]
@@ -64,5 +71,27 @@ mod tests {
     #[test]
     fn no_delay_at_all_is_possible() {
         assert_eq!(delay(&Backoff { initial: Duration::ZERO, ..DEFAULT }, 5, 0.3), Duration::ZERO);
+    }
+
+    #[test]
+    fn no_configuration_makes_it_panic() {
+        let numbers = [0.0, -1.0, 1.0, 1e300, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
+        let times = [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(30), Duration::MAX];
+        for (initial, max) in times.iter().flat_map(|initial| times.map(|max| (*initial, max))) {
+            for (factor, jitter) in numbers.iter().flat_map(|f| numbers.map(|j| (*f, j))) {
+                let backoff = Backoff { initial, max, factor, jitter };
+                for (failures, die) in
+                    numbers.iter().zip([0, 1, 2, 1000, 1001, u32::MAX, 7]).map(|(d, n)| (n, *d))
+                {
+                    assert!(delay(&backoff, failures, die) <= max, "{backoff:?} {failures} {die}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_initial_delay_stays_none_however_steep_the_growth() {
+        let backoff = Backoff { initial: Duration::ZERO, factor: 1e10, ..DEFAULT };
+        assert_eq!(delay(&backoff, 500, 0.0), Duration::ZERO);
     }
 }

@@ -1,6 +1,7 @@
 //! Stopping: one service with all that require it, or everything in order.
 
 use super::action::{Action, Change, Occasion};
+use super::exit::Outcome;
 use super::ids::{InstanceId, ServiceId};
 use super::instance::{Event, State, Want};
 use super::phase::Phase;
@@ -17,40 +18,32 @@ const SWEEP_GRACE: Duration = Duration::from_secs(1);
 const LAST_WAIT: Duration = Duration::from_millis(900);
 
 impl Supervisor {
-    /// Stops the instances of a service that are wanted down, if nobody needs them any more.
-    pub(super) fn stop_if_alone(&mut self, service: ServiceId, now: Moment) {
-        let idle = |id: InstanceId, this: &Self| {
-            let instance = this.instance(id);
-            instance.want == Want::Up || instance.is_stopping() || instance.pid().is_none()
-        };
-        if self.graph.instances(service).all(|id| idle(id, self)) || self.is_needed(service) {
-            return;
+    /// Stops an instance that is wanted down and that nobody needs any more.
+    pub(super) fn stop_if_free(&mut self, id: InstanceId, now: Moment) {
+        let slot = self.slot(id);
+        let instance = &slot.instance;
+        let goes = instance.want == Want::Down && instance.pid().is_some() && !instance.is_stopping();
+        if goes && !self.occupancy.is_held(slot.service) {
+            self.apply(id, Event::Stop, now);
         }
-        for id in self.graph.instances(service) {
-            if !idle(id, self) {
-                self.apply(id, Event::Stop, now);
-            }
-        }
-    }
-
-    fn is_needed(&self, service: ServiceId) -> bool {
-        let draining = self.phase.is_ending();
-        let depends = self.graph.dependents(service).iter().filter(|d| d.requires || draining);
-        depends.flat_map(|d| self.graph.instances(d.service)).any(|id| self.instance(id).has_process())
     }
 
     /// An instance has lost its process: what it depended on may be free to go.
-    pub(super) fn release_requirements(&mut self, id: InstanceId, now: Moment) {
-        let plan = self.plan.clone();
-        let spec = plan.service(self.slot(id).service);
-        for dependency in spec.requires.iter().chain(spec.after.iter()) {
-            self.stop_if_alone(dependency.service, now);
+    pub(super) fn release_requirements(&mut self, service: ServiceId, now: Moment) {
+        let mut freed = Vec::new();
+        self.occupancy.lost(&self.plan, service, &mut freed);
+        for service in freed {
+            for id in self.graph.instances(service) {
+                self.stop_if_free(id, now);
+            }
         }
     }
 
     /// The instance is wanted down: at once if it has no process, else in its turn.
     pub(super) fn want_down(&mut self, id: InstanceId, now: Moment) {
-        self.slots[id.index()].instance.want = Want::Down;
+        // Stopping what had ended by itself does not keep the others' end from being the end.
+        let at_rest = matches!(self.instance(id).state, State::Exited { .. } | State::Fatal { .. });
+        self.set_want(id, Want::Down, !at_rest && !self.phase.is_ending());
         if self.instance(id).pid().is_none() {
             self.apply(id, Event::Stop, now);
         }
@@ -61,21 +54,34 @@ impl Supervisor {
         let forward = plan.signals.iter().find(|(of, _)| *of == signal).map(|(_, forward)| forward);
         match forward {
             Some(Forward::Swallow) => {}
-            Some(Forward::To(service, signal)) => self.pass_on(self.graph.instances(*service), *signal),
-            Some(Forward::All(signal)) => self.pass_on(self.all(), *signal),
+            Some(Forward::To(service, signal)) => self.forward(self.graph.instances(*service), *signal),
+            Some(Forward::All(signal)) => self.forward(self.all(), *signal),
             None if is_stop_signal(signal) => match self.phase {
                 Phase::Boot | Phase::Up => self.drain(Occasion::Signal(signal), now),
                 Phase::Draining { hurried: false, .. } => self.hurry(now),
+                Phase::Sweeping { kill_at, end_at } if now < kill_at && kill_at < end_at => {
+                    self.sweep_with_kill(end_at.min(now + LAST_WAIT));
+                }
                 Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done => {}
             },
             None if signal == Signal::USR1 => {
                 for id in self.all() {
                     if let Some(reopen) = self.spec_of(id).reopen {
-                        self.pass_on(std::iter::once(id), reopen);
+                        self.forward(std::iter::once(id), reopen);
                     }
                 }
             }
             None => self.actions.push_back(Action::Publish(Box::new(Change::Unassigned(signal)))),
+        }
+    }
+
+    /// Only to those that are the program by now: before exec, a signal that the program
+    /// would handle ends the process.
+    fn forward(&mut self, to: impl Iterator<Item = InstanceId>, signal: Signal) {
+        for id in to {
+            if !matches!(self.instance(id).state, State::Executing { .. }) {
+                self.pass_on(std::iter::once(id), signal);
+            }
         }
     }
 
@@ -97,15 +103,15 @@ impl Supervisor {
         self.enter(Phase::Draining { kill_at, end_at: kill_at + LAST_WAIT, hurried: false });
         self.actions.retain(|action| !matches!(action, Action::Launch { .. }));
         self.queue.clear();
-        self.blocked.clear();
+        self.occupancy.keep_order(&self.plan);
         for id in self.all() {
             self.want_down(id, now);
             if matches!(self.instance(id).state, State::Launching { .. }) {
                 self.apply(id, Event::Refused, now);
             }
         }
-        for service in 0..self.plan.services.len() as u32 {
-            self.stop_if_alone(ServiceId(service), now);
+        for id in self.all() {
+            self.stop_if_free(id, now);
         }
     }
 
@@ -115,18 +121,26 @@ impl Supervisor {
         for id in self.all() {
             self.apply(id, Event::Hurry, now);
         }
+        // Also what belongs to nobody: if a process sleeps in the kernel there is no sweep later.
+        self.actions.push_back(Action::Sweep(Signal::KILL));
     }
 
     /// Nobody has a process any more: end whatever else is left.
     pub(super) fn begin_sweep(&mut self, now: Moment) {
         if let Phase::Draining { kill_at, end_at, hurried } = self.phase
-            && !self.slots.iter().any(|slot| slot.instance.has_process())
+            && self.occupancy.is_nobody()
         {
             let signal = if hurried { Signal::KILL } else { Signal::TERM };
+            let end_at = if end_at <= now { now + LAST_WAIT } else { end_at };
             let kill_at = if hurried { end_at } else { kill_at.min(now + SWEEP_GRACE) };
             self.enter(Phase::Sweeping { kill_at, end_at: end_at.min(kill_at + LAST_WAIT) });
             self.actions.push_back(Action::Sweep(signal));
         }
+    }
+
+    fn sweep_with_kill(&mut self, end_at: Moment) {
+        self.phase = Phase::Sweeping { kill_at: end_at, end_at };
+        self.actions.push_back(Action::Sweep(Signal::KILL));
     }
 
     pub(super) fn all_gone(&mut self) {
@@ -135,24 +149,32 @@ impl Supervisor {
         }
     }
 
+    /// Something did not end within its grace period.
+    pub(super) fn had_to_kill(&mut self) {
+        self.verdict.get_or_insert(Outcome::Killed(Signal::KILL).code());
+    }
+
     pub(super) fn due(&mut self, now: Moment) {
         match self.phase {
             Phase::Draining { kill_at, hurried: false, .. } if kill_at <= now => self.hurry(now),
-            Phase::Draining { end_at, hurried: true, .. } if end_at <= now => self.enter(Phase::Done),
-            Phase::Sweeping { end_at, .. } if end_at <= now => self.enter(Phase::Done),
-            Phase::Sweeping { kill_at, end_at } if kill_at <= now => {
-                self.phase = Phase::Sweeping { kill_at: end_at, end_at };
-                self.actions.push_back(Action::Sweep(Signal::KILL));
+            // Far too late, as after a pause of the whole container: nobody had time to end.
+            Phase::Draining { end_at, hurried: true, .. } if end_at + LAST_WAIT <= now => self.hurry(now),
+            Phase::Draining { end_at, hurried: true, .. } if end_at <= now => {
+                // Not even KILL ended it: it sleeps in the kernel.
+                self.had_to_kill();
+                return self.enter(Phase::Done);
             }
+            // However late we are told: nobody is left behind without a KILL.
+            Phase::Sweeping { kill_at, end_at } if kill_at < end_at && kill_at <= now => {
+                self.sweep_with_kill(now + LAST_WAIT);
+            }
+            Phase::Sweeping { end_at, .. } if end_at <= now => return self.enter(Phase::Done),
             Phase::Boot | Phase::Up | Phase::Draining { .. } | Phase::Sweeping { .. } | Phase::Done => {}
         }
-        if self.timed == 0 {
-            return;
-        }
-        for id in self.all() {
-            if self.instance(id).deadline(self.spec_of(id)).is_some_and(|at| at <= now) {
-                self.apply(id, Event::Due, now);
-            }
+        // Once for each: whoever is due again at once is told in the next turn.
+        let due = self.alarms.range(..=(now, InstanceId(u32::MAX)));
+        for id in due.map(|(_, id)| *id).collect::<Vec<_>>() {
+            self.apply(id, Event::Due, now);
         }
     }
 }

@@ -20,6 +20,7 @@
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - [`admission`], `ending`: its rules for launching, and for stopping
+//! - `occupancy`: who still stands on whom
 #![forbid(unsafe_code)]
 
 pub mod action;
@@ -31,6 +32,7 @@ pub mod graph;
 pub mod ids;
 pub mod input;
 pub mod instance;
+mod occupancy;
 pub mod phase;
 pub mod plan;
 mod requests;

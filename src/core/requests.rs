@@ -3,13 +3,19 @@
 //! A request that asks for a change is answered when the change is true, or when it is
 //! clear that it will not be. Every request gets exactly one reply: at the latest when the
 //! supervisor is Done.
+//!
+//! *Start* brings the named services up, each that ended anew, and what they require as far
+//! as it is not up: a oneshot that succeeded is not run again because somebody needs it.
+//! *Restart* does the same, but replaces the processes of the named ones. *Stop* takes down
+//! the named services and all that require them. Those others stay down: to start a service
+//! again does not start its dependents, as with systemd.
 
 use super::action::{Action, Occasion, Reply};
-use super::ids::{RequestId, ServiceId};
+use super::ids::{InstanceId, RequestId, ServiceId};
 use super::input::Request;
 use super::instance::{Event, State, Want};
 use super::phase::Phase;
-use super::plan::Kind;
+use super::plan::{Condition, Kind};
 use super::signal::Signal;
 use super::supervisor::Supervisor;
 use super::time::Moment;
@@ -19,12 +25,17 @@ use super::time::Moment;
 pub(super) struct Pending {
     id: RequestId,
     goal: Goal,
-    services: Box<[ServiceId]>,
+    /// Of these instances, in order.
+    instances: Box<[InstanceId]>,
+    /// Which of them have got there.
+    met: Box<[bool]>,
+    /// How many have not.
+    missing: usize,
 }
 
 #[derive(Clone, Debug)]
 enum Goal {
-    /// All are ready, by a launch later than the one each had then.
+    /// All are ready, each by a launch later than so many.
     Up { launches: Box<[u32]> },
     /// None has a process.
     Down,
@@ -32,7 +43,7 @@ enum Goal {
 
 enum Progress {
     Open,
-    Done,
+    Met,
     Failed(String),
 }
 
@@ -50,32 +61,29 @@ impl Supervisor {
                 self.reply(id, Reply::Failed("cannot start: shutting down".into()));
             }
             Request::Start(services) => {
-                let plan = self.plan.clone();
-                for service in self.graph.with_requirements(&plan, &services) {
-                    self.want_up(service, Event::Start, now);
-                }
-                let launches = services.iter().flat_map(|s| self.graph.instances(*s)).map(|_| 0).collect();
-                self.pending.push(Pending { id, goal: Goal::Up { launches }, services });
+                self.want_requirements_up(&services, now);
+                self.want_up(&services, Event::Start, now);
+                let instances = self.instances_in_order(&services);
+                let launches = instances.iter().map(|_| 0).collect();
+                self.await_goal(id, Goal::Up { launches }, instances);
             }
             Request::Restart(services) => {
-                let instances = services.iter().flat_map(|s| self.graph.instances(*s));
-                let launches = instances.map(|i| self.instance(i).launches).collect();
-                for service in &services {
-                    self.want_up(*service, Event::Replace, now);
-                }
-                self.pending.push(Pending { id, goal: Goal::Up { launches }, services });
+                let instances = self.instances_in_order(&services);
+                let launches = instances.iter().map(|i| self.instance(*i).launches).collect();
+                self.want_requirements_up(&services, now);
+                self.want_up(&services, Event::Replace, now);
+                self.await_goal(id, Goal::Up { launches }, instances);
             }
             Request::Stop(services) => {
-                let all = self.graph.with_dependents(&services);
-                let instances: Vec<_> = all.iter().flat_map(|s| self.graph.instances(*s)).collect();
-                for instance in instances {
-                    self.slots[instance.index()].parked = true;
-                    self.want_down(instance, now);
+                let all = self.instances_in_order(&self.graph.with_dependents(&services));
+                for instance in &all {
+                    self.want_down(*instance, now);
                 }
-                for service in all {
-                    self.stop_if_alone(service, now);
+                for instance in &all {
+                    self.stop_if_free(*instance, now);
                 }
-                self.pending.push(Pending { id, goal: Goal::Down, services });
+                let instances = self.instances_in_order(&services);
+                self.await_goal(id, Goal::Down, instances);
             }
         }
     }
@@ -84,12 +92,44 @@ impl Supervisor {
         self.actions.push_back(Action::Reply(id, reply));
     }
 
-    fn want_up(&mut self, service: ServiceId, event: Event, now: Moment) {
-        for instance in self.graph.instances(service) {
-            let slot = &mut self.slots[instance.index()];
-            slot.parked = false;
-            slot.instance.want = Want::Up;
-            self.apply(instance, event.clone(), now);
+    /// The instances of these services, each once, in the order of the plan.
+    fn instances_in_order(&self, services: &[ServiceId]) -> Box<[InstanceId]> {
+        let mut services = services.to_vec();
+        services.sort();
+        services.dedup();
+        services.into_iter().flat_map(|service| self.graph.instances(service)).collect()
+    }
+
+    fn want_up(&mut self, services: &[ServiceId], event: Event, now: Moment) {
+        for id in self.instances_in_order(services) {
+            self.set_want(id, Want::Up, false);
+            self.apply(id, event.clone(), now);
+        }
+    }
+
+    /// What these services require is started as far as it is not up or on its way there.
+    fn want_requirements_up(&mut self, services: &[ServiceId], now: Moment) {
+        let plan = self.plan.clone();
+        let mut required = self.graph.with_requirements(&plan, services);
+        required.retain(|service| !services.contains(service));
+        for id in self.instances_in_order(&required) {
+            let instance = self.instance(id);
+            let starts = match instance.state {
+                State::Stopped | State::Backoff { .. } | State::Fatal { .. } => true,
+                State::Exited { .. } => !self.instance_holds(id, Condition::Started),
+                State::Waiting { .. }
+                | State::Launching { .. }
+                | State::Executing { .. }
+                | State::Starting { .. }
+                | State::Running { .. }
+                | State::Stopping { .. }
+                | State::Killing { .. }
+                | State::Sweeping { .. } => instance.want == Want::Down,
+            };
+            self.set_want(id, Want::Up, false);
+            if starts {
+                self.apply(id, Event::Start, now);
+            }
         }
     }
 
@@ -102,59 +142,83 @@ impl Supervisor {
                 self.reply(id, Reply::Failed(text));
             }
             None => {
-                let instances: Vec<_> = services.iter().flat_map(|s| self.graph.instances(*s)).collect();
+                let instances = self.instances_in_order(services);
                 self.pass_on(instances.into_iter(), signal);
                 self.reply(id, Reply::Done);
             }
         }
     }
 
+    /// The request is answered when all of these instances have got there.
+    fn await_goal(&mut self, id: RequestId, goal: Goal, instances: Box<[InstanceId]>) {
+        let met = vec![false; instances.len()].into();
+        let missing = instances.len();
+        self.changed.extend(&instances);
+        self.pending.push(Pending { id, goal, instances, met, missing });
+    }
+
     /// Answers every request whose time has come.
     pub(super) fn answer_pending(&mut self) {
-        if self.pending.is_empty() {
-            return;
-        }
-        for pending in std::mem::take(&mut self.pending) {
-            match self.progress(&pending) {
+        let changed = std::mem::take(&mut self.changed);
+        for mut pending in std::mem::take(&mut self.pending) {
+            match self.progress(&mut pending, &changed) {
                 Progress::Open => self.pending.push(pending),
-                Progress::Done => self.reply(pending.id, Reply::Done),
+                Progress::Met => self.reply(pending.id, Reply::Done),
                 Progress::Failed(text) => self.reply(pending.id, Reply::Failed(text)),
             }
         }
+        self.changed = changed;
+        self.changed.clear();
     }
 
-    fn progress(&self, pending: &Pending) -> Progress {
-        let instances = pending.services.iter().flat_map(|s| self.graph.instances(*s));
-        match &pending.goal {
-            Goal::Up { .. } if self.phase.is_ending() => Progress::Failed("shutting down".into()),
-            Goal::Up { launches } => {
-                let mut done = true;
-                for (instance, before) in instances.zip(launches) {
-                    let (service, _) = self.whose(instance);
-                    let spec = self.plan.service(service);
-                    let it = self.instance(instance);
-                    done &= match &it.state {
-                        State::Running { .. } => spec.kind == Kind::Longrun && it.launches > *before,
-                        State::Exited { outcome } if spec.is_success(*outcome) => it.launches > *before,
-                        State::Exited { .. } | State::Fatal { .. } | State::Stopped => {
-                            let last = it.last.map(|outcome| format!(" ({outcome})")).unwrap_or_default();
-                            return Progress::Failed(format!("{} is {}{last}", spec.name, it.state.name()));
-                        }
-                        _ => false,
-                    };
-                }
-                if done { Progress::Done } else { Progress::Open }
-            }
-            Goal::Down => {
-                let mut instances = instances;
-                if !instances.any(|i| self.instance(i).has_process()) {
-                    Progress::Done
-                } else if self.phase == Phase::Done {
-                    Progress::Failed("a process would not end".into())
-                } else {
-                    Progress::Open
-                }
-            }
+    fn progress(&self, pending: &mut Pending, changed: &[InstanceId]) -> Progress {
+        if matches!(pending.goal, Goal::Up { .. }) && self.phase.is_ending() {
+            return Progress::Failed("shutting down".into());
         }
+        for id in changed {
+            let Ok(index) = pending.instances.binary_search(id) else { continue };
+            let met = match self.progress_of(*id, &pending.goal, index) {
+                Progress::Met => true,
+                Progress::Open => false,
+                Progress::Failed(text) => return Progress::Failed(text),
+            };
+            pending.missing += usize::from(pending.met[index]);
+            pending.missing -= usize::from(met);
+            pending.met[index] = met;
+        }
+        match pending.missing {
+            0 => Progress::Met,
+            _ if self.phase == Phase::Done => Progress::Failed("a process would not end".into()),
+            _ => Progress::Open,
+        }
+    }
+
+    fn progress_of(&self, id: InstanceId, goal: &Goal, index: usize) -> Progress {
+        let (spec, it) = (self.spec_of(id), self.instance(id));
+        let launches = match goal {
+            Goal::Down if it.want == Want::Up && !self.phase.is_ending() => {
+                return Progress::Failed(format!("{} is to be up again", spec.name));
+            }
+            Goal::Down if it.has_process() => return Progress::Open,
+            Goal::Down => return Progress::Met,
+            Goal::Up { launches } => launches.get(index).copied().unwrap_or(0),
+        };
+        let is_up = match &it.state {
+            State::Running { .. } => spec.kind == Kind::Longrun,
+            State::Exited { outcome } if spec.is_success(*outcome) => true,
+            State::Exited { .. } | State::Fatal { .. } | State::Stopped => {
+                let last = it.last.map(|outcome| format!(" ({outcome})")).unwrap_or_default();
+                return Progress::Failed(format!("{} is {}{last}", spec.name, it.state.name()));
+            }
+            State::Waiting { .. }
+            | State::Launching { .. }
+            | State::Executing { .. }
+            | State::Starting { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Sweeping { .. }
+            | State::Backoff { .. } => false,
+        };
+        if is_up && it.launches > launches { Progress::Met } else { Progress::Open }
     }
 }

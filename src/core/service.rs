@@ -30,27 +30,23 @@
 //! A *failure in a row* is an end before `min_uptime` or before readiness, whatever the
 //! exit code; a failed launch; a readiness that does not come in time; a failed oneshot.
 //! `max_failures` of them are fatal. After a longer life the count starts anew, and the
-//! next launch is immediate.
+//! next launch is immediate. A check that fails too often is such a failure, too; but whoever
+//! was healthy first has had its longer life, and only the delay is that of a first failure.
 //!
 //! When the main process has ended but others of its tree live on (nginx workers after
 //! their master was killed keep port 80), the instance is Sweeping until they are gone:
 //! only then is it really down, and only then may it be launched again.
 
+mod check;
+mod end;
+
 use super::backoff;
 use super::exit::Outcome;
-use super::ids::Pid;
 use super::instance::{Asking, Checkup, Deed, End, Event, Failure, Instance, Reason, State, Want};
-use super::plan::{Kind, Probe, Restart, ServiceSpec};
-use super::signal::Signal;
+use super::plan::ServiceSpec;
 use super::time::Moment;
-use std::rc::Rc;
+use check::PROBE_LIMIT;
 use std::time::Duration;
-
-/// From one KILL to the next, for trees that fork faster than they die.
-const KILL_AGAIN: Duration = Duration::from_secs(1);
-
-/// The longest that one readiness probe may take.
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// One step: what an event makes of an instance, and what is to be done about it.
 ///
@@ -87,14 +83,10 @@ impl Step<'_> {
                     self.it.failures = 0;
                     Waiting { refused: 0 }
                 }
-                Waiting { .. }
-                | Launching { .. }
-                | Executing { .. }
-                | Starting { .. }
-                | Running { .. }
-                | Stopping { .. }
-                | Killing { .. }
-                | Sweeping { .. } => state,
+                Stopping { .. } | Killing { .. } | Sweeping { .. } => self.pardon(state),
+                Waiting { .. } | Launching { .. } | Executing { .. } | Starting { .. } | Running { .. } => {
+                    state
+                }
             },
             Event::Stop => match state {
                 Waiting { .. } | Backoff { .. } => Stopped,
@@ -118,12 +110,14 @@ impl Step<'_> {
                     self.it.failures = 0;
                     Waiting { refused: 0 }
                 }
-                Waiting { .. } | Launching { .. } | Stopping { .. } | Killing { .. } | Sweeping { .. } => {
-                    state
-                }
+                Stopping { .. } | Killing { .. } | Sweeping { .. } => self.pardon(state),
+                Waiting { .. } | Launching { .. } => state,
             },
             Event::Admit => match state {
-                Waiting { refused } => self.launch(refused),
+                Waiting { refused } => {
+                    self.deeds.push(Deed::Launch);
+                    Launching { refused }
+                }
                 Stopped
                 | Launching { .. }
                 | Executing { .. }
@@ -151,7 +145,11 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::Forked(pid) => match state {
-                Launching { .. } => Executing { pid, since: self.now },
+                Launching { .. } => {
+                    self.it.launches = self.it.launches.saturating_add(1);
+                    self.it.forced = false;
+                    Executing { pid, since: self.now }
+                }
                 Stopped
                 | Waiting { .. }
                 | Executing { .. }
@@ -200,9 +198,14 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::ExecFailed(fault) => match state {
-                Executing { .. } | Starting { .. } | Running { .. } | Stopping { .. } | Killing { .. } => {
+                Executing { .. } | Starting { .. } | Running { .. } => {
                     self.it.last = Some(Outcome::Exited(fault.code));
                     self.failed(Failure::Launch(fault))
+                }
+                Stopping { failure, .. } | Killing { failure, .. } => {
+                    let outcome = Outcome::Exited(fault.code);
+                    self.it.last = Some(outcome);
+                    self.settle(End { outcome, reason: Reason::of_stop(failure) })
                 }
                 Stopped
                 | Waiting { .. }
@@ -226,29 +229,23 @@ impl Step<'_> {
                 | Exited { .. }
                 | Fatal { .. } => state,
             },
-            Event::Answered(answer) => match (state, answer) {
-                (Starting { pid, since, .. }, Ok(())) => self.run(pid, since),
-                (Starting { pid, since, .. }, Err(got)) => {
-                    let interval = self.spec.ready.as_ref().map_or(Duration::ZERO, |ready| ready.interval);
-                    Starting { pid, since, asking: Asking::Next(self.now + interval), last: Some(got) }
-                }
-                (Running { pid, since, checkup: Some(checkup) }, answer) => {
+            Event::Answered(answer) => match state {
+                Starting { pid, since, asking: Asking::Pending, .. } => self.asked(pid, since, answer),
+                Running { pid, since, checkup: Some(checkup) } if checkup.asking == Asking::Pending => {
                     self.checked(pid, since, checkup, answer)
                 }
-                (
-                    state @ (Stopped
-                    | Waiting { .. }
-                    | Launching { .. }
-                    | Executing { .. }
-                    | Running { checkup: None, .. }
-                    | Stopping { .. }
-                    | Killing { .. }
-                    | Sweeping { .. }
-                    | Backoff { .. }
-                    | Exited { .. }
-                    | Fatal { .. }),
-                    _,
-                ) => state,
+                Stopped
+                | Waiting { .. }
+                | Launching { .. }
+                | Executing { .. }
+                | Starting { .. }
+                | Running { .. }
+                | Stopping { .. }
+                | Killing { .. }
+                | Sweeping { .. }
+                | Backoff { .. }
+                | Exited { .. }
+                | Fatal { .. } => state,
             },
             Event::Said(text) => match state {
                 Starting { pid, since, asking, .. } => Starting { pid, since, asking, last: Some(text) },
@@ -401,158 +398,5 @@ impl Step<'_> {
             | Exited { .. }
             | Fatal { .. } => state,
         }
-    }
-
-    fn launch(&mut self, refused: u32) -> State {
-        self.deeds.push(Deed::Launch);
-        if refused == 0 {
-            self.it.launches = self.it.launches.saturating_add(1);
-        }
-        State::Launching { refused }
-    }
-
-    /// The program runs: is that enough, or do we wait for its readiness?
-    fn started(&mut self, pid: Pid, since: Moment) -> State {
-        self.it.forced = false;
-        match &self.spec.ready {
-            None => self.run(pid, since),
-            Some(ready) => {
-                let asking = if is_heard(&ready.probe) { Asking::Listening } else { Asking::Next(self.now) };
-                State::Starting { pid, since, asking, last: None }
-            }
-        }
-    }
-
-    fn run(&mut self, pid: Pid, since: Moment) -> State {
-        State::Running { pid, since, checkup: self.first_checkup() }
-    }
-
-    fn first_checkup(&self) -> Option<Checkup> {
-        let health = self.spec.health.as_ref()?;
-        let at = if self.watches_for_life() { self.now + health.interval } else { self.now };
-        Some(Checkup { healthy: false, failed: 0, asking: Asking::Next(at) })
-    }
-
-    fn watches_for_life(&self) -> bool {
-        self.spec.health.as_ref().is_some_and(|health| health.probe == Probe::Notify)
-    }
-
-    fn checked(&mut self, pid: Pid, since: Moment, checkup: Checkup, answer: Result<(), Rc<str>>) -> State {
-        let Some(health) = &self.spec.health else { return State::Running { pid, since, checkup: None } };
-        let asking = Asking::Next(self.now + health.interval);
-        let checkup = match answer {
-            Ok(()) => Checkup { healthy: true, failed: 0, asking },
-            Err(last) => {
-                let failed = checkup.failed.saturating_add(1);
-                if failed >= health.failures && health.restart {
-                    return self.begin_stop(pid, since, Some(Failure::Unhealthy { last }));
-                }
-                Checkup { healthy: checkup.healthy && failed < health.failures, failed, asking }
-            }
-        };
-        State::Running { pid, since, checkup: Some(checkup) }
-    }
-
-    fn begin_stop(&mut self, pid: Pid, since: Moment, failure: Option<Failure>) -> State {
-        let at = self.now + self.spec.stop.delay;
-        self.due(State::Stopping { pid, since, next: 0, at, failure })
-    }
-
-    /// A stopped process (SIGSTOP) takes a signal only when it goes on.
-    fn ask_to_end(&mut self, pid: Pid, signal: Signal) {
-        self.deeds.push(Deed::Signal(pid, signal));
-        if signal != Signal::KILL {
-            self.deeds.push(Deed::Signal(pid, Signal::CONT));
-        }
-    }
-
-    fn kill(&mut self, pid: Pid, since: Moment, failure: Option<Failure>) -> State {
-        self.deeds.push(if self.spec.stop.tree {
-            Deed::SignalTree(pid, Signal::KILL)
-        } else {
-            Deed::Signal(pid, Signal::KILL)
-        });
-        State::Killing { pid, since, at: self.now + KILL_AGAIN, failure }
-    }
-
-    /// The main process is gone. Who is left of its tree is asked to end too, and has what
-    /// remains of the grace period: all of it if the process died by itself.
-    fn ended(&mut self, pid: Pid, end: End, leftovers: bool, kill_at: Moment) -> State {
-        self.it.last = Some(end.outcome);
-        if !(leftovers && self.spec.stop.tree) {
-            return self.settle(end);
-        }
-        if kill_at <= self.now {
-            return self.sweep(pid, end);
-        }
-        self.deeds.push(Deed::SignalTree(pid, Signal::TERM));
-        self.deeds.push(Deed::SignalTree(pid, Signal::CONT));
-        State::Sweeping { leader: pid, end, at: kill_at }
-    }
-
-    fn sweep(&mut self, leader: Pid, end: End) -> State {
-        self.it.forced = true;
-        self.deeds.push(Deed::SignalTree(leader, Signal::KILL));
-        State::Sweeping { leader, end, at: self.now + KILL_AGAIN }
-    }
-
-    /// Nothing of it is left: what now?
-    fn settle(&mut self, end: End) -> State {
-        if self.it.want == Want::Down {
-            return State::Stopped;
-        }
-        let outcome = end.outcome;
-        let lived = match end.reason {
-            Reason::Asked => return self.again(),
-            Reason::Failed(failure) => return self.failed(failure),
-            Reason::Itself { lived } => lived,
-        };
-        let succeeded = self.spec.is_success(outcome);
-        let comes_back = match (self.spec.kind, self.spec.restart) {
-            (Kind::Oneshot, _) if succeeded => false,
-            (Kind::Oneshot | Kind::Longrun, Restart::Always) => true,
-            (Kind::Oneshot | Kind::Longrun, Restart::OnFailure) => !succeeded,
-            (Kind::Oneshot | Kind::Longrun, Restart::Never) => false,
-        };
-        match (comes_back, self.spec.kind) {
-            (false, Kind::Oneshot | Kind::Longrun) => State::Exited { outcome },
-            (true, Kind::Longrun) if lived => self.again(),
-            (true, Kind::Oneshot | Kind::Longrun) => self.failed(Failure::Ended(outcome)),
-        }
-    }
-
-    /// The next launch is immediate, and failures count anew.
-    fn again(&mut self) -> State {
-        self.it.failures = 0;
-        State::Waiting { refused: 0 }
-    }
-
-    /// A failure in a row: wait and try again, or give up.
-    fn failed(&mut self, failure: Failure) -> State {
-        if self.it.want == Want::Down {
-            return State::Stopped;
-        }
-        self.it.failures = self.it.failures.saturating_add(1);
-        let given_up = self.spec.max_failures.is_some_and(|max| self.it.failures >= max);
-        if given_up || self.spec.restart == Restart::Never {
-            return State::Fatal { cause: failure };
-        }
-        match backoff::delay(&self.spec.backoff, self.it.failures, self.die) {
-            Duration::ZERO => State::Waiting { refused: 0 },
-            delay => State::Backoff { until: self.now + delay, cause: Some(failure), refused: 0 },
-        }
-    }
-}
-
-/// Whether the service speaks by itself, so that nobody has to ask.
-fn is_heard(probe: &Probe) -> bool {
-    match probe {
-        Probe::Notify | Probe::Fd(_) | Probe::Log(_) => true,
-        Probe::Tcp(_)
-        | Probe::Unix(_)
-        | Probe::Http(_)
-        | Probe::Uwsgi(_)
-        | Probe::Exec(_)
-        | Probe::File(_) => false,
     }
 }

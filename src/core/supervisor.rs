@@ -16,8 +16,9 @@
 //! hold any more makes it Fatal. At most [`EXECUTING_MAX`](super::admission::EXECUTING_MAX) launches are under way at once.
 //!
 //! **Stopping.** Whoever is to go down first loses all that require it: they are wanted down
-//! too, and no instance is asked to stop while one of them has a process. In a drain the same
-//! goes for those that only come after. A *restart* (by hand, or because a check failed) is a
+//! too, and no instance is asked to stop while one of them has a process, be it through others
+//! that have none (application → finished migration → database). In a drain the same goes for
+//! those that only come after. A *restart* (by hand, or because a check failed) is a
 //! replacement, not a stop: what depends on the service is left in peace.
 //!
 //! **Draining has a limit.** After `shutdown_timeout` there is no more grace and no more
@@ -26,22 +27,27 @@
 //!
 //! **The verdict.** The first essential failure decides the exit code. Without one it is 0,
 //! unless something had to be killed because it outlived its grace period.
+//!
+//! **Cost.** What a single input costs does not grow with the number of services, but with
+//! the number of those it concerns: nobody looks through all of them. So there are counters
+//! (who is not at rest, who has a process), a list of alarms in order of time, and marks on
+//! those that wait. Each of them changes where the instance or its `want` changes, in `apply`
+//! and in `set_want`, and nowhere else.
 
 use super::action::{Action, Change, Occasion};
 use super::backoff;
-use super::exit::Outcome;
 use super::graph::Graph;
 use super::ids::{InstanceId, Pid, ServiceId};
 use super::input::Input;
 use super::instance::{Checkup, Deed, Event, Failure, Instance, State, Want};
+use super::occupancy::Occupancy;
 use super::phase::Phase;
 use super::plan::{Condition, Kind, Plan, ServiceSpec};
 use super::requests::Pending;
 use super::service;
-use super::signal::Signal;
 use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 /// One instance, with whose it is.
@@ -55,6 +61,18 @@ pub(super) struct Slot {
     pub(super) parked: bool,
     /// It has said what it waits for.
     pub(super) told: bool,
+    pub(super) turn: Turn,
+}
+
+/// Where a Waiting instance waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turn {
+    /// Nowhere: it is not Waiting.
+    None,
+    /// It will be looked at.
+    Queued,
+    /// It lacks this service, and will be looked at again when that changes.
+    Blocked(ServiceId),
 }
 
 /// Decides. See the head of this file.
@@ -67,18 +85,23 @@ pub struct Supervisor {
     pub(super) actions: VecDeque<Action>,
     pub(super) pending: Vec<Pending>,
     seed: u64,
+    /// The latest moment we have heard of: time does not go back.
+    clock: Moment,
     /// Waiting instances that have to be looked at.
     pub(super) queue: VecDeque<InstanceId>,
-    /// Waiting instances that lack a requirement: looked at again when a service changes.
-    pub(super) blocked: Vec<InstanceId>,
     /// Instances between the order to launch and exec.
     pub(super) executing: u32,
-    /// Instances that have a deadline: mostly none, and then nobody looks for the earliest.
-    pub(super) timed: u32,
+    /// When instances want to be woken, the earliest first.
+    pub(super) alarms: BTreeSet<(Moment, InstanceId)>,
+    pub(super) occupancy: Occupancy,
+    /// Instances that have changed since the last request was looked at.
+    pub(super) changed: Vec<InstanceId>,
     /// Wanted instances that have not been at rest yet: Boot lasts until there are none.
     unsettled: u32,
+    /// Instances whose end is still to come: when there are none, all is over.
+    open: u32,
     /// The container's exit code, once something has decided it.
-    verdict: Option<u8>,
+    pub(super) verdict: Option<u8>,
     deeds: Vec<Deed>,
 }
 
@@ -88,9 +111,12 @@ impl Supervisor {
         let graph = Graph::new(&plan);
         let slot = |(_, service): (InstanceId, ServiceId)| {
             let want = if plan.service(service).enabled { Want::Up } else { Want::Down };
-            Slot { service, instance: Instance::new(want), settled: false, parked: false, told: false }
+            let settled = want == Want::Down;
+            let instance = Instance::new(want);
+            Slot { service, instance, settled, parked: false, told: false, turn: Turn::None }
         };
-        let slots = plan.instances().map(slot).collect();
+        let slots: Box<[Slot]> = plan.instances().map(slot).collect();
+        let wanted = slots.iter().filter(|slot| slot.instance.want == Want::Up).count() as u32;
         Supervisor {
             graph,
             slots,
@@ -98,11 +124,14 @@ impl Supervisor {
             actions: VecDeque::new(),
             pending: Vec::new(),
             seed,
+            clock: Moment::default(),
             queue: VecDeque::new(),
-            blocked: Vec::new(),
             executing: 0,
-            timed: 0,
-            unsettled: 0,
+            alarms: BTreeSet::new(),
+            occupancy: Occupancy::new(plan.services.len()),
+            changed: Vec::new(),
+            unsettled: wanted,
+            open: wanted,
             verdict: None,
             deeds: Vec::new(),
             plan,
@@ -111,7 +140,12 @@ impl Supervisor {
 
     /// Takes in what happened.
     pub fn handle(&mut self, input: Input, now: Moment) {
+        let now = self.clock.max(now);
+        self.clock = now;
         match input {
+            Input::Request(id, request) => self.requested(id, request, now),
+            // Nothing is left to decide, and nobody would obey.
+            _ if self.phase == Phase::Done => return,
             Input::Boot => self.boot(now),
             Input::Forked { instance, pid } => self.apply(instance, Event::Forked(pid), now),
             Input::Refused { instance } => self.apply(instance, Event::Refused, now),
@@ -135,7 +169,6 @@ impl Supervisor {
             Input::Said { instance, pid, text } => self.apply_to(instance, pid, Event::Said(text), now),
             Input::Alive { instance, pid } => self.apply_to(instance, pid, Event::Alive, now),
             Input::Signal(signal) => self.signalled(signal, now),
-            Input::Request(id, request) => self.requested(id, request, now),
             Input::Due => self.due(now),
             Input::AllGone => self.all_gone(),
         }
@@ -159,15 +192,9 @@ impl Supervisor {
             Phase::Sweeping { kill_at, end_at } => Some(kill_at.min(end_at)),
             Phase::Done => return None,
         };
-        if self.timed == 0 {
-            return own;
-        }
-        let theirs = self
-            .slots
-            .iter()
-            .filter_map(|slot| slot.instance.deadline(self.plan.service(slot.service)))
-            .min();
-        [own, theirs].into_iter().flatten().min()
+        let theirs = self.alarms.first().map(|(at, _)| *at);
+        // Whoever is overdue wants to be told now.
+        [own, theirs].into_iter().flatten().min().map(|at| at.max(self.clock))
     }
 
     /// The container's exit code, once everything is over.
@@ -249,13 +276,22 @@ impl Supervisor {
     }
 
     fn boot(&mut self, now: Moment) {
-        self.unsettled = self.slots.iter().filter(|slot| slot.instance.want == Want::Up).count() as u32;
         for id in self.all() {
             if self.slot(id).instance.want == Want::Up {
                 self.apply(id, Event::Start, now);
             }
         }
         self.end_if_all_ended(now);
+    }
+
+    /// What is asked of an instance changes; what is true of it does not, yet.
+    pub(super) fn set_want(&mut self, id: InstanceId, want: Want, parked: bool) {
+        let slot = &mut self.slots[id.index()];
+        self.open -= u32::from(slot.is_open());
+        slot.instance.want = want;
+        slot.parked = parked;
+        self.open += u32::from(slot.is_open());
+        self.changed.push(id);
     }
 
     /// An event that is about one process, not about whichever comes after it.
@@ -271,8 +307,10 @@ impl Supervisor {
         let slot = &mut self.slots[id.index()];
         let spec = &self.plan.services[slot.service.index()];
         let before = slot.instance.clone();
+        self.open -= u32::from(slot.is_open());
         let instance = std::mem::replace(&mut slot.instance, Instance::new(Want::Down));
         slot.instance = service::step(spec, die, instance, event, now, &mut self.deeds);
+        self.open += u32::from(slot.is_open());
         for deed in self.deeds.drain(..) {
             self.actions.push_back(match deed {
                 Deed::Launch => Action::Launch { instance: id },
@@ -283,8 +321,11 @@ impl Supervisor {
             });
         }
         let after = &slot.instance;
-        self.timed -= u32::from(before.deadline(spec).is_some());
-        self.timed += u32::from(after.deadline(spec).is_some());
+        let alarms = (before.deadline(spec), after.deadline(spec));
+        if alarms.0 != alarms.1 {
+            alarms.0.map(|at| self.alarms.remove(&(at, id)));
+            alarms.1.map(|at| self.alarms.insert((at, id)));
+        }
         let healths = (checkup(&before.state).map(|c| c.healthy), checkup(&after.state).map(|c| c.healthy));
         if let (Some(was), Some(healthy)) = healths
             && was != healthy
@@ -295,9 +336,7 @@ impl Supervisor {
         if std::mem::discriminant(&before.state) != std::mem::discriminant(&self.slot(id).instance.state) {
             self.moved(id, before, now);
         }
-        if self.slot(id).instance.want == Want::Down {
-            self.stop_if_alone(self.slot(id).service, now);
-        }
+        self.stop_if_free(id, now);
     }
 
     /// An instance has come into another state.
@@ -312,14 +351,12 @@ impl Supervisor {
         })));
         self.executing -= u32::from(is_executing(&before.state));
         self.executing += u32::from(is_executing(&after.state));
+        self.changed.push(id);
         if matches!(after.state, State::Waiting { .. }) {
             self.slots[id.index()].told = false;
-            self.queue.push_back(id);
+            self.look_at(id);
         }
         self.unblock(id);
-        if before.has_process() && !after.has_process() {
-            self.release_requirements(id, now);
-        }
         self.settled(id, &after);
         if self.phase.is_ending() {
             self.judge_stop(id, &before, &after);
@@ -332,6 +369,12 @@ impl Supervisor {
             }
         } else if matches!(after.state, State::Exited { .. }) {
             self.end_if_all_ended(now);
+        }
+        let service = self.slot(id).service;
+        match (before.has_process(), after.has_process()) {
+            (false, true) => self.occupancy.gained(&self.plan, service),
+            (true, false) => self.release_requirements(service, now),
+            (false, false) | (true, true) => {}
         }
     }
 
@@ -385,17 +428,23 @@ impl Supervisor {
             && after.forced
             && self.slot(id).instance.want == Want::Down
         {
-            self.verdict.get_or_insert(Outcome::Killed(Signal::KILL).code());
+            self.had_to_kill();
         }
     }
 
     fn end_if_all_ended(&mut self, now: Moment) {
-        let over = |slot: &Slot| match slot.instance.want {
-            Want::Up => matches!(slot.instance.state, State::Exited { .. } | State::Fatal { .. }),
-            Want::Down => !slot.parked && !slot.instance.has_process(),
-        };
-        if !self.phase.is_ending() && self.slots.iter().all(over) {
+        if self.open == 0 {
             self.drain(Occasion::AllEnded, now);
+        }
+    }
+}
+
+impl Slot {
+    /// Whether something is still to be expected of it.
+    fn is_open(&self) -> bool {
+        match self.instance.want {
+            Want::Up => !matches!(self.instance.state, State::Exited { .. } | State::Fatal { .. }),
+            Want::Down => self.parked || self.instance.has_process(),
         }
     }
 }
