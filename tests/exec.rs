@@ -369,3 +369,29 @@ fn on_a_terminal_dumb_inits_command_leads_the_session() {
         screen.wait_for("2");
     }
 }
+
+#[test]
+fn on_an_old_kernel_or_under_an_old_engine_nothing_is_missing() {
+    needs_namespaces!();
+    for errno in [libc::ENOSYS, libc::EPERM] {
+        assert_eq!(exec(&[], &["exit", "7"]).refusing(errno).run().0, 7);
+        assert_eq!(exec(&["-g"], &["die", "9"]).refusing(errno).run().0, 137);
+        assert_eq!(container(&[MINISUP, "exec", "/nowhere"]).refusing(errno).run().0, 127);
+        let mut running = exec(&[], &["orphans", "100"]).refusing(errno).start();
+        running.stdout.wait_for("made");
+        wait_until("all orphans are reaped", || running.processes().len() == 2);
+        running.signal(libc::SIGTERM);
+        assert_eq!(running.wait(), 143);
+    }
+}
+
+#[test]
+fn as_anybody_on_a_read_only_root_without_proc_nothing_is_missing() {
+    needs_namespaces!();
+    let odd = |words: &[&str]| {
+        container(&[&[MINISUP, "exec", "--"], words].concat()).uid(1000).read_only().without_proc()
+    };
+    assert_eq!(odd(&["sh", "-c", "exit 9"]).run().0, 9);
+    assert_eq!(odd(&["sh", "-c", "kill -TERM $$"]).run().0, 143);
+    assert_eq!(odd(&["/nowhere"]).run().0, 127);
+}

@@ -58,6 +58,26 @@ pub fn namespaces() -> bool {
     }
 }
 
+/// Runs the test called `name`, which calls this, once more: alone in a process of its own, in
+/// the container that `change` makes. There it answers true: go on. Outside it answers false
+/// when the inner test has passed, and panics with its words when not.
+pub fn again(name: &str, change: impl Fn(Container) -> Container) -> bool {
+    const INSIDE: &str = "MINISUP_TEST_INSIDE";
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    if !namespaces() {
+        return false;
+    }
+    let own = std::env::current_exe().unwrap();
+    let command = [own.to_str().unwrap(), "--exact", name, "--nocapture", "--test-threads=1"];
+    let (code, stdout, stderr) =
+        change(container(&command).env(INSIDE, "1").env(super::HELPER, super::helper())).run();
+    assert!(stdout.contains("running 1 test"), "there is no test {name:?}: {stdout} {stderr}");
+    assert_eq!(code, 0, "inside:\n{stdout}\n{stderr}");
+    false
+}
+
 /// `return` from the test if namespaces cannot be made.
 #[macro_export]
 macro_rules! needs_namespaces {
@@ -172,8 +192,12 @@ impl Container {
         if pid == 0 {
             // SAFETY: as above; what the arrays point to was copied too.
             unsafe {
+                // By descriptor, for another user may not be let into the folder that it is in.
+                let program = libc::open(argv[0], libc::O_PATH | libc::O_CLOEXEC);
                 self.enter(out, err);
-                libc::execve(argv[0], argv.as_ptr(), envp.as_ptr());
+                let empty = c"".as_ptr();
+                let (argv, envp) = (argv.as_ptr(), envp.as_ptr());
+                libc::syscall(libc::SYS_execveat, program, empty, argv, envp, libc::AT_EMPTY_PATH);
                 libc::_exit(99);
             }
         }
@@ -239,10 +263,11 @@ impl Container {
         must(mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE));
         must(mount(if self.proc { c"proc" } else { c"tmpfs" }, c"/proc", libc::MS_NOSUID));
         if self.read_only {
-            must(mount(c"none", c"/", libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY));
-            // What else could be written.
-            for place in [c"/tmp", c"/run", c"/var/tmp", c"/dev/shm"] {
-                mount(c"tmpfs", place, libc::MS_RDONLY);
+            let again = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+            must(mount(c"none", c"/", again));
+            // What is no file system of its own is read-only already.
+            for place in [c"/tmp", c"/run", c"/var/tmp", c"/dev", c"/dev/shm"] {
+                mount(c"none", place, again);
             }
         }
     }

@@ -12,6 +12,7 @@
 #![allow(dead_code)]
 
 pub mod container;
+pub mod launching;
 pub mod seccomp;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,10 +30,16 @@ pub const MINISUP: &str = env!("CARGO_BIN_EXE_minisup");
 /// Longer than anything takes, also on a machine that is busy with other things.
 pub const LONG: Duration = Duration::from_secs(60);
 
+/// Where it has been compiled already.
+pub const HELPER: &str = "MINISUP_TEST_HELPER";
+
 /// The path of the compiled `helper.c`.
 pub fn helper() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
+        if let Ok(compiled) = std::env::var(HELPER) {
+            return compiled;
+        }
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/helper.c");
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let program = folder.join("helper");
@@ -41,7 +48,6 @@ pub fn helper() -> &'static str {
         let compiled = Command::new("cc").args(["-O1", "-Wall", "-o"]).arg(&own).arg(source).status();
         assert!(compiled.expect("cc").success(), "cannot compile {source}");
         std::fs::rename(&own, &program).unwrap();
-        // Who may enter no folder of ours still has to execute it.
         program.to_str().unwrap().to_string()
     })
 }
