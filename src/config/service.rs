@@ -281,7 +281,9 @@ fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -
     }
     let table = view.inside("reload", "reload.");
     let Some(layer) = table.layer_with(["signal", "exec"].into_iter()) else {
-        problems.error(field.key, "`reload` needs `signal` or `exec`");
+        if let Some(own) = view.own("reload") {
+            problems.error(own.key, "`reload` needs `signal` or `exec`");
+        }
         return None;
     };
     let how = match (layer.get("signal"), layer.get("exec")) {
@@ -308,7 +310,12 @@ fn reopen(view: &View<'_>, problems: &mut Problems) -> Option<Signal> {
         Value::String(text) if text == "none" => None,
         Value::Table(_) => match view.inside("reopen", "reopen.").get("signal") {
             Some(signal) => signal.signal(problems),
-            None => field.wrong(r#"a table such as { signal = "USR1" }"#, problems),
+            None => {
+                if let Some(own) = view.own("reopen") {
+                    problems.error(own.key, "`reopen` needs `signal`");
+                }
+                None
+            }
         },
         _ => field.wrong(r#"a table such as { signal = "USR1" }, or "none""#, problems),
     }

@@ -1,5 +1,7 @@
 //! Configurations as people write them, and what comes of them.
 
+mod reference;
+
 use minisup::config::{Accounts, Loaded, Surroundings, load};
 use minisup::core::plan::*;
 use minisup::core::signal::Signal;
@@ -34,7 +36,8 @@ impl Drop for Folder {
 }
 
 fn around() -> Surroundings {
-    let passwd = b"root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n";
+    let passwd = b"root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33::/var/www:/bin/false\n\
+        postgres:x:70:70::/var/lib/postgresql:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n";
     let group = b"root:x:0:\nwww-data:x:33:\nadm:x:4:www-data\n";
     Surroundings {
         environment: vec![
