@@ -86,7 +86,7 @@ fn shell_words(service: &Resolved, problems: &mut Problems) {
             || word.starts_with("2>")
             || word.ends_with(';') && word.len() > 1 && !word.contains(' ')
     };
-    if let Some(word) = argv.iter().skip(1).find(operator) {
+    if let Some(word) = argv.iter().find(operator) {
         let message = format!("no shell is started for a command: `{word}` is given to the program as it is");
         problems.warning(service.command, message).mark("[\"sh\", \"-c\", \"exec …\"] if a shell is meant");
     }
@@ -102,7 +102,7 @@ fn shell_words(service: &Resolved, problems: &mut Problems) {
 /// The program can be found as execvpe(3) will look for it.
 fn program_is_there(service: &Resolved, problems: &mut Problems) {
     let launch = &service.spec.launch;
-    let Some(program) = launch.command.first().filter(|program| !program.contains("${")) else { return };
+    let Some(program) = launch.command.first().filter(|program| !program.contains('$')) else { return };
     let directory = launch.extra.as_deref().and_then(|extra| extra.directory.as_deref());
     if program.contains('/') {
         let path = directory.unwrap_or(Path::new("")).join(program);

@@ -112,7 +112,14 @@ pub fn parse(
         return (Table::default(), false);
     }
     let (tree, errors) = DeTable::parse_recoverable(text);
+    let mut in_list = false;
     for error in &errors {
+        // After a list without its end all the rest of the file seems to stand in it.
+        let of_list = ["missing comma between array", "unexpected `=` in array"];
+        let of_list = of_list.iter().any(|start| error.message().starts_with(start));
+        if std::mem::replace(&mut in_list, of_list) && of_list {
+            continue;
+        }
         let span = place(error.span().unwrap_or(text.len()..text.len()));
         let (message, mark) = in_our_words(error.message(), sources.text(span));
         problems.error(span, message).mark(mark);
@@ -123,11 +130,25 @@ pub fn parse(
 
 /// The parser's messages are terse; the frequent ones are said as a person would.
 fn in_our_words(message: &str, found: &str) -> (String, String) {
-    let lower = message.trim();
-    if lower == "duplicate key" {
-        return (format!("{:?} is given twice in the same table", found), "here again".into());
+    let is = |start: &str| message.starts_with(start);
+    let said = |text: &str, mark: &str| (format!("not TOML: {text}"), mark.to_owned());
+    if is("duplicate key") {
+        (format!("{found:?} is given twice in the same table"), "here again".into())
+    } else if is("string values must be quoted") {
+        said("a string stands in quotes", &format!("\"{}\"", found.trim()))
+    } else if is("invalid basic string, expected `\"`") {
+        said("the string does not end", "a `\"` is missing")
+    } else if is("invalid literal string, expected `'`") {
+        said("the string does not end", "a `'` is missing")
+    } else if is("missing comma between array") {
+        said("a list goes on without a comma", "a `,` or a `]` is missing before this")
+    } else if is("key with no value") {
+        said("a key without a value", "= …")
+    } else if is("unclosed table") || is("unclosed array") {
+        said("a list or a table's name does not end", "a `]` is missing")
+    } else {
+        said(message, "")
     }
-    (format!("not TOML: {lower}"), String::new())
 }
 
 /// The parser nests a table for each part of a dotted key, and its tables are dropped

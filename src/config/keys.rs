@@ -100,13 +100,7 @@ pub const SUPERVISOR: &[Key] = &[
         "How the services' lines look: as they are, with the service's name before them, or as one JSON object each.",
     ),
     key("timestamps", "switch", "false", "Whether each line is stamped with the time."),
-    free(
-        "user",
-        "name or number",
-        "as started",
-        r#""www-data""#,
-        "Run minisup itself as this user, and with it every service. Without it minisup stays what it was started as.",
-    ),
+    later("user", "Run minisup itself, and with it every service, as this user."),
 ];
 
 /// `[service.NAME]` and `[defaults]`.

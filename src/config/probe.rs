@@ -7,6 +7,7 @@ use super::view::{Field, View};
 use crate::core::plan::{Health, HttpProbe, Probe, ProbeAddress, Ready};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What counts as an answer unless `status` says otherwise.
 const GOOD_STATUS: (u16, u16) = (200, 399);
@@ -21,20 +22,13 @@ pub fn ready(service: &View<'_>, preset: Option<Probe>, problems: &mut Problems)
     }
     let table = service.inside("ready", "ready.");
     let probe = match (table.layer_with(kinds()), preset) {
-        (Some(layer), _) => probe(&layer, problems)?.0,
-        (None, Some(probe)) => probe,
+        (Some(layer), _) => probe(&layer, problems).map(|(probe, _)| probe),
+        (None, Some(probe)) => Some(probe),
         (None, None) => return says_nothing(service, "ready", problems),
     };
-    let timeout = table.get("timeout")?;
-    let ready = Ready {
-        probe,
-        interval: table.get("interval")?.duration(problems)?,
-        timeout: timeout.duration(problems)?,
-    };
-    if ready.timeout.is_zero() {
-        problems.error(timeout.span(), "`ready.timeout` must be longer than nothing");
-    }
-    Some(Box::new(ready))
+    let interval = table.get("interval")?.duration(problems);
+    let timeout = some_time(table.get("timeout")?, problems);
+    Some(Box::new(Ready { probe: probe?, interval: interval?, timeout: timeout? }))
 }
 
 /// `health`.
@@ -49,24 +43,31 @@ pub fn health(service: &View<'_>, problems: &mut Problems) -> Option<Box<Health>
     let Some(layer) = table.layer_with(kinds()) else {
         return says_nothing(service, "health", problems);
     };
-    let (probe, place) = probe(&layer, problems)?;
-    if matches!(probe, Probe::Fd(_) | Probe::Log(_)) {
+    let asked = probe(&layer, problems);
+    if let Some((Probe::Fd(_) | Probe::Log(_), place)) = &asked {
         let message = "`health` needs something that can be asked again and again";
-        problems.error(place, message).mark("one of tcp, unix, http, uwsgi, exec, file, notify");
-        return None;
+        problems.error(*place, message).mark("one of tcp, unix, http, uwsgi, exec, file, notify");
     }
-    let interval = table.get("interval")?;
-    let health = Health {
-        probe,
-        interval: interval.duration(problems)?,
-        timeout: table.get("timeout")?.duration(problems)?,
-        failures: table.get("failures")?.integer(1, i64::from(u32::MAX), problems)? as u32,
-        restart: table.get("action")?.choice(&[("restart", true), ("none", false)], problems)?,
-    };
-    if health.interval.is_zero() {
-        problems.error(interval.span(), "`health.interval` must be longer than nothing");
+    let interval = some_time(table.get("interval")?, problems);
+    let timeout = some_time(table.get("timeout")?, problems);
+    let failures = table.get("failures")?.integer(1, i64::from(u32::MAX), problems);
+    let restart = table.get("action")?.choice(&[("restart", true), ("none", false)], problems);
+    Some(Box::new(Health {
+        probe: asked?.0,
+        interval: interval?,
+        timeout: timeout?,
+        failures: failures? as u32,
+        restart: restart?,
+    }))
+}
+
+/// A duration that is longer than nothing.
+fn some_time(field: Field<'_>, problems: &mut Problems) -> Option<Duration> {
+    let duration = field.duration(problems)?;
+    if duration.is_zero() {
+        problems.error(field.span(), format!("{} must be longer than nothing", field.title()));
     }
-    Some(Box::new(health))
+    Some(duration)
 }
 
 fn kinds() -> impl Iterator<Item = &'static str> + Clone {

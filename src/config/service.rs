@@ -233,12 +233,10 @@ fn backoff(view: &View<'_>, problems: &mut Problems) -> Option<Backoff> {
     only_table(view, "backoff", r#"a table such as { initial = "100ms", max = "30s" }"#, problems)?;
     let table = view.inside("backoff", "backoff.");
     let (initial, max) = (table.get("initial")?, table.get("max")?);
-    let backoff = Backoff {
-        initial: initial.duration(problems)?,
-        max: max.duration(problems)?,
-        factor: table.get("factor")?.number(1.0, 1000.0, problems)?,
-        jitter: table.get("jitter")?.number(0.0, 1.0, problems)?,
-    };
+    let times = (initial.duration(problems), max.duration(problems));
+    let factor = table.get("factor").and_then(|f| f.number(1.0, 1000.0, problems));
+    let jitter = table.get("jitter").and_then(|f| f.number(0.0, 1.0, problems));
+    let backoff = Backoff { initial: times.0?, max: times.1?, factor: factor?, jitter: jitter? };
     if backoff.initial > backoff.max {
         let message = "`backoff.initial` is longer than `backoff.max`";
         problems.error(initial.span(), message).see(max.span(), "the limit");
@@ -249,19 +247,15 @@ fn backoff(view: &View<'_>, problems: &mut Problems) -> Option<Backoff> {
 fn log_policy(view: &View<'_>, problems: &mut Problems) -> Option<LogPolicy> {
     only_table(view, "log", "a table such as { prefix = true }", problems)?;
     let table = view.inside("log", "log.");
+    let choices = [("block", WhenFull::Block), ("drop", WhenFull::Drop)];
     let max_line = table.get("max_line")?;
-    let bytes = max_line.size(problems)?;
-    if !(64..=16 << 20).contains(&bytes) {
+    let bytes = max_line.size(problems);
+    let when_full = table.get("when_full").and_then(|f| f.choice(&choices, problems));
+    let (prefix, timestamps) = (switch(&table, "prefix", problems), switch(&table, "timestamps", problems));
+    if bytes.is_some_and(|bytes| !(64..=16 << 20).contains(&bytes)) {
         problems.error(max_line.span(), "`log.max_line` must be from 64 bytes to 16 MiB");
     }
-    Some(LogPolicy {
-        prefix: table.get("prefix")?.switch(problems)?,
-        timestamps: table.get("timestamps")?.switch(problems)?,
-        max_line: bytes as usize,
-        when_full: table
-            .get("when_full")?
-            .choice(&[("block", WhenFull::Block), ("drop", WhenFull::Drop)], problems)?,
-    })
+    Some(LogPolicy { prefix, timestamps, max_line: bytes? as usize, when_full: when_full? })
 }
 
 /// Says so if the uppermost value is no table.

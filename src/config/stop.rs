@@ -27,14 +27,11 @@ pub fn stop(service: &View<'_>, problems: &mut Problems) -> Option<(Stop, Span)>
     let table = service.inside("stop", "stop.");
     let signal = table.get("signal")?;
     let grace = table.get("grace_period")?;
-    let period = grace.duration(problems)?;
-    let steps = steps(signal, problems)?;
-    let sequence = timed(&steps, signal, grace, period, problems)?;
-    let stop = Stop {
-        sequence: sequence.into(),
-        delay: table.get("delay")?.duration(problems)?,
-        tree: table.get("tree")?.switch(problems)?,
-    };
+    let (period, steps) = (grace.duration(problems), steps(signal, problems));
+    let delay = table.get("delay")?.duration(problems);
+    let tree = table.get("tree")?.switch(problems);
+    let sequence = timed(&steps?, signal, grace, period?, problems)?;
+    let stop = Stop { sequence: sequence.into(), delay: delay?, tree: tree? };
     let place = if grace.layer < signal.layer { grace } else { signal };
     Some((stop, place.span()))
 }

@@ -31,12 +31,6 @@ pub fn supervisor(view: &View<'_>, problems: &mut Problems) -> SupervisorSpec {
         ("trace", LogLevel::Trace),
     ];
     let formats = [("raw", LogFormat::Raw), ("prefix", LogFormat::Prefix), ("json", LogFormat::Json)];
-    if let Some(field) = view.get("user") {
-        let message = "`user` of [supervisor] is not in this version of minisup yet";
-        problems
-            .error(field.key, message)
-            .mark("put it into [defaults], or start the container as that user");
-    }
     SupervisorSpec {
         control_socket: PathBuf::from(socket),
         shutdown_timeout: timeout.unwrap_or_default(),

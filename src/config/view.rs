@@ -299,7 +299,8 @@ impl<'a> Field<'a> {
     /// A list of strings; a single string is a list of one.
     pub fn texts(&self, problems: &mut Problems) -> Option<Vec<(&'a str, Field<'a>)>> {
         let elements = self.elements("a list of strings", problems)?;
-        elements.into_iter().map(|element| Some((element.text(problems)?, element))).collect()
+        let texts: Vec<_> = elements.into_iter().map(|e| Some((e.text(problems)?, e))).collect();
+        texts.into_iter().collect()
     }
 
     /// A command: a list, or a string that is split as a shell splits words. `None` also

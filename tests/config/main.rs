@@ -1,6 +1,11 @@
 //! Configurations as people write them, and what comes of them.
 
+mod errors;
+mod fuzz;
+mod limits;
+mod presets;
 mod reference;
+mod services;
 
 use minisup::config::{Accounts, Loaded, Surroundings, load};
 use minisup::core::plan::*;

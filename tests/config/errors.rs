@@ -1,0 +1,150 @@
+//! What people read when something is wrong: each golden/NAME.toml with NAME.txt, all that
+//! is said of it. `UPDATE=1 cargo test --test config` writes the texts anew.
+
+use super::{Folder, around, errors};
+use minisup::config::load;
+use std::path::PathBuf;
+
+#[test]
+fn each_error_is_said_with_its_place_and_its_cure() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/config/golden");
+    let mut names: Vec<_> = std::fs::read_dir(&golden).unwrap().map(|file| file.unwrap().path()).collect();
+    names.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    assert!(names.len() >= 10);
+    for path in names {
+        let said = errors(&std::fs::read_to_string(&path).unwrap()) + "\n";
+        let expected = path.with_extension("txt");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(said, std::fs::read_to_string(&expected).unwrap(), "{}", path.display());
+    }
+}
+
+/// What is said of these files, with the folder's name taken out; "" if nothing is wrong.
+fn said(files: &[(&str, &str)], named: &[&str]) -> String {
+    let folder = Folder::new();
+    for (name, text) in files {
+        folder.write(name, text);
+    }
+    let paths: Vec<_> = named.iter().map(|name| folder.0.join(name)).collect();
+    match load(&paths, &around()) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.to_string().replace(&format!("{}/", folder.0.display()), ""),
+    }
+}
+
+const A: &str = "[service.a]\ncommand = \"a\"\n";
+
+#[test]
+fn an_include_loop_is_said_with_its_path() {
+    let files = [("a.toml", "include = [\"b/b.toml\"]"), ("b/b.toml", "include = [\"../a.toml\"]")];
+    let said = said(&files, &["a.toml"]);
+    assert!(
+        said.contains("b/b.toml:1:12: error: cannot read b/../a.toml: it includes itself: a.toml"),
+        "{said}"
+    );
+    assert!(said.contains("→ b/b.toml → a.toml"), "{said}");
+}
+
+#[test]
+fn a_file_that_two_patterns_match_is_read_once() {
+    let files = [("a.toml", "include = [\"c/*.toml\", \"c/x.toml\"]"), ("c/x.toml", A)];
+    assert_eq!(said(&files, &["a.toml"]), "");
+}
+
+#[test]
+fn deep_includes_end_in_an_error() {
+    let files: Vec<(String, String)> =
+        (0..40).map(|n| (format!("{n}.toml"), format!("include = [\"{}.toml\"]", n + 1))).collect();
+    let files: Vec<_> = files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let said = said(&files, &["0.toml"]);
+    assert!(
+        said.contains("15.toml:1:12: error: cannot read 16.toml: includes are nested more than 16 deep"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_service_in_two_pieces_is_an_error_that_shows_both() {
+    let files = [("a.toml", "include = [\"*.d/*.toml\"]\n[service.a]\ncommand = \"a\"\n"), ("x.d/x.toml", A)];
+    let said = said(&files, &["a.toml"]);
+    assert!(said.starts_with("x.d/x.toml:1:10: error: the service \"a\" is already defined"), "{said}");
+    assert!(said.contains("= a.toml:2:10: first here"), "{said}");
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    assert_eq!(said(&[], &["none.toml"]), "none.toml: error: cannot read it: there is no such file");
+    let include = [("a.toml", "include = [\"none.toml\", \"none/*.toml\"]")];
+    let text = said(&include, &["a.toml"]);
+    assert!(text.starts_with("a.toml:1:12: error: cannot read none.toml: there is no such file"), "{text}");
+    assert_eq!(text.matches("error:").count(), 1, "a pattern may match nothing: {text}");
+}
+
+#[test]
+fn a_directory_is_no_configuration() {
+    let text = said(&[("d/a.toml", A)], &["d"]);
+    assert!(text.starts_with("d: error: cannot read it: it is a directory; include what is in it"), "{text}");
+}
+
+#[test]
+fn the_other_dialect_is_refused_in_words() {
+    let text = said(&[("supervisord.conf", "[supervisord]\nnodaemon=true\n")], &["supervisord.conf"]);
+    assert!(
+        text.starts_with("supervisord.conf:1:1: error: supervisord.conf is in supervisord's dialect"),
+        "{text}"
+    );
+}
+
+#[test]
+fn bytes_that_are_no_text_are_shown_at_their_place() {
+    let folder = Folder::new();
+    let path = folder.write("a.toml", b"[service.a]\ncommand = \"caf\xe9\"\n");
+    let said = load(&[path], &around()).unwrap_err().to_string();
+    assert!(said.contains("a.toml:2:15: error: not UTF-8"), "{said}");
+}
+
+#[test]
+fn a_nul_character_is_refused_wherever_it_stands() {
+    for text in [
+        "command = \"a\\u0000b\"",
+        "command = \"a\"\n\"x\\u0000\" = 1",
+        "command = \"a\"\nenvironment = { \"A\\u0000\" = \"x\" }",
+    ] {
+        let said = errors(&format!("[service.a]\n{text}\n"));
+        assert!(said.contains("NUL character"), "{said}");
+    }
+}
+
+#[test]
+fn a_default_that_a_thousand_services_share_is_said_once() {
+    let services: String = (0..1000).map(|n| format!("[service.s{n}]\ncommand = \"a\"\n")).collect();
+    let said = errors(&format!("[defaults]\nmin_uptime = 5\n{services}"));
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+}
+
+#[test]
+fn a_million_errors_are_no_million_lines() {
+    let lines: String = (0..100_000).map(|n| format!("k{n} = 1\n")).collect();
+    let said = errors(&format!("[service.a]\ncommand = \"a\"\n{lines}"));
+    assert!(said.ends_with("… and 99900 more errors"), "{}", &said[said.len() - 200..]);
+    assert!(said.lines().count() < 400);
+}
+
+#[test]
+fn a_line_of_a_megabyte_is_shown_around_the_fault() {
+    let said = errors(&format!("service.a = {{ command = \"{}\", comand = \"y\" }}", "é".repeat(500_000)));
+    assert!(said.contains("supervise.toml:1:500029: error: unknown key \"comand\""), "{said}");
+    assert!(said.len() < 1000, "{said}");
+    let caret = said.lines().last().unwrap().find('^').unwrap();
+    let line = said.lines().nth(1).unwrap();
+    let column = line.char_indices().position(|(at, _)| line[at..].starts_with("comand")).unwrap();
+    assert_eq!(caret, column, "{said}");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let said = errors("[service.a]\ncommand = \"a\"\n\"\\u001b[31mred\" = 1\n");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+}

@@ -1,0 +1,258 @@
+//! What presets make of commands.
+
+use super::{Folder, around, plan};
+use minisup::config::{Loaded, Surroundings, load};
+use minisup::core::plan::*;
+use minisup::core::signal::Signal;
+use std::path::Path;
+
+/// A service in a folder of its own, which is also its working directory.
+fn loaded(files: &[(&str, &str)], keys: &str, around: &Surroundings) -> Loaded {
+    let folder = Folder::new();
+    for (name, text) in files {
+        folder.write(name, text);
+    }
+    let keys = keys.replace("@", &folder.0.display().to_string());
+    let text = format!("[service.x]\ndirectory = \"{}\"\n{keys}\n", folder.0.display());
+    let path = folder.write("supervise.toml", text);
+    load(&[path], around).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn service(files: &[(&str, &str)], keys: &str) -> ServiceSpec {
+    loaded(files, keys, &around()).plan.services[0].clone()
+}
+
+fn warnings(files: &[(&str, &str)], keys: &str) -> Vec<String> {
+    let all = loaded(files, keys, &around()).warnings.into_iter();
+    all.map(|warning| warning.message)
+        .filter(|m| !m.contains("in PATH") && !m.contains("there is no /"))
+        .collect()
+}
+
+fn command(service: &ServiceSpec) -> Vec<&str> {
+    service.launch.command.iter().map(String::as_str).collect()
+}
+
+fn check(service: &ServiceSpec) -> Vec<&str> {
+    service.reload.as_ref().unwrap().check.as_ref().unwrap().iter().map(String::as_str).collect()
+}
+
+mod nginx {
+    use super::*;
+
+    const NGINX: &str = "preset = \"nginx\"\n";
+
+    #[test]
+    fn daemon_off_is_added_where_nobody_says_it() {
+        let spec = service(
+            &[("n.conf", "events {}\n# daemon off;\n")],
+            &format!("{NGINX}command = \"nginx -c @/n.conf\""),
+        );
+        assert_eq!(&command(&spec)[3..], ["-g", "daemon off;"]);
+        assert_eq!(check(&spec)[..3], ["nginx", "-t", "-q"]);
+        assert_eq!(check(&spec)[5..], ["-g", "daemon off;"]);
+    }
+
+    #[test]
+    fn it_is_not_said_twice() {
+        let files = [("n.conf", "user x;\ndaemon   off;\nevents {}\n")];
+        let spec = service(&files, &format!("{NGINX}command = \"nginx -c @/n.conf\""));
+        assert_eq!(command(&spec).len(), 3, "{:?}", spec.launch.command);
+        let prefix =
+            service(&[("conf/nginx.conf", "daemon off;")], &format!("{NGINX}command = \"nginx -p @\""));
+        assert_eq!(command(&prefix).len(), 3, "{:?}", prefix.launch.command);
+        let line = service(&[], &format!("{NGINX}command = \"nginx -c /none -g 'daemon off;'\""));
+        assert_eq!(command(&line), ["nginx", "-c", "/none", "-g", "daemon off;"]);
+    }
+
+    #[test]
+    fn other_directives_of_the_command_are_kept() {
+        let spec = service(&[], &format!("{NGINX}command = \"nginx -c /none -g 'worker_processes 2'\""));
+        assert_eq!(command(&spec)[4], "worker_processes 2; daemon off;");
+    }
+
+    #[test]
+    fn said_twice_or_switched_on_is_found() {
+        let files = [("off.conf", "daemon off;"), ("on.conf", "daemon on;")];
+        let both = format!("{NGINX}command = \"nginx -c @/off.conf -g 'daemon off;'\"");
+        assert!(warnings(&files, &both)[0].contains("refuses to start"));
+        let on = format!("{NGINX}command = \"nginx -c @/on.conf\"");
+        assert!(warnings(&files, &on)[0].contains("daemon on"));
+    }
+}
+
+mod gunicorn {
+    use super::*;
+
+    fn app(arguments: &str) -> String {
+        format!("preset = \"gunicorn\"\ncommand = \"gunicorn {arguments}\"")
+    }
+
+    fn answers(service: &ServiceSpec) -> ProbeAddress {
+        match &service.ready.as_ref().unwrap().probe {
+            Probe::Http(http) => {
+                assert_eq!((http.path.as_str(), http.status), ("/", (100, 599)));
+                http.address.clone()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn it_answers_where_it_is_bound() {
+        let tcp = |text: &str| ProbeAddress::Tcp(text.into());
+        let unix = |path: &str| ProbeAddress::Unix(path.into());
+        for (arguments, expected) in [
+            ("a:a", tcp("127.0.0.1:8000")),
+            ("-b 127.0.0.1:81 a:a", tcp("127.0.0.1:81")),
+            ("-b0.0.0.0:81 a:a", tcp("127.0.0.1:81")),
+            ("--bind=:81 --bind :82 a:a", tcp("127.0.0.1:81")),
+            ("--bind [::]:81 a:a", tcp("[::1]:81")),
+            ("a:a --bind localhost", tcp("localhost:8000")),
+            ("--bind unix:/run/a.sock a:a", unix("/run/a.sock")),
+            ("--bind unix:///run/a.sock a:a", unix("/run/a.sock")),
+        ] {
+            assert_eq!(answers(&service(&[], &app(arguments))), expected, "{arguments}");
+        }
+        let python = "preset = \"gunicorn\"\ncommand = \"python3 -m gunicorn -b :81 a:a\"";
+        assert_eq!(answers(&service(&[], python)), tcp("127.0.0.1:81"));
+    }
+
+    #[test]
+    fn its_own_file_and_variables_are_heard() {
+        let files = [("gunicorn.conf.py", "import os\nbind = ['127.0.0.1:83', '127.0.0.1:84']  # two\n")];
+        assert_eq!(answers(&service(&files, &app("a:a"))), ProbeAddress::Tcp("127.0.0.1:83".into()));
+        assert_eq!(answers(&service(&files, &app("-b :85 a:a"))), ProbeAddress::Tcp("127.0.0.1:85".into()));
+        let other = [("c.py", "bind = \"unix:run.sock\"\n")];
+        let ProbeAddress::Unix(path) = answers(&service(&other, &app("-c c.py a:a"))) else { panic!() };
+        assert!(path.ends_with("run.sock") && path.is_absolute(), "{path:?}");
+        let given = |name: &str, value: &str| {
+            let mut around = around();
+            around.environment.push((name.into(), value.into()));
+            loaded(&[], &app("a:a"), &around).plan.services[0].clone()
+        };
+        assert_eq!(
+            answers(&given("GUNICORN_CMD_ARGS", "--bind=:86 -w 2")),
+            ProbeAddress::Tcp("127.0.0.1:86".into())
+        );
+        assert_eq!(answers(&given("PORT", "87")), ProbeAddress::Tcp("127.0.0.1:87".into()));
+    }
+
+    #[test]
+    fn where_it_speaks_tls_a_connection_is_enough() {
+        let spec = service(&[], &app("-b 127.0.0.1:81 --certfile x a:a"));
+        assert_eq!(spec.ready.unwrap().probe, Probe::Tcp("127.0.0.1:81".parse().unwrap()));
+    }
+
+    #[test]
+    fn it_ends_before_it_is_killed() {
+        assert!(command(&service(&[], &app("a:a"))).ends_with(&["--graceful-timeout", "7"]));
+        let long = format!("{}\nstop = {{ grace_period = \"60s\" }}", app("a:a"));
+        assert_eq!(command(&service(&[], &long)), ["gunicorn", "a:a"]);
+        let own = app("--graceful-timeout 20 a:a");
+        assert_eq!(command(&service(&[], &own)).len(), 4);
+        assert!(warnings(&[], &own)[0].contains("takes up to 20s to end"));
+        let file = [("gunicorn.conf.py", "graceful_timeout = 5\n")];
+        assert_eq!(command(&service(&file, &app("a:a"))), ["gunicorn", "a:a"]);
+    }
+
+    #[test]
+    fn a_reload_is_checked_and_the_background_is_found() {
+        assert_eq!(check(&service(&[], &app("a:a"))).last(), Some(&"--check-config"));
+        assert!(warnings(&[], &app("-D a:a"))[0].contains("in the background"));
+        assert!(
+            warnings(&[("gunicorn.conf.py", "daemon = True")], &app("a:a"))[0].contains("in the background")
+        );
+    }
+
+    #[test]
+    fn the_users_own_question_goes_first() {
+        let spec = service(&[], &format!("{}\nready = {{ http = \"http://h/x\" }}", app("a:a")));
+        let Probe::Http(http) = spec.ready.unwrap().probe else { panic!() };
+        assert_eq!((http.path.as_str(), http.status), ("/x", (200, 399)));
+    }
+}
+
+mod uwsgi {
+    use super::*;
+
+    const HOOK: [&str; 2] = ["--hook-master-start", "unix_signal:15 gracefully_kill_them_all"];
+
+    fn app(arguments: &str) -> String {
+        format!("preset = \"uwsgi\"\ncommand = \"uwsgi {arguments}\"")
+    }
+
+    fn probe(files: &[(&str, &str)], arguments: &str) -> Probe {
+        service(files, &app(arguments)).ready.unwrap().probe
+    }
+
+    #[test]
+    fn it_stops_well_without_touching_its_file() {
+        let spec = service(&[], &app("--http-socket :81 --wsgi-file a.py"));
+        assert_eq!(command(&spec)[..5], ["uwsgi", "--master", "--need-app", HOOK[0], HOOK[1]]);
+        let files =
+            [("a.ini", "[uwsgi]\nmaster = true\nneed-app = true\ndie-on-term = true\nsocket = :82\n")];
+        let spec = service(&files, &app("a.ini"));
+        assert_eq!(command(&spec), ["uwsgi", HOOK[0], HOOK[1], "a.ini"]);
+        let files =
+            [("a.ini", "[uwsgi]\nmaster = true\nneed-app = true\nhook-master-start = unix_signal:15 x\n")];
+        assert_eq!(command(&service(&files, &app("--ini a.ini"))), ["uwsgi", "--ini", "a.ini"]);
+    }
+
+    #[test]
+    fn it_answers_on_its_first_socket() {
+        let tcp = |text: &str| ProbeAddress::Tcp(text.into());
+        let Probe::Http(http) = probe(&[], "--http-socket :81") else { panic!() };
+        assert_eq!((http.address, http.status), (tcp("127.0.0.1:81"), (100, 599)));
+        assert_eq!(probe(&[], "-s 127.0.0.1:82"), Probe::Uwsgi(tcp("127.0.0.1:82")));
+        assert_eq!(probe(&[], "--socket=/run/x"), Probe::Uwsgi(ProbeAddress::Unix("/run/x".into())));
+        let files = [("a.ini", "[uwsgi]\nsocket = 127.0.0.1:83\nprotocol = http\n")];
+        assert!(matches!(probe(&files, "a.ini"), Probe::Http(_)));
+        assert_eq!(probe(&[("a.ini", "[uwsgi]\nsocket = %n.sock\n")], "a.ini"), Probe::Notify);
+        assert_eq!(probe(&[], "--wsgi-file x"), Probe::Notify);
+    }
+
+    #[test]
+    fn the_background_and_a_missing_master_are_found() {
+        let files = [("d.ini", "[uwsgi]\ndaemonize = /var/log/x\n"), ("m.ini", "[uwsgi]\nmaster = false\n")];
+        assert!(warnings(&files, &app("d.ini"))[0].contains("in the background"));
+        assert!(warnings(&files, &app("m.ini"))[0].contains("without a master"));
+        assert!(warnings(&[], "command = \"uwsgi --socket :81\"")[0].contains("without a master"));
+    }
+}
+
+#[test]
+fn each_preset_runs_as_it_is_or_says_what_it_lacks() {
+    for preset in &minisup::config::presets::ALL {
+        let own = match preset.name {
+            "gunicorn" | "uwsgi" => "command = \"x\"",
+            _ => "",
+        };
+        let spec = plan(&format!("[service.x]\npreset = \"{}\"\n{own}\n", preset.name)).services[0].clone();
+        assert!(!spec.launch.command.is_empty(), "{}", preset.name);
+    }
+    let postgres = plan("[service.x]\npreset = \"postgres\"\n").services[0].clone();
+    assert_eq!(postgres.stop.sequence[0].0, Signal::INT);
+    assert_eq!(postgres.ready.unwrap().probe, Probe::Unix("/var/run/postgresql/.s.PGSQL.5432".into()));
+}
+
+/// The real nginx takes the command that the preset makes.
+#[test]
+fn nginx_itself_accepts_what_is_added() {
+    if !Path::new("/usr/sbin/nginx").exists() {
+        return eprint_skip("nginx");
+    }
+    let files = [("n.conf", "events {}\nerror_log stderr;\npid @.pid;\n")];
+    let folder = Folder::new();
+    let conf = folder.write("n.conf", files[0].1.replace("@", &folder.0.join("n").display().to_string()));
+    let keys = format!("preset = \"nginx\"\ncommand = \"/usr/sbin/nginx -e stderr -c {}\"", conf.display());
+    let spec = service(&[], &keys);
+    let check = check(&spec);
+    let output = std::process::Command::new(check[0]).args(&check[1..]).output().unwrap();
+    assert!(output.status.success(), "{check:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn eprint_skip(what: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "skipped: {what} is not installed");
+}

@@ -1,0 +1,526 @@
+//! What keys mean.
+
+use super::{Folder, around, errors, loaded, plan, seconds};
+use minisup::config::{Surroundings, load};
+use minisup::core::plan::*;
+use minisup::core::signal::Signal;
+use std::rc::Rc;
+use std::time::Duration;
+
+fn service(text: &str) -> ServiceSpec {
+    plan(&format!("[service.x]\n{text}\n")).services[0].clone()
+}
+
+/// A service with `command = "sleep 1"` and these lines.
+fn with(text: &str) -> ServiceSpec {
+    service(&format!("command = \"sleep 1\"\n{text}"))
+}
+
+fn variable<'a>(service: &'a ServiceSpec, name: &str) -> Option<&'a str> {
+    let found = service.launch.environment.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    loaded(text).warnings.iter().map(|warning| warning.message.clone()).collect()
+}
+
+mod commands {
+    use super::*;
+
+    #[test]
+    fn a_string_is_split_as_a_shell_splits_words() {
+        let command = |text: &str| service(&format!("command = {text}")).launch.command.join("|");
+        assert_eq!(command(r#"'a  "b c" d\ e'"#), "a|b c|d e");
+        assert_eq!(command(r#"["a", "b c", "$x && y", 5]"#), "a|b c|$x && y|5");
+        assert_eq!(command(r#""a ${NAME} '${NONE:-x y}'""#), "a|value|x y");
+    }
+
+    #[test]
+    fn an_open_quote_and_nothing_at_all_are_errors() {
+        assert!(errors("[service.x]\ncommand = \"a 'b\"").contains("has a quote that is not closed"));
+        for nothing in ["\"\"", "\"  \"", "[]", "[\"\"]", "\"''\""] {
+            assert!(errors(&format!("[service.x]\ncommand = {nothing}")).contains("`command`"), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_an_instance_stays_for_the_launch() {
+        let spec = with("instances = 2\nenvironment = { N = \"${instance}\" }");
+        assert_eq!(variable(&spec, "N"), Some("${instance}"));
+    }
+}
+
+mod layers {
+    use super::*;
+
+    #[test]
+    fn the_own_table_goes_before_the_preset_before_the_defaults() {
+        let text = "[defaults]\nmax_failures = 7\nmin_uptime = \"2s\"\nstop = { signal = \"INT\", tree = false }\n\
+            [service.x]\npreset = \"nginx\"\nmin_uptime = \"3s\"\n";
+        let spec = &plan(text).services[0];
+        assert_eq!((spec.max_failures, spec.min_uptime), (Some(7), seconds(3)));
+        assert_eq!(&spec.stop.sequence[..], [(Signal::QUIT, seconds(6)), (Signal::TERM, seconds(2))]);
+        assert!(!spec.stop.tree);
+    }
+
+    #[test]
+    fn a_grace_period_keeps_the_signals_of_the_preset() {
+        let spec = service("preset = \"nginx\"\nstop = { grace_period = \"30s\" }");
+        assert_eq!(&spec.stop.sequence[..], [(Signal::QUIT, seconds(28)), (Signal::TERM, seconds(2))]);
+    }
+
+    #[test]
+    fn another_kind_of_probe_keeps_the_times() {
+        let text = "[defaults]\nready = { tcp = \"127.0.0.1:1\", timeout = \"5s\" }\n\
+            [service.x]\ncommand = \"a\"\nready = { file = \"/run/x\" }\n";
+        let ready = plan(text).services[0].ready.clone().unwrap();
+        assert_eq!(
+            *ready,
+            Ready {
+                probe: Probe::File("/run/x".into()),
+                interval: Duration::from_millis(250),
+                timeout: seconds(5)
+            }
+        );
+    }
+
+    #[test]
+    fn what_a_preset_says_can_be_taken_away() {
+        let spec = service(
+            "preset = \"gunicorn\"\ncommand = \"gunicorn a\"\nready = \"started\"\nreload = \"none\"\nreopen = \"none\"",
+        );
+        assert_eq!((spec.ready, spec.reload, spec.reopen), (None, None, None));
+    }
+
+    #[test]
+    fn a_later_file_overrides_key_by_key() {
+        let folder = Folder::new();
+        let base = folder.write(
+            "base.toml",
+            "[service.a]\ncommand = \"a\"\nnice = 5\nready = { tcp = \"127.0.0.1:1\", timeout = \"5s\" }\n",
+        );
+        let over = folder.write(
+            "over.toml",
+            "[service.a]\nnice = 6\nready = { unix = \"/run/x\" }\n[service.b]\ncommand = \"b\"\n",
+        );
+        let plan = load(&[base, over], &around()).unwrap().plan;
+        assert_eq!(plan.services.len(), 2);
+        let a = &plan.services[0];
+        assert_eq!(a.launch.extra.as_ref().unwrap().nice, Some(6));
+        let ready = a.ready.as_ref().unwrap();
+        assert_eq!((&ready.probe, ready.timeout), (&Probe::Unix("/run/x".into()), seconds(5)));
+    }
+
+    #[test]
+    fn services_keep_the_order_in_which_they_are_written() {
+        let plan =
+            plan("[service.z]\ncommand = \"z\"\n[service.a]\ncommand = \"a\"\n[service.m]\ncommand = \"m\"");
+        let names: Vec<_> = plan.services.iter().map(|service| &*service.name).collect();
+        assert_eq!(names, ["z", "a", "m"]);
+    }
+}
+
+mod environment {
+    use super::*;
+
+    #[test]
+    fn later_ones_win() {
+        let folder = Folder::new();
+        folder.write("x.env", "# a comment\nexport A=file\nB='file'\nC=file # not a comment\n\nTWO=a=b\n");
+        let path = folder.write(
+            "supervise.toml",
+            "[environment]\nA = \"common\"\nNAME = \"common\"\nHOME = \"/common\"\n\
+             [defaults]\nenvironment = { C = \"defaults\", D = \"defaults\" }\n\
+             [service.x]\ncommand = \"sleep 1\"\nuser = \"www-data\"\nenvironment_files = [\"x.env\", \"-none\"]\n\
+             environment = { D = \"own\", E = 1.10, F = true }\n",
+        );
+        let spec = load(&[path], &around()).unwrap().plan.services[0].clone();
+        let expected = [
+            ("A", "file"),
+            ("B", "file"),
+            ("C", "defaults"),
+            ("D", "own"),
+            ("E", "1.10"),
+            ("F", "true"),
+            ("HOME", "/common"),
+            ("LOGNAME", "www-data"),
+            ("NAME", "common"),
+            ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin"),
+            ("TWO", "a=b"),
+            ("USER", "www-data"),
+        ];
+        let found: Vec<_> = spec.launch.environment.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_cleared_one_holds_what_is_set() {
+        let spec = with("clear_environment = true\nenvironment = { A = \"x\" }");
+        assert_eq!(&spec.launch.environment[..], [("A".to_string(), "x".to_string())]);
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_variable_or_its_file() {
+        let folder = Folder::new();
+        let secret = folder.write("secret", "pass word\n\n");
+        let path = folder.write(
+            "supervise.toml",
+            "[service.x]\ncommand = \"sleep 1\"\nclear_environment = true\nsecrets = [\"KEY\", \"NAME\"]\n",
+        );
+        let given = |name: &str, value: &str| Surroundings {
+            environment: [around().environment, vec![(name.into(), value.into())]].concat(),
+            ..around()
+        };
+        let spec = load(&[path.clone()], &given("KEY_FILE", &secret.display().to_string())).unwrap().plan;
+        let launch = &spec.services[0].launch;
+        let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
+        assert_eq!(&launch.environment[..], [pair("KEY", "pass word"), pair("NAME", "value")]);
+        assert_eq!(&launch.secrets[..], ["KEY", "NAME"]);
+
+        let mut both = given("KEY_FILE", "/x");
+        both.environment.push(("KEY".into(), "y".into()));
+        let said = load(&[path.clone()], &both).unwrap_err().to_string();
+        assert!(said.contains("both KEY and KEY_FILE are set"), "{said}");
+        let said = load(&[path], &given("KEY", "")).unwrap_err().to_string();
+        assert!(said.contains("the secret KEY is not given"), "empty counts as not set: {said}");
+    }
+
+    #[test]
+    fn equal_ones_are_one() {
+        let text: String = (0..3)
+            .map(|n| {
+                format!(
+                    "[service.s{n}]\ncommand = \"a\"\nuser = \"www-data\"\nenvironment = {{ A = \"1\" }}\n"
+                )
+            })
+            .collect();
+        let plan = plan(&text);
+        let [a, b, c] = &plan.services[..] else { panic!() };
+        for other in [b, c] {
+            assert!(Rc::ptr_eq(&a.launch.environment, &other.launch.environment));
+            assert!(Rc::ptr_eq(&a.launch.secrets, &other.launch.secrets));
+            assert!(Rc::ptr_eq(&a.stop, &other.stop));
+            assert!(Rc::ptr_eq(&a.success_codes, &other.success_codes));
+        }
+    }
+
+    #[test]
+    fn a_broken_line_of_a_file_is_shown() {
+        let folder = Folder::new();
+        folder.write("x.env", "A=1\nnonsense\n");
+        let path = folder.write("a.toml", "[service.x]\ncommand = \"a\"\nenvironment_files = [\"x.env\"]\n");
+        let said = load(&[path], &around()).unwrap_err().to_string();
+        assert!(said.contains("x.env:2:1: error: not a line NAME=value"), "{said}");
+    }
+}
+
+mod credentials {
+    use super::*;
+
+    fn who(text: &str) -> (u32, u32, Vec<u32>) {
+        let spec = with(text);
+        let who = spec.launch.extra.unwrap().credentials.unwrap();
+        (who.uid, who.gid, who.groups.to_vec())
+    }
+
+    #[test]
+    fn names_and_numbers_mean_the_same() {
+        assert_eq!(who("user = \"www-data\""), (33, 33, vec![33, 4]));
+        assert_eq!(who("user = 33"), (33, 33, vec![33, 4]));
+        assert_eq!(who("user = \"33:adm\""), (33, 4, vec![4]));
+        assert_eq!(who("user = \"www-data\"\ngroup = \"adm\""), (33, 4, vec![4]));
+        assert_eq!(who("user = \"www-data\"\ngroups = [\"adm\", 99]"), (33, 33, vec![33, 4, 99]));
+        assert_eq!(who("group = 5"), (0, 5, vec![5]));
+    }
+
+    #[test]
+    fn a_number_without_an_entry_works_and_is_not_in_roots_group() {
+        assert_eq!(who("user = 4242"), (4242, 4242, vec![4242]));
+        let spec = with("user = 4242");
+        assert_eq!(variable(&spec, "HOME"), Some("/"));
+        assert_eq!(variable(&spec, "USER"), Some("4242"));
+    }
+
+    #[test]
+    fn who_is_not_root_stays_what_it_is_or_is_told() {
+        let folder = Folder::new();
+        let path = folder.write("a.toml", "[service.x]\ncommand = \"sleep 1\"\nuser = \"www-data\"\n");
+        let as_user = |uid| Surroundings { euid: uid, egid: uid, ..around() };
+        let same = load(&[path.clone()], &as_user(33)).unwrap();
+        assert_eq!(same.plan.services[0].launch.extra, None);
+        assert!(same.warnings.is_empty(), "{:?}", same.warnings);
+        let other = load(&[path], &as_user(1000)).unwrap();
+        assert!(other.warnings[0].message.contains("cannot become user 33"), "{:?}", other.warnings);
+    }
+}
+
+mod order {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_means_ready_or_done() {
+        let text = "[service.m]\ncommand = \"m\"\ntype = \"oneshot\"\n[service.d]\ncommand = \"d\"\n\
+            health = { tcp = \"127.0.0.1:1\" }\n\
+            [service.x]\ncommand = \"x\"\nrequires = [\"m\", \"d\", \"d:healthy\", \"d\"]\nafter = \"m:started\"\n";
+        let spec = plan(text).services[2].clone();
+        let conditions: Vec<_> = spec.requires.iter().map(|d| (d.service.0, d.condition)).collect();
+        assert_eq!(conditions, [(0, Condition::Done), (1, Condition::Ready), (1, Condition::Healthy)]);
+        assert_eq!(spec.after[0].condition, Condition::Started);
+    }
+
+    #[test]
+    fn a_oneshot_by_default_is_known_to_those_before_it() {
+        let text = "[defaults]\ntype = \"oneshot\"\n[service.x]\ncommand = \"x\"\nrequires = \"m\"\n[service.m]\ncommand = \"m\"\n";
+        assert_eq!(plan(text).services[0].requires[0].condition, Condition::Done);
+    }
+
+    #[test]
+    fn a_oneshot_comes_back_only_if_it_says_so_itself() {
+        let restart = |text: &str| plan(text).services[0].restart;
+        let defaults = "[defaults]\nrestart = \"on-failure\"\n";
+        assert_eq!(restart(&format!("{defaults}[service.x]\ncommand = \"x\"\n")), Restart::OnFailure);
+        let oneshot = format!("{defaults}[service.x]\ncommand = \"x\"\ntype = \"oneshot\"\n");
+        assert_eq!(restart(&oneshot), Restart::Never);
+        assert_eq!(restart(&format!("{oneshot}restart = \"on-failure\"\n")), Restart::OnFailure);
+    }
+}
+
+mod stops {
+    use super::*;
+
+    fn sequence(text: &str) -> Vec<(Signal, Duration)> {
+        with(text).stop.sequence.to_vec()
+    }
+
+    #[test]
+    fn each_signal_has_its_time() {
+        let quit_term = vec![(Signal::QUIT, seconds(5)), (Signal::TERM, seconds(2))];
+        assert_eq!(sequence("stop = { signal = [\"QUIT\", \"5s\", \"TERM\", \"2s\"] }"), quit_term);
+        assert_eq!(
+            sequence("stop = { signal = [\"QUIT\", \"TERM\", \"2s\"], grace_period = \"7s\" }"),
+            quit_term
+        );
+        assert_eq!(
+            sequence("stop = { signal = [\"QUIT\", \"5s\", \"TERM\"], grace_period = \"7s\" }"),
+            quit_term
+        );
+        assert_eq!(sequence("stop = { signal = \"SIGINT\" }"), [(Signal::INT, seconds(8))]);
+        assert_eq!(sequence("stop = { signal = 2, grace_period = 0 }"), [(Signal::INT, Duration::ZERO)]);
+    }
+
+    #[test]
+    fn the_delay_counts() {
+        let stop = with("stop = { delay = \"1s\", grace_period = \"2s\" }").stop;
+        assert_eq!(stop.longest(), seconds(3));
+    }
+}
+
+mod launches {
+    use super::*;
+
+    #[test]
+    fn what_few_services_set_is_there_or_costs_nothing() {
+        assert_eq!(with("").launch.extra, None);
+        let extra = with(
+            "umask = \"027\"\nnice = -5\noom_score_adj = \"500\"\ncapabilities = [\"CAP_NET_BIND_SERVICE\", \"chown\"]\n\
+             limits = { nofile = 1024, core = \"unlimited\", stack = { soft = \"1MiB\" }, nproc = { soft = 1, hard = 2 } }",
+        );
+        let extra = extra.launch.extra.unwrap();
+        assert_eq!((extra.umask, extra.nice, extra.oom_score_adj), (Some(0o27), Some(-5), Some(500)));
+        assert_eq!(extra.capabilities.as_deref(), Some(&[0, 10][..]));
+        let limit = |resource, soft, hard| Limit { resource, soft, hard };
+        assert_eq!(
+            &extra.limits[..],
+            [
+                limit(Resource::Core, None, None),
+                limit(Resource::Nofile, Some(1024), Some(1024)),
+                limit(Resource::Nproc, Some(1), Some(2)),
+                limit(Resource::Stack, Some(1 << 20), Some(1 << 20)),
+            ]
+        );
+        assert_eq!(with("umask = 0o22").launch.extra.unwrap().umask, Some(0o22));
+    }
+
+    #[test]
+    fn switches_and_numbers_may_come_from_variables() {
+        for (text, enabled) in [("true", true), ("1", true), ("no", false), ("", false), ("off", false)] {
+            assert_eq!(with(&format!("enabled = \"${{NONE:-{text}}}\"")).enabled, enabled, "{text}");
+        }
+        assert_eq!(with("instances = \"${NONE:-3}\"").instances, 3);
+    }
+}
+
+mod probes {
+    use super::*;
+
+    fn probe(text: &str) -> Probe {
+        with(&format!("ready = {{ {text} }}")).ready.unwrap().probe
+    }
+
+    fn http(address: ProbeAddress, host: &str, path: &str) -> Probe {
+        Probe::Http(HttpProbe { address, host: host.into(), path: path.into(), status: (200, 399) })
+    }
+
+    #[test]
+    fn all_kinds_are_read() {
+        let tcp = |text: &str| Probe::Tcp(text.parse().unwrap());
+        assert_eq!(probe("notify = true"), Probe::Notify);
+        assert_eq!(probe("fd = 3"), Probe::Fd(3));
+        for text in ["\"127.0.0.1:80\"", "\"localhost:80\"", "\":80\"", "80", "\"80\""] {
+            assert_eq!(probe(&format!("tcp = {text}")), tcp("127.0.0.1:80"), "{text}");
+        }
+        assert_eq!(probe("tcp = \"[::1]:80\""), tcp("[::1]:80"));
+        assert_eq!(probe("unix = \"/run/x\""), Probe::Unix("/run/x".into()));
+        assert_eq!(probe("exec = \"a 'b c'\""), Probe::Exec(["a".into(), "b c".into()].into()));
+        assert_eq!(probe("log = \"^ready\""), Probe::Log("^ready".into()));
+        assert_eq!(probe("file = \"/run/x\""), Probe::File("/run/x".into()));
+        assert_eq!(probe("uwsgi = \":3031\""), Probe::Uwsgi(ProbeAddress::Tcp("127.0.0.1:3031".into())));
+        assert_eq!(probe("uwsgi = \"/run/x\""), Probe::Uwsgi(ProbeAddress::Unix("/run/x".into())));
+    }
+
+    #[test]
+    fn urls_are_read() {
+        let at = |text: &str| ProbeAddress::Tcp(text.into());
+        let unix = || ProbeAddress::Unix("/run/x".into());
+        assert_eq!(probe("http = \"http://db:81/a?b#c\""), http(at("db:81"), "db:81", "/a?b"));
+        assert_eq!(probe("http = \"http://127.0.0.1\""), http(at("127.0.0.1:80"), "127.0.0.1", "/"));
+        assert_eq!(probe("http = \"http://[::1]:81?x\""), http(at("[::1]:81"), "[::1]:81", "/?x"));
+        assert_eq!(probe("http = \"http+unix:///run/x:/a\""), http(unix(), "localhost", "/a"));
+        assert_eq!(probe("http = \"http+unix:///run/x\""), http(unix(), "localhost", "/"));
+        assert_eq!(probe("http = \"/a\", unix = \"/run/x\""), http(unix(), "localhost", "/a"));
+        assert_eq!(probe("http = \"http://host/a\", unix = \"/run/x\""), http(unix(), "host", "/a"));
+    }
+
+    #[test]
+    fn a_status_is_one_or_a_range() {
+        let range = |text: &str| match probe(&format!("http = \"http://h/\", status = {text}")) {
+            Probe::Http(http) => http.status,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(range("204"), (204, 204));
+        assert_eq!(range("\"200-299\""), (200, 299));
+        assert_eq!(range("[200, 404]"), (200, 404));
+    }
+
+    #[test]
+    fn health_has_times_of_its_own() {
+        let health =
+            with("health = { notify = true, interval = \"30s\", action = \"none\" }").health.unwrap();
+        let expected = Health {
+            probe: Probe::Notify,
+            interval: seconds(30),
+            timeout: seconds(3),
+            failures: 3,
+            restart: false,
+        };
+        assert_eq!(*health, expected);
+    }
+
+    #[test]
+    fn a_line_cannot_be_seen_where_none_passes() {
+        let said = errors(
+            "[service.x]\ncommand = \"a\"\nready = { log = \"x\" }\nstdout = \"inherit\"\nstderr = \"null\"\n",
+        );
+        assert!(said.contains("can never match"), "{said}");
+    }
+}
+
+mod signals {
+    use super::*;
+
+    #[test]
+    fn they_go_where_they_are_sent() {
+        let plan = plan(
+            "[signals]\nUSR2 = \"x\"\nSIGHUP = \"x:QUIT\"\nWINCH = \"all\"\n\"RTMIN+5\" = \"all:12\"\nPIPE = \"\"\n\
+             [service.x]\ncommand = \"a\"\n",
+        );
+        let x = minisup::core::ids::ServiceId(0);
+        let named = |name| Signal::parse(name).unwrap();
+        let expected = [
+            (Signal::USR2, Forward::To(x, Signal::USR2)),
+            (Signal::HUP, Forward::To(x, Signal::QUIT)),
+            (Signal::WINCH, Forward::All(Signal::WINCH)),
+            (named("RTMIN+5"), Forward::All(Signal::USR2)),
+            (named("PIPE"), Forward::Swallow),
+        ];
+        assert_eq!(&plan.signals[..], expected);
+    }
+}
+
+mod traps {
+    use super::*;
+
+    fn traps(command: &str) -> Vec<String> {
+        let mut all = warnings(&format!("[service.x]\ncommand = {command:?}\n"));
+        all.retain(|message| !message.contains("in PATH"));
+        all
+    }
+
+    #[test]
+    fn programs_in_the_background_are_found() {
+        for command in [
+            "nginx",
+            "nginx -c /none",
+            "gunicorn -D a",
+            "redis-server --daemonize yes",
+            "mongod --fork",
+            "mysqld_safe",
+            "apachectl start",
+            "php-fpm",
+            "cron",
+            "service nginx start",
+        ] {
+            let found = traps(command);
+            assert!(found.iter().any(|m| m.contains("in the background")), "{command}: {found:?}");
+        }
+        for command in
+            ["nginx -g 'daemon off;'", "nginx -t", "gunicorn a", "redis-server", "cron -f", "php-fpm -F"]
+        {
+            assert_eq!(traps(command), [""; 0], "{command}");
+        }
+    }
+
+    #[test]
+    fn shell_words_are_found_where_no_shell_is() {
+        for command in ["a && b", "a | b", "a > /dev/null", "a; b", "a $HOME", "$HOME/a"] {
+            assert_eq!(traps(command).len(), 1, "{command}");
+        }
+        for command in ["sh -c 'a && b > $X'", "a 'b && c'", "a '$1'", "a -DX=$$"] {
+            assert_eq!(traps(command), [""; 0], "{command}");
+        }
+    }
+
+    #[test]
+    fn a_stop_that_does_not_fit_is_found() {
+        let long = "[service.x]\ncommand = \"sleep 1\"\nstop = { grace_period = \"20s\" }\n";
+        assert!(warnings(long)[0].contains("x may take 20s to stop, but the whole shutdown ends after 9s"));
+        let chain = "[service.x]\ncommand = \"sleep 1\"\nstop = { grace_period = \"5s\" }\n\
+            [service.y]\ncommand = \"sleep 1\"\nrequires = \"x\"\n";
+        let said = warnings(chain);
+        assert!(
+            said[0].contains("13s to stop, but the whole shutdown ends after 9s: y 8s, then x 5s"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_dependency_that_cannot_hold_is_found() {
+        let text = "[service.x]\ncommand = \"sleep 1\"\nenabled = false\n\
+            [service.y]\ncommand = \"sleep 1\"\nrequires = [\"x\", \"x:healthy\"]\nafter = \"x\"\n";
+        let said = warnings(text);
+        assert!(said[0].contains("\"x\" is not enabled"), "{said:?}");
+        assert!(said.iter().any(|m| m.contains("\"x\" has no `health`")), "{said:?}");
+    }
+
+    #[test]
+    fn a_secret_in_a_command_is_found() {
+        let text = "[environment]\nKEY = \"hunter22\"\n[service.x]\ncommand = \"sleep hunter22\"\nsecrets = [\"KEY\"]\n";
+        assert!(warnings(text)[0].contains("the secret KEY stands in the command"));
+    }
+
+    #[test]
+    fn nothing_to_run_is_said() {
+        assert_eq!(warnings(""), ["no service is enabled: there is nothing to run"]);
+    }
+}
