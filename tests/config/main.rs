@@ -6,6 +6,7 @@ mod limits;
 mod presets;
 mod reference;
 mod services;
+mod traps;
 
 use minisup::config::{Accounts, Loaded, Surroundings, load};
 use minisup::core::plan::*;

@@ -1,6 +1,6 @@
 //! What keys mean.
 
-use super::{Folder, around, errors, loaded, plan, seconds};
+use super::{Folder, around, errors, plan, seconds};
 use minisup::config::{Surroundings, load};
 use minisup::core::plan::*;
 use minisup::core::signal::Signal;
@@ -19,10 +19,6 @@ fn with(text: &str) -> ServiceSpec {
 fn variable<'a>(service: &'a ServiceSpec, name: &str) -> Option<&'a str> {
     let found = service.launch.environment.iter().find(|(known, _)| known == name);
     found.map(|(_, value)| value.as_str())
-}
-
-fn warnings(text: &str) -> Vec<String> {
-    loaded(text).warnings.iter().map(|warning| warning.message.clone()).collect()
 }
 
 mod commands {
@@ -172,7 +168,9 @@ mod environment {
             environment: [around().environment, vec![(name.into(), value.into())]].concat(),
             ..around()
         };
-        let spec = load(&[path.clone()], &given("KEY_FILE", &secret.display().to_string())).unwrap().plan;
+        let spec = load(std::slice::from_ref(&path), &given("KEY_FILE", &secret.display().to_string()))
+            .unwrap()
+            .plan;
         let launch = &spec.services[0].launch;
         let pair = |name: &str, value: &str| (name.to_string(), value.to_string());
         assert_eq!(&launch.environment[..], [pair("KEY", "pass word"), pair("NAME", "value")]);
@@ -180,7 +178,7 @@ mod environment {
 
         let mut both = given("KEY_FILE", "/x");
         both.environment.push(("KEY".into(), "y".into()));
-        let said = load(&[path.clone()], &both).unwrap_err().to_string();
+        let said = load(std::slice::from_ref(&path), &both).unwrap_err().to_string();
         assert!(said.contains("both KEY and KEY_FILE are set"), "{said}");
         let said = load(&[path], &given("KEY", "")).unwrap_err().to_string();
         assert!(said.contains("the secret KEY is not given"), "empty counts as not set: {said}");
@@ -247,7 +245,7 @@ mod credentials {
         let folder = Folder::new();
         let path = folder.write("a.toml", "[service.x]\ncommand = \"sleep 1\"\nuser = \"www-data\"\n");
         let as_user = |uid| Surroundings { euid: uid, egid: uid, ..around() };
-        let same = load(&[path.clone()], &as_user(33)).unwrap();
+        let same = load(std::slice::from_ref(&path), &as_user(33)).unwrap();
         assert_eq!(same.plan.services[0].launch.extra, None);
         assert!(same.warnings.is_empty(), "{:?}", same.warnings);
         let other = load(&[path], &as_user(1000)).unwrap();
@@ -445,82 +443,5 @@ mod signals {
             (named("PIPE"), Forward::Swallow),
         ];
         assert_eq!(&plan.signals[..], expected);
-    }
-}
-
-mod traps {
-    use super::*;
-
-    fn traps(command: &str) -> Vec<String> {
-        let mut all = warnings(&format!("[service.x]\ncommand = {command:?}\n"));
-        all.retain(|message| !message.contains("in PATH"));
-        all
-    }
-
-    #[test]
-    fn programs_in_the_background_are_found() {
-        for command in [
-            "nginx",
-            "nginx -c /none",
-            "gunicorn -D a",
-            "redis-server --daemonize yes",
-            "mongod --fork",
-            "mysqld_safe",
-            "apachectl start",
-            "php-fpm",
-            "cron",
-            "service nginx start",
-        ] {
-            let found = traps(command);
-            assert!(found.iter().any(|m| m.contains("in the background")), "{command}: {found:?}");
-        }
-        for command in
-            ["nginx -g 'daemon off;'", "nginx -t", "gunicorn a", "redis-server", "cron -f", "php-fpm -F"]
-        {
-            assert_eq!(traps(command), [""; 0], "{command}");
-        }
-    }
-
-    #[test]
-    fn shell_words_are_found_where_no_shell_is() {
-        for command in ["a && b", "a | b", "a > /dev/null", "a; b", "a $HOME", "$HOME/a"] {
-            assert_eq!(traps(command).len(), 1, "{command}");
-        }
-        for command in ["sh -c 'a && b > $X'", "a 'b && c'", "a '$1'", "a -DX=$$"] {
-            assert_eq!(traps(command), [""; 0], "{command}");
-        }
-    }
-
-    #[test]
-    fn a_stop_that_does_not_fit_is_found() {
-        let long = "[service.x]\ncommand = \"sleep 1\"\nstop = { grace_period = \"20s\" }\n";
-        assert!(warnings(long)[0].contains("x may take 20s to stop, but the whole shutdown ends after 9s"));
-        let chain = "[service.x]\ncommand = \"sleep 1\"\nstop = { grace_period = \"5s\" }\n\
-            [service.y]\ncommand = \"sleep 1\"\nrequires = \"x\"\n";
-        let said = warnings(chain);
-        assert!(
-            said[0].contains("13s to stop, but the whole shutdown ends after 9s: y 8s, then x 5s"),
-            "{said:?}"
-        );
-    }
-
-    #[test]
-    fn a_dependency_that_cannot_hold_is_found() {
-        let text = "[service.x]\ncommand = \"sleep 1\"\nenabled = false\n\
-            [service.y]\ncommand = \"sleep 1\"\nrequires = [\"x\", \"x:healthy\"]\nafter = \"x\"\n";
-        let said = warnings(text);
-        assert!(said[0].contains("\"x\" is not enabled"), "{said:?}");
-        assert!(said.iter().any(|m| m.contains("\"x\" has no `health`")), "{said:?}");
-    }
-
-    #[test]
-    fn a_secret_in_a_command_is_found() {
-        let text = "[environment]\nKEY = \"hunter22\"\n[service.x]\ncommand = \"sleep hunter22\"\nsecrets = [\"KEY\"]\n";
-        assert!(warnings(text)[0].contains("the secret KEY stands in the command"));
-    }
-
-    #[test]
-    fn nothing_to_run_is_said() {
-        assert_eq!(warnings(""), ["no service is enabled: there is nothing to run"]);
     }
 }

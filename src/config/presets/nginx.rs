@@ -15,10 +15,9 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         return None;
     }
     let arguments = Arguments::read(&draft.argv);
-    let said = |text: &str| daemon(text);
-    let on_line = arguments.global.and_then(|(_, text)| said(text));
+    let on_line = arguments.global.and_then(|(_, text)| in_background(text));
     let conf = arguments.conf(draft);
-    let in_file = conf.as_ref().and_then(|(_, text)| said(text));
+    let in_file = conf.as_ref().and_then(|(_, text)| in_background(text));
     match (on_line, in_file) {
         (Some(true), _) | (None, Some(true)) => {
             let message =
@@ -121,7 +120,7 @@ impl<'a> Arguments<'a> {
 
 /// What a piece of nginx configuration says of `daemon`: `Some(true)` for on. Comments
 /// and quoted strings are passed over.
-fn daemon(text: &str) -> Option<bool> {
+fn in_background(text: &str) -> Option<bool> {
     let mut statement = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -156,14 +155,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_file_says_of_daemon_is_found() {
-        assert_eq!(daemon("user x;\ndaemon off;\nevents {}\n"), Some(false));
-        assert_eq!(daemon("daemon   on ;"), Some(true));
-        assert_eq!(daemon("# daemon off;\nevents {}"), None);
-        assert_eq!(daemon("user x; # daemon off;\n"), None);
-        assert_eq!(daemon("log_format x 'daemon off;';"), None);
-        assert_eq!(daemon("events {} daemon off;"), Some(false));
-        assert_eq!(daemon("daemonic off;"), None);
+    fn what_a_file_says_of_the_background_is_found() {
+        assert_eq!(in_background("user x;\ndaemon off;\nevents {}\n"), Some(false));
+        assert_eq!(in_background("daemon   on ;"), Some(true));
+        assert_eq!(in_background("# daemon off;\nevents {}"), None);
+        assert_eq!(in_background("user x; # daemon off;\n"), None);
+        assert_eq!(in_background("log_format x 'daemon off;';"), None);
+        assert_eq!(in_background("events {} daemon off;"), Some(false));
+        assert_eq!(in_background("daemonic off;"), None);
     }
 
     #[test]

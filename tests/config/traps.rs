@@ -1,0 +1,81 @@
+//! What can be run, but is hardly meant.
+
+use super::loaded;
+
+fn warnings(text: &str) -> Vec<String> {
+    loaded(text).warnings.iter().map(|warning| warning.message.clone()).collect()
+}
+
+fn traps(command: &str) -> Vec<String> {
+    let mut all = warnings(&format!("[service.x]\ncommand = {command:?}\n"));
+    all.retain(|message| !message.contains("in PATH"));
+    all
+}
+
+#[test]
+fn programs_in_the_background_are_found() {
+    for command in [
+        "nginx",
+        "nginx -c /none",
+        "gunicorn -D a",
+        "redis-server --daemonize yes",
+        "mongod --fork",
+        "mysqld_safe",
+        "apachectl start",
+        "php-fpm",
+        "cron",
+        "service nginx start",
+    ] {
+        let found = traps(command);
+        assert!(found.iter().any(|m| m.contains("in the background")), "{command}: {found:?}");
+    }
+    for command in
+        ["nginx -g 'daemon off;'", "nginx -t", "gunicorn a", "redis-server", "cron -f", "php-fpm -F"]
+    {
+        assert_eq!(traps(command), [""; 0], "{command}");
+    }
+}
+
+#[test]
+fn shell_words_are_found_where_no_shell_is() {
+    for command in ["a && b", "a | b", "a > /dev/null", "a; b", "a $HOME", "$HOME/a"] {
+        assert_eq!(traps(command).len(), 1, "{command}");
+    }
+    for command in ["sh -c 'a && b > $X'", "a 'b && c'", "a '$1'", "a -DX=$$"] {
+        assert_eq!(traps(command), [""; 0], "{command}");
+    }
+}
+
+#[test]
+fn a_stop_that_does_not_fit_is_found() {
+    let long = "[service.x]\ncommand = \"sleep 1\"\nstop = { grace_period = \"20s\" }\n";
+    assert!(warnings(long)[0].contains("x may take 20s to stop, but the whole shutdown ends after 9s"));
+    let chain = "[service.x]\ncommand = \"sleep 1\"\nstop = { grace_period = \"5s\" }\n\
+        [service.y]\ncommand = \"sleep 1\"\nrequires = \"x\"\n";
+    let said = warnings(chain);
+    assert!(
+        said[0].contains("13s to stop, but the whole shutdown ends after 9s: y 8s, then x 5s"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_dependency_that_cannot_hold_is_found() {
+    let text = "[service.x]\ncommand = \"sleep 1\"\nenabled = false\n\
+        [service.y]\ncommand = \"sleep 1\"\nrequires = [\"x\", \"x:healthy\"]\nafter = \"x\"\n";
+    let said = warnings(text);
+    assert!(said[0].contains("\"x\" is not enabled"), "{said:?}");
+    assert!(said.iter().any(|m| m.contains("\"x\" has no `health`")), "{said:?}");
+}
+
+#[test]
+fn a_secret_in_a_command_is_found() {
+    let text =
+        "[environment]\nKEY = \"hunter22\"\n[service.x]\ncommand = \"sleep hunter22\"\nsecrets = [\"KEY\"]\n";
+    assert!(warnings(text)[0].contains("the secret KEY stands in the command"));
+}
+
+#[test]
+fn nothing_to_run_is_said() {
+    assert_eq!(warnings(""), ["no service is enabled: there is nothing to run"]);
+}
