@@ -3,8 +3,9 @@
 //! A service's process leads a session and a group of its own, so whoever is in these belongs
 //! to it. Who has left them (setsid, as daemons do) is found
 //! - by its parents, as long as these live;
-//! - when they have died, it is our child, for PID 1 and subreapers adopt orphans. Then its
-//!   environment says whose it is ([`SERVICE`], [`INSTANCE`]), if we may read it;
+//! - when they have died, it is our child, for PID 1 and subreapers adopt orphans. Then it was
+//!   seen before in somebody's tree ([`Tree::remember`]), or its environment says whose it is
+//!   ([`SERVICE`], [`INSTANCE`]), if we may read it;
 //! - else it belongs to the service whose process ended just when it was adopted, if that is
 //!   one only.
 //!
@@ -40,6 +41,8 @@ pub trait Known {
 pub struct Tree {
     children: Children,
     adopted: Vec<Adopted>,
+    /// Who was seen in a tree, outside of its group: (who, of whom).
+    remembered: Vec<(Process, Pid)>,
     /// Main processes that ended since the last look.
     ended: Vec<Pid>,
     /// Whether `adopted` is of this turn.
@@ -59,7 +62,14 @@ impl Tree {
     /// To be made by the thread that launches.
     pub fn new() -> Tree {
         let children = Children::new();
-        Tree { children, adopted: Vec::new(), ended: Vec::new(), looked: false, processes: None }
+        Tree {
+            children,
+            adopted: Vec::new(),
+            remembered: Vec::new(),
+            ended: Vec::new(),
+            looked: false,
+            processes: None,
+        }
     }
 
     /// Time has passed: what was seen may no longer be so. To be called in every turn in which
@@ -74,7 +84,11 @@ impl Tree {
     /// Zombies count until they are reaped, the leader too.
     pub fn has_leftovers(&mut self, leader: Pid, known: &impl Known) -> bool {
         self.look(known);
-        signals::group_exists(leader) || self.adopted.iter().any(|a| a.leader == Some(leader))
+        let has = signals::group_exists(leader) || self.adopted.iter().any(|a| a.leader == Some(leader));
+        if !has {
+            self.remembered.retain(|(_, of)| *of != leader);
+        }
+        has
     }
 
     /// Sends a signal to everybody of the tree of `leader`, who may be alive or gone. Returns
@@ -86,12 +100,22 @@ impl Tree {
             // It is so young that it has not yet made its session.
             in_group = signals::kill(leader, signal).is_ok();
         }
-        let others: Vec<Process> =
-            self.members(leader, known).into_iter().filter(|p| p.group != leader.0).collect();
+        let others = self.remember(leader, known);
         for process in &others {
             send(process, signal);
         }
         in_group || !others.is_empty()
+    }
+
+    /// Notes who belongs to the tree of `leader` and has left its group, before anything
+    /// happens to it: later it may be too late to see whose child they were. Looks through
+    /// /proc, once a turn.
+    pub fn remember(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
+        let mut others = self.members(leader, known);
+        others.retain(|process| process.group != leader.0);
+        self.remembered.retain(|(_, of)| *of != leader);
+        self.remembered.extend(others.iter().map(|process| (*process, leader)));
+        others
     }
 
     /// Everybody of the tree of `leader`: its descendants, its session, and what was adopted.
@@ -131,6 +155,12 @@ impl Tree {
         let group = nix::unistd::getpgid(Some(numbers)).map(|g| Pid(g.as_raw()));
         if let Some(leader) = [session, group].into_iter().flatten().find(|l| known.is_leader(*l)) {
             return Some(leader);
+        }
+        let seen = self.remembered.iter().find(|(process, _)| process.pid == pid);
+        if let Some((process, leader)) = seen
+            && proc::process(pid).is_some_and(|now| now.started == process.started)
+        {
+            return Some(*leader);
         }
         match proc::variables(pid, [SERVICE, INSTANCE]) {
             Some([Some(service), Some(instance)]) => {
