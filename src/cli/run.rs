@@ -39,6 +39,7 @@ For a single command there is nothing to configure: `minisup exec -- COMMAND`.";
 
 /// Runs the services to their end. Returns the container's exit code.
 pub fn run(args: Args) -> u8 {
+    runtime::boot::hold_signals();
     let around = Surroundings::here();
     let Some(files) = args.config.files(&around) else {
         super::complain(NOTHING_TO_RUN);

@@ -16,11 +16,16 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
-use crate::sys::{clock, fd, pid1};
+use crate::sys::{clock, fd, pid1, signals};
 use std::io;
 use std::rc::Rc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+/// The first thing that PID 1 does: from now on no signal is lost, only late.
+pub fn hold_signals() {
+    signals::block_all();
+}
 
 /// Runs the plan to its end. Returns the container's exit code.
 ///
@@ -45,12 +50,13 @@ fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
     pump.take_own_messages(plan.supervisor.log_level);
     // Deprecated because a type might close its descriptor early; this one keeps it.
     #[expect(deprecated)]
-    let signals = AsyncFd::with_interest(Signals::catch(wanted(&plan))?, Interest::READABLE)?;
+    let caught = AsyncFd::with_interest(Signals::catch(wanted(&plan))?, Interest::READABLE)?;
+    signals::unblock_all();
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
     Ok(Turn {
-        signals,
+        signals: caught,
         pump,
         hearing: Hearing::new()?,
         probes: Probes::new(pid1::own_program()),

@@ -223,6 +223,22 @@ impl Drop for Blocked {
     }
 }
 
+/// Blocks all signals until [`unblock_all`]. PID 1 gets no signal that it does not catch: a
+/// TERM that comes before our handlers are there would be lost, but a blocked one waits.
+pub fn block_all() {
+    std::mem::forget(Blocked::all());
+}
+
+/// Blocks no signal any more, whatever our parent had blocked.
+pub fn unblock_all() {
+    // SAFETY: the set is ours; with a valid `how` the call cannot fail.
+    unsafe {
+        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
 /// Signals that are blocked and taken one after the other by waiting: sigwaitinfo(2). For the
 /// small init, which does nothing else.
 #[derive(Debug)]
