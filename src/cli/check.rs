@@ -30,7 +30,10 @@ pub fn run(args: Args) -> u8 {
         super::complain("minisup: there is no configuration to check: name one with --config FILE");
         return code::CONFIGURATION;
     };
-    let result = config::load(&files, &around);
+    let result = match args.plan {
+        true => config::explain(&files, &around),
+        false => config::load(&files, &around),
+    };
     if args.json {
         let value = json::answer(&result, args.plan, &around);
         // A reader who has gone is no reason to fail.

@@ -97,7 +97,7 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// All files that were read, in order.
     pub files: Vec<PathBuf>,
-    /// Why each service is as it is, in the order of the plan.
+    /// Why each service is as it is, in the order of the plan; empty unless asked for.
     pub reasons: Vec<Reasons>,
 }
 
@@ -134,6 +134,18 @@ pub fn find_default(around: &Surroundings) -> Option<PathBuf> {
 /// # Errors
 /// Everything that is wrong with them, all at once.
 pub fn load(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagnostics> {
+    read(files, around, false)
+}
+
+/// The same, and why each service is as it is. PID 1 has no use for that, and no memory.
+///
+/// # Errors
+/// As [`load`].
+pub fn explain(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagnostics> {
+    read(files, around, true)
+}
+
+fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loaded, Diagnostics> {
     let mut sources = Sources::default();
     let mut problems = Problems::default();
     let variables = Variables(around.environment.iter().cloned().collect());
@@ -144,7 +156,7 @@ pub fn load(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagnost
     }
     // What a parser recovered from a broken file would only bring errors that are none.
     let plan = match assembled.sound {
-        true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems)),
+        true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems, explain)),
         false => None,
     };
     let failed = problems.errors() > 0;
@@ -166,6 +178,7 @@ fn resolve(
     around: &Surroundings,
     sources: &mut Sources,
     problems: &mut Problems,
+    explain: bool,
 ) -> (Plan, Vec<Reasons>) {
     view::check_keys(tree, &[keys::TOP], "the file", problems);
     let empty = Table::default();
@@ -221,6 +234,7 @@ fn resolve(
         environments,
         codes: HashSet::new(),
         stops: HashSet::new(),
+        explain,
     };
     let read =
         |(name, entry): &(&str, &file::Entry)| service::resolve(name, entry.key, &entry.node, &mut all);
@@ -235,8 +249,10 @@ fn resolve(
     let (mut specs, mut reasons) = (Vec::new(), Vec::new());
     for service in resolved {
         specs.push(service.spec);
-        let preset = service.preset.map(|preset| preset.name);
-        reasons.push(Reasons { preset, adjusted: service.adjusted, keys: service.why });
+        if let Some(keys) = service.why {
+            let preset = service.preset.map(|preset| preset.name);
+            reasons.push(Reasons { preset, adjusted: service.adjusted, keys });
+        }
     }
     (Plan { supervisor, signals, services: specs.into() }, reasons)
 }

@@ -45,6 +45,8 @@ pub struct Shared<'a> {
     pub codes: HashSet<Rc<[u8]>>,
     /// Stops so far.
     pub stops: HashSet<Rc<Stop>>,
+    /// Whether somebody wants to know why.
+    pub explain: bool,
 }
 
 /// A service with the places that later checks point at.
@@ -67,8 +69,8 @@ pub struct Resolved {
     pub after: Vec<Span>,
     /// What of `stop` somebody wrote into a file.
     pub stop: Option<Span>,
-    /// Which layer each key comes from.
-    pub why: BTreeMap<String, why::Source>,
+    /// Which layer each key comes from, if somebody wants to know.
+    pub why: Option<BTreeMap<String, why::Source>>,
 }
 
 /// Says what is wrong with the keys of a service or of `[defaults]`.
@@ -96,7 +98,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         layers.extend(all.presets.get(preset.name).map(|keys| (Layer::Preset(preset.name), keys)));
     }
     layers.push((Layer::Defaults, all.defaults));
-    let why = why::of(&layers, all.sources);
+    let why = all.explain.then(|| why::of(&layers, all.sources));
     let view = View::new(layers.iter().map(|(_, table)| *table).chain([all.builtin]).collect());
     let kind = kind(&view, all.problems).unwrap_or(Kind::Longrun);
 
