@@ -106,6 +106,12 @@ pub fn extra(view: &View<'_>, who: &Who<'_>, problems: &mut Problems) -> Option<
     let bounded = |name: &'static str, low: i64, high: i64, problems: &mut Problems| {
         view.get(name).and_then(|field| field.integer(low, high, problems)).map(|n| n as i32)
     };
+    if let Some(field) = view.get("directory")
+        && matches!(&field.node.value, Value::String(text) if text.contains("${instance}"))
+    {
+        let message = "`directory` is the same for all instances";
+        problems.error(field.span(), message).mark("${instance} stands in command, environment and probes");
+    }
     let extra = LaunchExtra {
         credentials: who.credentials.clone(),
         directory: view.get("directory").and_then(|f| f.text(problems)).map(PathBuf::from),

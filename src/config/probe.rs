@@ -4,7 +4,7 @@ use super::diagnostics::{Problems, Span};
 use super::file::Value;
 use super::keys::PROBES;
 use super::view::{Field, View};
-use crate::core::plan::{Health, HttpProbe, Probe, ProbeAddress, Ready};
+use crate::core::plan::{Health, HttpProbe, Probe, ProbeAddress, Ready, with_instance};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -149,6 +149,11 @@ fn socket_address(field: Field<'_>, problems: &mut Problems) -> Option<SocketAdd
         _ => field.text(problems)?.to_owned(),
     };
     let text = text.strip_prefix("tcp://").unwrap_or(&text);
+    if text.contains("${instance}") {
+        let message = format!("{} is the same for all instances", field.title());
+        problems.error(field.span(), message).mark("use an http, unix or exec probe");
+        return None;
+    }
     if let Ok(address) = text.parse() {
         return Some(address);
     }
@@ -180,20 +185,20 @@ fn address(field: Field<'_>, problems: &mut Problems) -> Option<ProbeAddress> {
     found.or_else(|| field.wrong(r#""127.0.0.1:3031", or the path of a unix socket"#, problems))
 }
 
-/// `host:port` with loopback for an empty or a wildcard host.
+/// `host:port` with loopback for an empty or a wildcard host. `${instance}` may stand in it.
 pub fn host_and_port(text: &str, default: Option<u16>) -> Option<String> {
     let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port.parse::<u16>().ok()?)),
-        _ => (text, None),
+        Some((host, port)) if !port.contains(']') => (host, port.to_owned()),
+        _ => (text, default?.to_string()),
     };
+    with_instance(&port, 0).parse::<u16>().ok()?;
     let host = match host {
         "" | "*" | "0.0.0.0" => "127.0.0.1",
         "[::]" => "[::1]",
         host => host,
     };
     let good = |c: char| c.is_ascii_alphanumeric() || "-._[]:%${}".contains(c);
-    let port = port.or(default).filter(|p| *p > 0)?;
-    host.chars().all(good).then(|| format!("{host}:{port}"))
+    (port != "0" && host.chars().all(good)).then(|| format!("{host}:{port}"))
 }
 
 fn http(

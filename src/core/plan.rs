@@ -416,6 +416,32 @@ impl ServiceSpec {
     }
 }
 
+impl Probe {
+    /// The probe of the instance with this number within its service: `${instance}` may
+    /// stand in paths, addresses and commands.
+    pub fn of_instance(&self, number: u32) -> Probe {
+        let text = |text: &str| with_instance(text, number);
+        let path = |path: &PathBuf| PathBuf::from(text(&path.to_string_lossy()));
+        let at = |address: &ProbeAddress| match address {
+            ProbeAddress::Tcp(address) => ProbeAddress::Tcp(text(address)),
+            ProbeAddress::Unix(at) => ProbeAddress::Unix(path(at)),
+        };
+        match self {
+            Probe::Unix(at) => Probe::Unix(path(at)),
+            Probe::File(at) => Probe::File(path(at)),
+            Probe::Http(http) => Probe::Http(HttpProbe {
+                address: at(&http.address),
+                host: text(&http.host),
+                path: text(&http.path),
+                status: http.status,
+            }),
+            Probe::Uwsgi(address) => Probe::Uwsgi(at(address)),
+            Probe::Exec(command) => Probe::Exec(command.iter().map(|word| text(word)).collect()),
+            Probe::Notify | Probe::Fd(_) | Probe::Tcp(_) | Probe::Log(_) => self.clone(),
+        }
+    }
+}
+
 impl Launch {
     /// The command of the instance with this number within its service, counted from 0.
     pub fn argv(&self, number: u32) -> impl Iterator<Item = String> + '_ {

@@ -119,12 +119,13 @@ impl Turn {
     pub(super) fn ask(&mut self, instance: InstanceId, pid: Pid, within: Duration, which: Which) {
         let asked = Asked { instance, pid };
         let plan = self.supervisor.plan().clone();
-        let spec = plan.service(self.supervisor.whose(instance).0);
+        let (service, number) = self.supervisor.whose(instance);
+        let spec = plan.service(service);
         let probe = match which {
             Which::Ready => spec.ready.as_ref().map(|ready| &ready.probe),
             Which::Health => spec.health.as_ref().map(|health| &health.probe),
         };
-        match probe {
+        match probe.map(|probe| probe.of_instance(number)).as_ref() {
             Some(Probe::Tcp(address)) => {
                 let address = *address;
                 self.probes.later(
@@ -149,9 +150,8 @@ impl Turn {
                 self.probes.later(asked, std::future::ready(answer));
             }
             Some(Probe::Exec(command)) => {
-                let (_, number) = self.supervisor.whose(instance);
                 let mut argv = Words::new();
-                command.iter().for_each(|word| argv.push(crate::core::plan::with_instance(word, number)));
+                command.iter().for_each(|word| argv.push(word));
                 self.ask_process(asked, spec, argv, within);
             }
             Some(Probe::Http(http)) => {

@@ -44,6 +44,18 @@ mod commands {
     fn the_number_of_an_instance_stays_for_the_launch() {
         let spec = with("instances = 2\nenvironment = { N = \"${instance}\" }");
         assert_eq!(variable(&spec, "N"), Some("${instance}"));
+        let probe = |text: &str| with(&format!("ready = {{ {text} }}")).ready.unwrap().probe.of_instance(2);
+        assert_eq!(probe("unix = \"/run/${instance}\""), Probe::Unix("/run/2".into()));
+        assert_eq!(
+            probe("uwsgi = \":303${instance}\""),
+            Probe::Uwsgi(ProbeAddress::Tcp("127.0.0.1:3032".into()))
+        );
+        let Probe::Http(http) = probe("http = \"http://h:80${instance}/${instance}\"") else { panic!() };
+        assert_eq!((http.address, http.path.as_str()), (ProbeAddress::Tcp("h:802".into()), "/2"));
+        for wrong in ["ready = { tcp = \"127.0.0.1:80${instance}\" }", "directory = \"/srv/${instance}\""] {
+            let said = errors(&format!("[service.x]\ncommand = \"a\"\n{wrong}\n"));
+            assert!(said.contains("is the same for all instances"), "{said}");
+        }
     }
 }
 
