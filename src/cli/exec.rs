@@ -94,6 +94,11 @@ pub fn run(args: Args) -> u8 {
     manner.serve(args.command)
 }
 
+/// Runs one command as `minisup exec -- COMMAND` does.
+pub fn alone(command: Vec<OsString>) -> u8 {
+    Manner::new("minisup exec").serve(command)
+}
+
 /// Runs a command line of `tini`, `dumb-init` or `catatonit` if that is what we were called;
 /// `args` are those after the name.
 pub fn by_name(argv0: &std::ffi::OsStr, args: &[OsString]) -> Option<u8> {

@@ -12,8 +12,8 @@ use std::path::PathBuf;
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// A command to be run alone, instead of the services, as `minisup exec` does:
-    /// `docker run IMAGE ls /` means that
+    /// A command to be run alone, instead of the services, as `minisup exec` does it: so
+    /// `docker run IMAGE ls /` does what it says
     #[arg(value_name = "ARGS", trailing_var_arg = true)]
     instead: Vec<OsString>,
 }
@@ -39,6 +39,9 @@ For a single command there is nothing to configure: `minisup exec -- COMMAND`.";
 
 /// Runs the services to their end. Returns the container's exit code.
 pub fn run(args: Args) -> u8 {
+    if !args.instead.is_empty() {
+        return super::exec::alone(args.instead);
+    }
     runtime::boot::hold_signals();
     let around = Surroundings::here();
     let Some(files) = args.config.files(&around) else {
