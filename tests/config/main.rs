@@ -1,5 +1,6 @@
 //! Configurations as people write them, and what comes of them.
 
+mod command;
 mod errors;
 mod fuzz;
 mod limits;

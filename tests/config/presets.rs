@@ -72,6 +72,19 @@ mod nginx {
     }
 
     #[test]
+    fn its_pid_file_tells_that_it_listens() {
+        let ready = |conf: &str, arguments: &str| {
+            let keys = format!("{NGINX}command = \"nginx -c @/n.conf {arguments}\"");
+            service(&[("n.conf", conf)], &keys).ready.map(|ready| ready.probe)
+        };
+        let file = |path: &str| Some(Probe::File(path.into()));
+        assert_eq!(ready("# pid /run/no;\npid /run/nginx.pid;\nevents {}\n", ""), file("/run/nginx.pid"));
+        assert_eq!(ready("events {}", "-g 'pid /run/g.pid'"), file("/run/g.pid"));
+        assert_eq!(ready("pid logs/nginx.pid;", ""), None, "it begins at the prefix, which is built in");
+        assert_eq!(ready("events {}", ""), None);
+    }
+
+    #[test]
     fn said_twice_or_switched_on_is_found() {
         let files = [("off.conf", "daemon off;"), ("on.conf", "daemon on;")];
         let both = format!("{NGINX}command = \"nginx -c @/off.conf -g 'daemon off;'\"");

@@ -2,6 +2,7 @@
 //!
 //! It puts itself in the background unless told `daemon off;`, and refuses to start when
 //! told twice: so it is added, but only where neither the command nor nginx.conf says it.
+//! It tells nobody when it is ready, but writes its pid file then.
 
 use super::own_file;
 use crate::config::diagnostics::Problems;
@@ -17,6 +18,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let arguments = Arguments::read(&draft.argv);
     let on_line = arguments.global.and_then(|(_, text)| in_background(text));
     let conf = arguments.conf(draft);
+    let arguments_pid = arguments.global.and_then(|(_, text)| directive(&format!("{text};"), "pid"));
     let in_file = conf.as_ref().and_then(|(_, text)| in_background(text));
     match (on_line, in_file) {
         (Some(true), _) | (None, Some(true)) => {
@@ -51,7 +53,10 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let mut check = vec![draft.argv[0].clone(), "-t".into(), "-q".into()];
     check.extend(Arguments::read(&draft.argv).kept.iter().map(|word| word.to_string()));
     draft.check = Some(check.into());
-    None
+    // The pid file is written when nginx.conf has been read and everything listens. Where
+    // the path is built in, nobody can know it.
+    let pid = arguments_pid.or_else(|| directive(&conf?.1, "pid"))?;
+    pid.starts_with('/').then(|| Probe::File(PathBuf::from(pid)))
 }
 
 /// What of nginx's arguments matters (`nginx -h`).
@@ -118,9 +123,14 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// What a piece of nginx configuration says of `daemon`: `Some(true)` for on. Comments
-/// and quoted strings are passed over.
+/// What a piece of nginx configuration says of `daemon`: `Some(true)` for on.
 fn in_background(text: &str) -> Option<bool> {
+    directive(text, "daemon").map(|value| value != "off")
+}
+
+/// The value of a directive that only the main context has. Comments are passed over, and
+/// what stands in quotes is no directive.
+fn directive(text: &str, name: &str) -> Option<String> {
     let mut statement = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -139,8 +149,8 @@ fn in_background(text: &str) -> Option<bool> {
             }
             ';' | '{' | '}' => {
                 let mut words = statement.split_whitespace();
-                if words.next() == Some("daemon") {
-                    return words.next().map(|value| value != "off");
+                if words.next() == Some(name) {
+                    return words.next().map(str::to_owned);
                 }
                 statement.clear();
             }
