@@ -180,7 +180,7 @@ fn with_server(name: &str, app: &str, command: impl Fn(&Path, &Path) -> Vec<Stri
         Ok(child) => Server(child),
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "{name} is not installed: {error}");
-            eprintln!("SKIPPED: {name} is not installed: {error}");
+            let _ = writeln!(std::io::stderr(), "SKIPPED: {name} is not installed: {error}");
             return;
         }
     };

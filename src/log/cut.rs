@@ -5,8 +5,9 @@
 //! of a window that is as long as a line may be, so that in the common case (whole lines,
 //! none too long) a read of 256 KiB costs a handful of searches, each over one line.
 //!
-//! A line longer than `max_line` leaves in pieces of at most that many bytes, each but the
-//! last marked as one that continues: no byte is lost, and memory stays bounded.
+//! A line longer than `max_line` leaves in pieces of that many bytes, each but the last marked
+//! as one that continues: no byte is lost, and memory stays bounded. A line that is longer by
+//! no more than a sixteenth is left whole: better than a tail of a few bytes.
 
 use memchr::memrchr;
 
@@ -28,14 +29,16 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// Takes what was read and gives on what is whole. Holds at most `max_line` bytes afterwards.
+    /// Takes what was read and gives on what is whole. Holds at most `max_line` bytes and a
+    /// sixteenth of it afterwards.
     pub fn feed(&mut self, data: &[u8], max_line: usize, to: &mut impl Lines) {
         let max_line = max_line.max(1);
+        let longest = max_line + max_line / 16;
         // data[..given] has been given on; data[given..whole] are whole lines.
         let (mut given, mut whole) = (0, 0);
         loop {
             let held = if whole == given { self.held.len() } else { 0 };
-            let room = max_line.saturating_sub(held);
+            let room = longest - held;
             let rest = &data[whole..];
             if let Some(end) = memrchr(b'\n', &rest[..rest.len().min(room + 1)]) {
                 whole += end + 1;
@@ -48,10 +51,17 @@ impl Cutter {
                 to.whole(&self.held, &data[given..whole]);
                 self.held = Vec::new();
             }
-            let cut = between_characters(rest, room);
-            to.piece(&self.held, &rest[..cut], true);
-            self.held = Vec::new();
-            whole += cut;
+            let cut = between_characters(&self.held, rest, max_line);
+            if cut < self.held.len() {
+                let kept = self.held.split_off(cut);
+                to.piece(&self.held, b"", true);
+                self.held = kept;
+            } else {
+                let cut = cut - self.held.len();
+                to.piece(&self.held, &rest[..cut], true);
+                self.held = Vec::new();
+                whole += cut;
+            }
             given = whole;
         }
         if whole > given {
@@ -70,11 +80,11 @@ impl Cutter {
     }
 }
 
-/// The largest cut up to `at` that does not tear a UTF-8 character; `at` itself where
-/// there is none within the length of a character.
-fn between_characters(bytes: &[u8], at: usize) -> usize {
-    let is_boundary = |i: &usize| bytes[*i] & 0xC0 != 0x80;
-    (at.saturating_sub(3).max(1)..=at).rev().find(is_boundary).unwrap_or(at)
+/// The largest cut of `head` and `tail` up to `at` that does not tear a UTF-8 character; `at`
+/// itself where there is none within the length of a character.
+fn between_characters(head: &[u8], tail: &[u8], at: usize) -> usize {
+    let byte = |i: usize| head.get(i).or_else(|| tail.get(i - head.len())).copied().unwrap_or_default();
+    (at.saturating_sub(3).max(1)..=at).rev().find(|i| byte(*i) & 0xC0 != 0x80).unwrap_or(at)
 }
 
 #[cfg(test)]
@@ -133,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_only_a_little_longer_is_left_whole() {
+        let line = |length: usize| "x".repeat(length) + "\n";
+        assert_eq!(cut(&[&line(68)], 64), [line(68)]);
+        let (whole, start) = (line(69), "x".repeat(64) + "+");
+        assert_eq!(cut(&[&whole], 64), [start.as_str(), "xxxxx\n"]);
+        assert_eq!(cut(&[&whole[..67], &whole[67..]], 64), [start.as_str(), "xxxxx\n"]);
+    }
+
+    #[test]
     fn a_cut_does_not_tear_a_character() {
         assert_eq!(cut(&["abcdé\n"], 5), ["abcd+", "é\n"]);
         assert_eq!(cut(&["äöü\n"], 1).concat().replace('+', "").len(), "äöü\n".len() + 12, "six torn halves");
@@ -153,7 +172,7 @@ mod tests {
             chunks.push(rest);
             let seen = cut(&chunks, max_line);
             for line in &seen {
-                prop_assert!(line.trim_end_matches(['\n', '+', '$']).len() <= max_line);
+                prop_assert!(line.trim_end_matches(['\n', '+', '$']).len() <= max_line + max_line / 16);
             }
             prop_assert_eq!(&seen.concat().replace(['+', '$'], ""), &text);
             prop_assert_eq!(&seen, &cut(&[&text], max_line), "chunks do not matter");

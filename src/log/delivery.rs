@@ -13,6 +13,8 @@ use std::sync::MutexGuard;
 /// What all streams share while one of them is read.
 pub(super) struct Desk {
     pub(super) buffer: Box<[u8]>,
+    /// What stands before each line of one read.
+    pub(super) before: Vec<u8>,
     pub(super) formatted: Vec<u8>,
     pub(super) stamp: Stamp,
     pub(super) events: VecDeque<Event>,
@@ -88,10 +90,21 @@ impl Lines for Delivery<'_> {
             output.write(held, lines);
             return;
         }
-        let (mut head, mut from) = (held, 0);
+        let Desk { before, formatted, stamp, .. } = self.desk;
+        before.clear();
+        look.before(before, source, stamp);
+        let after = look.after(false);
+        let mut from = 0;
         for end in memchr_iter(b'\n', lines) {
-            look.line(&mut self.desk.formatted, source, &self.desk.stamp, head, &lines[from..end], false);
-            (head, from) = (b"", end + 1);
+            let line = &lines[from..end];
+            if from == 0 && !held.is_empty() {
+                look.line(formatted, source, stamp, held, line, false);
+            } else {
+                formatted.extend_from_slice(before);
+                look.text(formatted, line);
+                formatted.extend_from_slice(after);
+            }
+            from = end + 1;
         }
         output.write(b"", &self.desk.formatted);
         self.desk.formatted.clear();

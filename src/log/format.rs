@@ -13,9 +13,6 @@ use super::stream::{Source, Std};
 use crate::core::plan::{LogFormat, LogPolicy};
 use std::io::Write;
 
-/// What ends a piece of a line that was longer than `max_line`.
-pub const CONTINUES: &[u8] = b" [line continues]";
-
 /// How lines look.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Look {
@@ -56,8 +53,22 @@ impl Look {
         tail: &[u8],
         continues: bool,
     ) {
+        self.before(out, source, stamp);
+        match (self.format, head.is_empty()) {
+            // A character may lie across the two.
+            (LogFormat::Json, false) => self.text(out, &[head, tail].concat()),
+            (LogFormat::Raw | LogFormat::Prefix | LogFormat::Json, _) => {
+                self.text(out, head);
+                self.text(out, tail);
+            }
+        }
+        out.extend_from_slice(self.after(continues));
+    }
+
+    /// Appends what stands before the text: the same for all lines of one read.
+    pub fn before(self, out: &mut Vec<u8>, source: &Source, stamp: &Stamp) {
         if self.format == LogFormat::Json {
-            json_line(out, source, stamp, head, tail, continues);
+            json_before(out, source, stamp);
             return;
         }
         if self.timestamps {
@@ -68,12 +79,24 @@ impl Look {
             out.extend_from_slice(source.label().as_bytes());
             out.extend_from_slice(b" | ");
         }
-        out.extend_from_slice(head);
-        out.extend_from_slice(tail);
-        if continues {
-            out.extend_from_slice(CONTINUES);
+    }
+
+    /// Appends the text.
+    pub fn text(self, out: &mut Vec<u8>, text: &[u8]) {
+        match self.format {
+            LogFormat::Raw | LogFormat::Prefix => out.extend_from_slice(text),
+            LogFormat::Json => json_text(out, text),
         }
-        out.push(b'\n');
+    }
+
+    /// What stands behind the text, with the newline.
+    pub fn after(self, continues: bool) -> &'static [u8] {
+        match (self.format, continues) {
+            (LogFormat::Raw | LogFormat::Prefix, false) => b"\n",
+            (LogFormat::Raw | LogFormat::Prefix, true) => b" [line continues]\n",
+            (LogFormat::Json, false) => b"\"}\n",
+            (LogFormat::Json, true) => b"\",\"continues\":true}\n",
+        }
     }
 
     /// Appends one message of minisup itself; `level` is empty for the ordinary ones.
@@ -107,7 +130,7 @@ impl Look {
     }
 }
 
-fn json_line(out: &mut Vec<u8>, source: &Source, stamp: &Stamp, head: &[u8], tail: &[u8], continues: bool) {
+fn json_before(out: &mut Vec<u8>, source: &Source, stamp: &Stamp) {
     out.extend_from_slice(b"{\"time\":\"");
     out.extend_from_slice(stamp.as_bytes());
     out.extend_from_slice(b"\",\"service\":\"");
@@ -121,17 +144,6 @@ fn json_line(out: &mut Vec<u8>, source: &Source, stamp: &Stamp, head: &[u8], tai
         Std::Out => b",\"stream\":\"stdout\",\"message\":\"",
         Std::Err => b",\"stream\":\"stderr\",\"message\":\"",
     });
-    if head.is_empty() {
-        json_text(out, tail);
-    } else {
-        // A character may lie across the two.
-        json_text(out, &[head, tail].concat());
-    }
-    out.push(b'"');
-    if continues {
-        out.extend_from_slice(b",\"continues\":true");
-    }
-    out.extend_from_slice(b"}\n");
 }
 
 /// Appends bytes as the inside of a JSON string.

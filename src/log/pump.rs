@@ -153,6 +153,7 @@ impl Pump {
             desk: Desk {
                 // Zeroed by the kernel: only the pages that are used are there.
                 buffer: vec![0; READ].into_boxed_slice(),
+                before: Vec::new(),
                 formatted: Vec::new(),
                 stamp: Stamp::default(),
                 events: VecDeque::new(),
