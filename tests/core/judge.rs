@@ -1,0 +1,376 @@
+//! The rules, and who watches that they are kept: a second, simpler opinion of what is
+//! true of every instance, made only of what the supervisor was told and what it did.
+//!
+//! A broken rule is an error with a sentence; the simulation shows it with the seed.
+
+mod known;
+
+use crate::process::{Manner, Process};
+use crate::specs::ms;
+use known::Known;
+use minisup::core::action::{Action, Change, Occasion, Reply};
+use minisup::core::exit::Outcome;
+use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
+use minisup::core::instance::{Failure, State, Want};
+use minisup::core::phase::Phase;
+use minisup::core::plan::{Kind, Plan};
+use minisup::core::supervisor::Supervisor;
+use minisup::core::time::Moment;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+type Verdict = Result<(), String>;
+type Processes = BTreeMap<Pid, Process>;
+
+pub struct Judge {
+    plan: Rc<Plan>,
+    service_of: Vec<ServiceId>,
+    known: Vec<Known>,
+    born: BTreeMap<Pid, Moment>,
+    asked: BTreeSet<RequestId>,
+    answered: BTreeSet<RequestId>,
+    drain_began: Option<Moment>,
+    /// How much time nobody could have used since the drain began.
+    lost: Duration,
+    occasion: Option<Occasion>,
+    /// How the last process ended of the instance whose failure began the drain.
+    last_of_essential: Option<Outcome>,
+    killed: bool,
+    moment: (Moment, u32),
+}
+
+impl Judge {
+    pub fn new(plan: &Rc<Plan>) -> Judge {
+        let service_of: Vec<ServiceId> = plan.instances().map(|(_, service)| service).collect();
+        Judge {
+            plan: plan.clone(),
+            known: vec![Known::default(); service_of.len()],
+            service_of,
+            born: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            answered: BTreeSet::new(),
+            drain_began: None,
+            lost: Duration::ZERO,
+            occasion: None,
+            last_of_essential: None,
+            killed: false,
+            moment: (Moment::default(), 0),
+        }
+    }
+
+    pub fn born(&self, pid: Pid) -> Moment {
+        self.born.get(&pid).copied().unwrap_or_default()
+    }
+
+    pub fn jumped(&mut self, by: Duration) {
+        self.lost += by;
+    }
+
+    fn instances(&self, service: ServiceId) -> impl Iterator<Item = InstanceId> + '_ {
+        let all = self.service_of.iter().enumerate();
+        all.filter(move |(_, of)| **of == service).map(|(i, _)| InstanceId(i as u32))
+    }
+
+    pub fn after_input(&mut self, supervisor: &Supervisor, now: Moment) -> Verdict {
+        self.moment = if self.moment.0 == now { (now, self.moment.1 + 1) } else { (now, 0) };
+        if self.moment.1 > 2_000 {
+            return Err("time stands still".into());
+        }
+        let instances = (0..self.known.len() as u32).map(InstanceId);
+        let spec = |id: InstanceId| self.plan.service(self.service_of[id.index()]);
+        let theirs = instances.filter_map(|id| supervisor.instance(id).deadline(spec(id))).min();
+        let deadline = supervisor.deadline();
+        if deadline.is_some_and(|at| at < now) {
+            return Err(format!("the deadline {deadline:?} is over at {now:?}"));
+        }
+        if supervisor.phase() != Phase::Done
+            && theirs.is_some_and(|theirs| deadline.is_none_or(|at| at > theirs.max(now)))
+        {
+            return Err(format!("an instance wants to be woken at {theirs:?}, not at {deadline:?}"));
+        }
+        Ok(())
+    }
+
+    pub fn judge_action(
+        &mut self,
+        action: &Action,
+        sup: &Supervisor,
+        all: &Processes,
+        now: Moment,
+    ) -> Verdict {
+        match action {
+            Action::Launch { instance } => self.may_launch(*instance, sup, all),
+            Action::Signal { instance, pid, signal } => {
+                if !all.contains_key(pid) {
+                    return Err(format!("{signal} is sent to {pid}, which has been reaped"));
+                }
+                self.note_kill(*instance, *signal, sup);
+                Ok(())
+            }
+            Action::SignalTree { instance, leader, signal } => {
+                let known = &self.known[instance.index()];
+                if known.leader != Some(*leader) {
+                    return Err(format!("{signal} is sent to the tree of {leader}, which is gone"));
+                }
+                self.note_kill(*instance, *signal, sup);
+                Ok(())
+            }
+            Action::AskReady { instance, pid, .. } => {
+                match self.about(*instance, *pid) {
+                    Some(known) => known.asked_ready = true,
+                    None => {
+                        return Err(format!("{instance:?} is asked whether it is ready without a process"));
+                    }
+                }
+                Ok(())
+            }
+            Action::AskHealth { instance, pid, .. } => {
+                match self.about(*instance, *pid) {
+                    Some(known) => known.asked_health = true,
+                    None => return Err(format!("{instance:?} is asked for its health without a process")),
+                }
+                Ok(())
+            }
+            Action::Sweep(_) => match sup.phase() {
+                Phase::Sweeping { .. } | Phase::Draining { hurried: true, .. } => Ok(()),
+                other => Err(format!("a sweep while {}", other.name())),
+            },
+            Action::Reply(id, reply) => self.replied(*id, reply),
+            Action::Publish(change) => self.published(change, sup, now),
+        }
+    }
+
+    fn replied(&mut self, id: RequestId, _: &Reply) -> Verdict {
+        match (self.asked.contains(&id), self.answered.insert(id)) {
+            (true, true) => Ok(()),
+            (false, _) => Err(format!("{id:?} is answered but was never asked")),
+            (true, false) => Err(format!("{id:?} is answered twice")),
+        }
+    }
+
+    fn may_launch(&self, id: InstanceId, supervisor: &Supervisor, all: &Processes) -> Verdict {
+        let service = self.service_of[id.index()];
+        let spec = self.plan.service(service);
+        if supervisor.phase().is_ending() {
+            return Err(format!("{} is launched although the drain began", spec.name));
+        }
+        if supervisor.instance(id).want == Want::Down {
+            return Err(format!("{} is launched although it is wanted down", spec.name));
+        }
+        let known = &self.known[id.index()];
+        let mut own = all.values().filter(|p| p.instance == id && !p.zombie);
+        let blocking = own.any(|p| Some(p.leader) == known.leader && !p.stray);
+        if known.pid.is_some() || (blocking && spec.stop.tree) {
+            return Err(format!("{} is launched although it has a process", spec.name));
+        }
+        match spec.requires.iter().find(|d| !self.holds(d.service, d.condition)) {
+            Some(missing) => Err(format!("{} is launched although {missing:?} does not hold", spec.name)),
+            None => Ok(()),
+        }
+    }
+
+    fn published(&mut self, change: &Change, sup: &Supervisor, now: Moment) -> Verdict {
+        match change {
+            Change::State { instance, from, to, failures, .. } => {
+                self.changed(*instance, from, to, *failures, sup, now)
+            }
+            Change::Phase(Phase::Draining { .. }) => {
+                self.drain_began = Some(now);
+                self.lost = Duration::ZERO;
+                Ok(())
+            }
+            Change::Phase(Phase::Done) => {
+                let began = self.drain_began.ok_or("it is Done without a drain")?;
+                let limit = self.plan.supervisor.shutdown_timeout + Duration::from_secs(1) + self.lost;
+                match now - began {
+                    took if took > limit => Err(format!("the drain took {took:?}")),
+                    _ => Ok(()),
+                }
+            }
+            Change::Draining(occasion) => {
+                if let Some(first) = self.occasion.replace(occasion.clone()) {
+                    return Err(format!("a second drain, {occasion:?}, after {first:?}"));
+                }
+                if let Occasion::Essential(id, _) = occasion {
+                    self.last_of_essential = self.known[id.index()].last;
+                }
+                Ok(())
+            }
+            Change::Phase(_) | Change::Waits { .. } | Change::Health { .. } | Change::Unassigned(_) => Ok(()),
+        }
+    }
+
+    fn changed(
+        &mut self,
+        id: InstanceId,
+        from: &State,
+        to: &State,
+        failures: u32,
+        sup: &Supervisor,
+        now: Moment,
+    ) -> Verdict {
+        let service = self.service_of[id.index()];
+        let spec = self.plan.service(service).clone();
+        if matches!(to, State::Stopping { .. } | State::Killing { .. }) {
+            self.known[id.index()].stopping = true;
+        }
+        match to {
+            State::Stopping { failure: None, .. } if sup.instance(id).want == Want::Down => {
+                let ending = sup.phase().is_ending();
+                if let Some(dependent) = self.dependent_with_a_process(service, ending) {
+                    let dependent = &self.plan.service(dependent).name;
+                    return Err(format!("{} is asked to stop, but {dependent} has a process", spec.name));
+                }
+            }
+            State::Backoff { until, refused, .. } => {
+                let delay = *until - now;
+                let limit = if *refused > 0 { spec.backoff.max.max(ms(10)) } else { spec.backoff.max };
+                if delay > limit {
+                    return Err(format!("{} waits {delay:?}, which is beyond its limit", spec.name));
+                }
+                let count = if *refused > 0 { *refused } else { failures };
+                let this = (*refused > 0, count, delay);
+                if let Some((kind, before, shorter)) = self.known[id.index()].delay
+                    && kind == this.0
+                    && count == before + 1
+                    && delay < shorter
+                {
+                    return Err(format!("{} waits {delay:?} after {shorter:?}", spec.name));
+                }
+                self.known[id.index()].delay = Some(this);
+            }
+            State::Fatal { .. } | State::Exited { .. } if !sup.phase().is_ending() => {
+                let failed = match to {
+                    State::Exited { outcome } => !spec.is_success(*outcome),
+                    _ => true,
+                };
+                if failed && spec.essential {
+                    return Err(format!("{} failed for good, and nothing follows", spec.name));
+                }
+            }
+            State::Stopped
+            | State::Waiting { .. }
+            | State::Launching { .. }
+            | State::Executing { .. }
+            | State::Starting { .. }
+            | State::Running { .. }
+            | State::Stopping { .. }
+            | State::Killing { .. }
+            | State::Sweeping { .. }
+            | State::Exited { .. }
+            | State::Fatal { .. } => {}
+        }
+        if matches!((from, to), (State::Launching { .. }, State::Waiting { .. })) {
+            return Err(format!("{} goes back to waiting without an answer", spec.name));
+        }
+        Ok(())
+    }
+
+    /// When all actions of one input are done: nobody is forgotten.
+    pub fn after_turn(&self, sup: &Supervisor, now: Moment) -> Verdict {
+        if sup.phase() == Phase::Done {
+            return Ok(());
+        }
+        let launching = (0..self.known.len() as u32)
+            .filter(|i| {
+                let state = &sup.instance(InstanceId(*i)).state;
+                matches!(state, State::Launching { .. } | State::Executing { .. })
+            })
+            .count();
+        for (index, known) in self.known.iter().enumerate() {
+            let id = InstanceId(index as u32);
+            let (service, instance) = (self.service_of[index], sup.instance(id));
+            let spec = self.plan.service(service);
+            let name = &spec.name;
+            if instance.pid() != known.pid {
+                return Err(format!("{name} is believed to be {:?} but is {:?}", instance.pid(), known.pid));
+            }
+            if instance.has_process() != known.leader.is_some() {
+                return Err(format!("whether {name} has a process is not known rightly"));
+            }
+            match (&instance.state, instance.want) {
+                (State::Waiting { .. }, Want::Down) => return Err(format!("{name} waits for nothing")),
+                (State::Waiting { .. }, Want::Up) if launching == 0 => {
+                    let all = spec.requires.iter();
+                    let waits = all.clone().any(|d| !sup.holds(d.service, d.condition))
+                        || spec
+                            .after
+                            .iter()
+                            .any(|d| !sup.holds(d.service, d.condition) && self.moves(sup, d.service));
+                    if !waits {
+                        return Err(format!("{name} waits although its turn has come"));
+                    }
+                    if let Some(dead) = all.clone().find(|d| self.is_given_up(sup, d.service)) {
+                        return Err(format!("{name} waits for {:?}, which is given up", dead.service));
+                    }
+                }
+                (State::Stopped, Want::Up) if !sup.phase().is_ending() => {
+                    return Err(format!("{name} is stopped although it is wanted"));
+                }
+                (State::Launching { .. }, _) => return Err(format!("the launch of {name} was not answered")),
+                _ => {}
+            }
+            let asks = instance.want == Want::Down && instance.pid().is_some() && !instance.is_stopping();
+            if asks && self.dependent_with_a_process(service, sup.phase().is_ending()).is_none() {
+                return Err(format!("{name} was not asked to stop although nobody needs it"));
+            }
+            if instance.deadline(spec).is_some() && sup.deadline().is_none() {
+                return Err(format!("{name} has a deadline that nobody heeds at {now:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything of it is on its way, so that others may wait for it.
+    fn moves(&self, sup: &Supervisor, service: ServiceId) -> bool {
+        self.instances(service).all(|id| {
+            let instance = sup.instance(id);
+            match instance.state {
+                State::Exited { .. } | State::Fatal { .. } => {
+                    self.known[id.index()].succeeded && self.plan.service(service).kind == Kind::Oneshot
+                }
+                State::Stopped => instance.want == Want::Up,
+                _ => true,
+            }
+        })
+    }
+
+    fn is_given_up(&self, sup: &Supervisor, service: ServiceId) -> bool {
+        self.instances(service).any(|id| matches!(sup.instance(id).state, State::Fatal { .. }))
+    }
+
+    pub fn at_the_end(&self, sup: &Supervisor, all: &Processes, now: Moment) -> Verdict {
+        let immortal = |p: &Process| matches!(p.life.manner, Manner::Sleeps);
+        if let Some((pid, process)) = all.iter().find(|(_, p)| !immortal(p)) {
+            let what = if process.zombie { "a zombie" } else { "alive" };
+            return Err(format!("{pid} is left, {what}, at {now:?}"));
+        }
+        if let Some(id) = self.asked.difference(&self.answered).next() {
+            return Err(format!("{id:?} was never answered"));
+        }
+        if sup.deadline().is_some() {
+            return Err("it is Done and has a deadline".into());
+        }
+        let unkillable = self.known.iter().any(|known| known.leader.is_some());
+        let expected = match &self.occasion {
+            Some(Occasion::Essential(_, failure)) => {
+                let last = self.last_of_essential;
+                match (failure, last) {
+                    (Failure::Ended(outcome), Some(last)) if *outcome == last => last.failure_code(),
+                    (Failure::Launch(fault), Some(Outcome::Exited(code))) if fault.code == code => code,
+                    (Failure::Ended(_) | Failure::Launch(_), last) => {
+                        return Err(format!("the drain began by {failure:?}, but the outcome was {last:?}"));
+                    }
+                    (Failure::NotReady { .. } | Failure::Unhealthy { .. } | Failure::Requirement(_), _) => 1,
+                }
+            }
+            _ if self.killed || unkillable => 137,
+            _ => 0,
+        };
+        match sup.exit_code() {
+            Some(code) if code == expected => Ok(()),
+            other => Err(format!("the exit code is {other:?}, not {expected}")),
+        }
+    }
+}

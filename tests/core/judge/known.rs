@@ -1,0 +1,189 @@
+//! What is true of every instance, concluded from what the supervisor was told and did.
+
+use super::Judge;
+use minisup::core::exit::Outcome;
+use minisup::core::ids::{InstanceId, Pid, ServiceId};
+use minisup::core::input::Input;
+use minisup::core::instance::State;
+use minisup::core::plan::{Condition, Kind};
+use minisup::core::signal::Signal;
+use minisup::core::supervisor::Supervisor;
+use minisup::core::time::Moment;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What the judge knows of an instance.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    pub(super) pid: Option<Pid>,
+    pub(super) program: bool,
+    pub(super) ready: bool,
+    pub(super) healthy: bool,
+    pub(super) failed_checks: u32,
+    pub(super) succeeded: bool,
+    pub(super) stopping: bool,
+    /// The answer that is awaited is the health probe's.
+    pub(super) asked_health: bool,
+    pub(super) asked_ready: bool,
+    /// Its last process, which may be gone while its tree is not.
+    pub(super) leader: Option<Pid>,
+    /// We sent it KILL because its grace was over.
+    pub(super) forced: bool,
+    pub(super) last: Option<Outcome>,
+    /// The delay before the last try, with the failures (or refusals) in a row it was for.
+    pub(super) delay: Option<(bool, u32, Duration)>,
+}
+
+impl Judge {
+    pub(super) fn about(&mut self, instance: InstanceId, pid: Pid) -> Option<&mut Known> {
+        self.known.get_mut(instance.index()).filter(|known| known.pid == Some(pid) && !known.stopping)
+    }
+
+    /// Before the supervisor hears it.
+    pub fn told(&mut self, input: &Input, supervisor: &Supervisor, now: Moment) {
+        match input {
+            Input::Forked { instance, pid } => {
+                self.born.insert(*pid, now);
+                let old = &self.known[instance.index()];
+                let (last, delay) = (old.last, old.delay);
+                let (pid, leader) = (Some(*pid), Some(*pid));
+                self.known[instance.index()] = Known { pid, leader, last, delay, ..Known::default() };
+            }
+            Input::Executed { instance, pid } => {
+                let needs_no_word = self.plan.service(self.service_of[instance.index()]).ready.is_none();
+                if let Some(known) = self.about(*instance, *pid) {
+                    (known.program, known.ready) = (true, needs_no_word);
+                }
+            }
+            Input::Ready { instance, pid } => {
+                if let Some(known) = self.about(*instance, *pid).filter(|known| known.program) {
+                    known.ready = true;
+                }
+            }
+            Input::Answered { instance, pid, answer } => self.answered(*instance, *pid, answer.is_ok()),
+            Input::Alive { instance, pid } => {
+                if let Some(known) = self.about(*instance, *pid) {
+                    known.healthy = known.ready;
+                }
+            }
+            Input::ExecFailed { instance, pid, fault } => {
+                self.ended(*instance, *pid, Outcome::Exited(fault.code), false, supervisor);
+            }
+            Input::Ended { instance, pid, outcome, leftovers } => {
+                self.ended(*instance, *pid, *outcome, *leftovers, supervisor);
+            }
+            Input::TreeGone { instance, leader } => {
+                let sweeping = matches!(supervisor.instance(*instance).state, State::Sweeping { .. });
+                if sweeping && self.known[instance.index()].leader == Some(*leader) {
+                    self.gone(*instance, supervisor);
+                }
+            }
+            Input::Request(id, _) => {
+                self.asked.insert(*id);
+            }
+            Input::Boot
+            | Input::Refused { .. }
+            | Input::Said { .. }
+            | Input::Signal(_)
+            | Input::Due
+            | Input::AllGone => {}
+        }
+    }
+
+    pub(super) fn answered(&mut self, instance: InstanceId, pid: Pid, well: bool) {
+        let spec = self.plan.service(self.service_of[instance.index()]);
+        let most = spec.health.as_ref().map_or(1, |health| health.failures);
+        let Some(known) = self.about(instance, pid) else { return };
+        if known.asked_ready {
+            known.asked_ready = false;
+            known.ready |= well;
+        } else if known.asked_health {
+            known.asked_health = false;
+            known.failed_checks = if well { 0 } else { known.failed_checks + 1 };
+            known.healthy = well || (known.healthy && known.failed_checks < most);
+        }
+    }
+
+    pub(super) fn ended(
+        &mut self,
+        id: InstanceId,
+        pid: Pid,
+        outcome: Outcome,
+        leftovers: bool,
+        supervisor: &Supervisor,
+    ) {
+        let spec = self.plan.service(self.service_of[id.index()]);
+        let (tree, success) = (spec.stop.tree, spec.kind == Kind::Oneshot && spec.is_success(outcome));
+        let known = &mut self.known[id.index()];
+        if known.pid != Some(pid) {
+            return;
+        }
+        let long = supervisor.instance(id);
+        let lived = spec.kind == Kind::Longrun
+            && matches!(long.state, State::Running { since, .. } if self.moment.0.since(since) >= spec.min_uptime);
+        *known = Known {
+            leader: known.leader,
+            forced: known.forced,
+            succeeded: success && !known.stopping,
+            last: Some(outcome),
+            delay: known.delay.filter(|_| !lived),
+            ..Known::default()
+        };
+        if !(leftovers && tree) {
+            self.gone(id, supervisor);
+        }
+    }
+
+    /// The last of an instance's processes is gone.
+    pub(super) fn gone(&mut self, id: InstanceId, supervisor: &Supervisor) {
+        let known = &mut self.known[id.index()];
+        known.leader = None;
+        if supervisor.phase().is_ending() && known.forced {
+            self.killed = true;
+        }
+    }
+
+    pub(super) fn note_kill(&mut self, instance: InstanceId, signal: Signal, supervisor: &Supervisor) {
+        let state = &supervisor.instance(instance).state;
+        if signal == Signal::KILL && matches!(state, State::Killing { .. } | State::Sweeping { .. }) {
+            self.known[instance.index()].forced = true;
+        }
+    }
+
+    pub(super) fn holds(&self, service: ServiceId, condition: Condition) -> bool {
+        let spec = self.plan.service(service);
+        self.instances(service).all(|id| {
+            let known = &self.known[id.index()];
+            let up = known.pid.is_some() && known.program && !known.stopping;
+            known.succeeded
+                || match condition {
+                    Condition::Started => up,
+                    Condition::Ready => {
+                        up && known.ready && (spec.kind == Kind::Longrun || spec.ready.is_some())
+                    }
+                    Condition::Healthy => up && known.ready && (spec.health.is_none() || known.healthy),
+                    Condition::Done => false,
+                }
+        })
+    }
+
+    /// Whether any process is left of whoever depends on the service, directly or through
+    /// others. In a drain those that only come after it count too.
+    pub(super) fn dependent_with_a_process(&self, service: ServiceId, ending: bool) -> Option<ServiceId> {
+        let mut open = vec![service];
+        let mut seen = BTreeSet::new();
+        while let Some(on) = open.pop() {
+            for (index, spec) in self.plan.services.iter().enumerate() {
+                let after: &[_] = if ending { &spec.after } else { &[] };
+                let dependent = ServiceId(index as u32);
+                if spec.requires.iter().chain(after).any(|d| d.service == on) && seen.insert(dependent) {
+                    open.push(dependent);
+                    if self.instances(dependent).any(|id| self.known[id.index()].leader.is_some()) {
+                        return Some(dependent);
+                    }
+                }
+            }
+        }
+        None
+    }
+}

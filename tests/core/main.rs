@@ -1,0 +1,16 @@
+//! The core, tried in every state, in random order, and in worlds of its own.
+
+mod asking;
+mod cells;
+mod draining;
+mod judge;
+mod living;
+mod process;
+mod properties;
+mod rng;
+mod scale;
+mod simulation;
+mod specs;
+mod stage;
+mod transitions;
+mod world;
