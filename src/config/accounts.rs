@@ -23,6 +23,14 @@ pub struct User {
     pub home: String,
 }
 
+impl User {
+    /// What a process of this user has in its environment (login(1)).
+    pub fn variables(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let home = if self.home.is_empty() { "/" } else { &self.home };
+        [("HOME", home), ("USER", &self.name), ("LOGNAME", &self.name)].into_iter()
+    }
+}
+
 /// A line of /etc/group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Group {

@@ -25,6 +25,11 @@ pub struct Environment {
     pub secrets: Rc<[String]>,
 }
 
+/// What whoever launched minisup told minisup, not its services (sd_notify(3),
+/// sd_listen_fds(3)): a service that took it for its own would answer in our name.
+const OURS: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
 type Pairs = Rc<[(String, String)]>;
 
 /// What all services share, and all that were made so far.
@@ -48,7 +53,7 @@ impl Environments {
         problems: &mut Problems,
     ) -> Environments {
         let mut all = Environments {
-            inherited: inherited.iter().cloned().collect(),
+            inherited: inherited.iter().filter(|(name, _)| !OURS.contains(&name.as_str())).cloned().collect(),
             common: BTreeMap::new(),
             masked: BTreeSet::new(),
             plain: Environment { variables: Rc::new([]), secrets: Rc::new([]) },
@@ -84,8 +89,7 @@ impl Environments {
         }
         let mut variables = if cleared { BTreeMap::new() } else { self.inherited.clone() };
         if let Some(user) = user {
-            let home = if user.home.is_empty() { "/" } else { &user.home };
-            for (name, value) in [("HOME", home), ("USER", &user.name), ("LOGNAME", &user.name)] {
+            for (name, value) in user.variables() {
                 variables.insert(name.to_owned(), value.to_owned());
             }
         }

@@ -100,7 +100,13 @@ pub const SUPERVISOR: &[Key] = &[
         "How the services' lines look: as they are, with the service's name before them, or as one JSON object each.",
     ),
     key("timestamps", "switch", "false", "Whether each line is stamped with the time."),
-    later("user", "Run minisup itself, and with it every service, as this user."),
+    free(
+        "user",
+        "name or number",
+        "none",
+        r#""www-data""#,
+        "Minisup itself becomes this user before it launches anything, and so does every service. Its HOME, USER and LOGNAME are what services inherit.",
+    ),
 ];
 
 /// `[service.NAME]` and `[defaults]`.

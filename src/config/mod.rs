@@ -36,6 +36,7 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Kind, Plan};
+use credentials::Who;
 use diagnostics::{Origin, Problems, SourceId, Sources};
 use environment::Environments;
 use file::{Table, Value};
@@ -80,6 +81,20 @@ impl Surroundings {
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
         }
+    }
+
+    /// The same world after minisup has become somebody else.
+    fn seen_by(&self, who: &Who<'_>) -> Surroundings {
+        let mut around = self.clone();
+        if let Some(credentials) = &who.credentials {
+            (around.euid, around.egid) = (credentials.uid, credentials.gid);
+        }
+        if let Some(user) = &who.user {
+            around.environment.retain(|(name, _)| !["HOME", "USER", "LOGNAME"].contains(&name.as_str()));
+            let own = user.variables().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            around.environment.extend(own);
+        }
+        around
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
@@ -220,7 +235,11 @@ fn resolve(
 
     let view = View::new(vec![supervisor, builtin.table("supervisor").unwrap_or(&empty)]);
     view::check_keys(supervisor, &[keys::SUPERVISOR], "[supervisor]", problems);
-    let supervisor = supervisor::supervisor(&view, problems);
+    let mut supervisor = supervisor::supervisor(&view, problems);
+    let who = credentials::of(&view, around, problems);
+    // From here on the world is the one that services will be launched from.
+    let around = &around.seen_by(&who);
+    supervisor.credentials = who.credentials;
     let signals = supervisor::signals(signals, &names, problems);
     let environments = Environments::new(&around.environment, common, sources, problems);
     let mut all = Shared {

@@ -40,6 +40,7 @@ pub fn supervisor(view: &View<'_>, problems: &mut Problems) -> SupervisorSpec {
             .and_then(|f| f.choice(&formats, problems))
             .unwrap_or(LogFormat::Raw),
         timestamps: view.get("timestamps").and_then(|f| f.switch(problems)).unwrap_or_default(),
+        credentials: None,
     }
 }
 

@@ -38,6 +38,8 @@ pub struct SupervisorSpec {
     pub log_format: LogFormat,
     /// Whether each line is stamped.
     pub timestamps: bool,
+    /// Who minisup itself becomes before it launches anything; `None`: it stays who it is.
+    pub credentials: Option<Credentials>,
 }
 
 /// How much minisup says about itself.

@@ -16,7 +16,7 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
-use crate::sys::{clock, fd, pid1, signals};
+use crate::sys::{clock, fd, identity, pid1, signals};
 use std::io;
 use std::rc::Rc;
 use tokio::io::Interest;
@@ -39,7 +39,15 @@ pub fn run(plan: Plan) -> io::Result<u8> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let _entered = tokio.enter();
     let timeout = plan.supervisor.shutdown_timeout;
+    let who = plan.supervisor.credentials.clone();
+    // The container's stdout is opened while we still may.
     let turn = prepare(Rc::new(plan))?;
+    if let Some(who) = who {
+        identity::assume(&who).map_err(|errno| {
+            let text = format!("cannot become user {}, group {}: {}", who.uid, who.gid, errno.desc());
+            io::Error::new(io::ErrorKind::PermissionDenied, text)
+        })?;
+    }
     turn.reporter.hello(&differences);
     Ok(rescue::guard(timeout, || tokio.block_on(turn.run())).unwrap_or(code::INTERNAL))
 }

@@ -6,6 +6,7 @@
 //! - [`signals`][]: what is caught, who sent it; sending
 //! - [`clock`][]: now
 //! - [`notify`][]: the socket on which a service says how it is
+//! - [`identity`][]: becoming another user ourselves
 //! - [`pid1`][]: whether we are PID 1, and what differs when we are not
 //! - [`proc`][]: who there is, as /proc has it
 //! - [`tree`][]: who belongs to a service
@@ -18,6 +19,7 @@
 mod child;
 pub mod clock;
 pub mod fd;
+pub mod identity;
 pub mod launch;
 pub mod memory;
 pub mod notify;
