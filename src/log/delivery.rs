@@ -33,7 +33,8 @@ impl Delivery<'_> {
     fn takes(&mut self, count: impl FnOnce() -> u64) -> bool {
         let Some(output) = &self.output else { return false };
         match self.stream.when_full {
-            WhenFull::Drop if !output.has_room() => {
+            // Once it has begun to drop it goes on until nothing waits: one count to tell, not hundreds.
+            WhenFull::Drop if !output.has_room() || (self.stream.dropped > 0 && output.is_waiting()) => {
                 self.stream.dropped += count();
                 false
             }
@@ -47,7 +48,7 @@ impl Delivery<'_> {
     /// Says how many lines are missing here, once there is room for it.
     pub(super) fn tell_dropped(&mut self) {
         let Some(output) = &mut self.output else { return };
-        if self.stream.dropped == 0 || !output.has_room() {
+        if self.stream.dropped == 0 || output.is_waiting() {
             return;
         }
         let text = format!("minisup: {} lines dropped", std::mem::take(&mut self.stream.dropped));
