@@ -17,9 +17,11 @@ use crate::sys::launch::{Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
 use crate::sys::{fd, signals};
 use std::collections::HashMap;
+use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -28,6 +30,9 @@ use tokio::time::{sleep, timeout};
 
 /// So much of what a probe's process printed is looked at.
 const OUTPUT_MAX: usize = 4096;
+
+/// A longer file is no pid file.
+const PID_FILE_MAX: usize = 16;
 
 /// Which of an instance's probes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,7 +151,7 @@ impl Turn {
                     .later(asked, in_time(within, async move { UnixStream::connect(path).await.map(drop) }));
             }
             Some(Probe::File(path)) => {
-                let answer = path.symlink_metadata().map(drop).map_err(|error| words(&error));
+                let answer = look_for(path, pid);
                 self.probes.later(asked, std::future::ready(answer));
             }
             Some(Probe::Exec(command)) => {
@@ -246,6 +251,28 @@ impl Turn {
         };
         self.probes.later(asked, std::future::ready(answer));
     }
+}
+
+/// Whether the path is there. A pid file must name the service: one that a killed predecessor
+/// has left behind says nothing of its successor.
+fn look_for(path: &Path, pid: Pid) -> Result<(), String> {
+    let is_file = path.metadata().map_err(|error| words(&error))?.is_file();
+    let mut text = [0u8; PID_FILE_MAX];
+    let count = match is_file {
+        true => File::open(path).and_then(|mut file| file.read(&mut text)).unwrap_or(0),
+        false => 0,
+    };
+    let number = std::str::from_utf8(&text[..count]).ok().and_then(|text| text.trim().parse::<i32>().ok());
+    match number.filter(|number| *number > 0) {
+        Some(number) if !is_of(pid, number) => Err(format!("a pid file of another process ({number})")),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether this number is the service's main process, or one in its session.
+fn is_of(main: Pid, number: i32) -> bool {
+    let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(number)));
+    number == main.0 || session.is_ok_and(|session| session.as_raw() == main.0)
 }
 
 /// The last line that a process printed, if it printed anything.
