@@ -16,7 +16,7 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
-use crate::sys::{clock, fd, identity, pid1, signals};
+use crate::sys::{clock, fd, identity, pid1, reap, signals};
 use std::io;
 use std::rc::Rc;
 use tokio::io::Interest;
@@ -56,15 +56,19 @@ fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
     let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
     pump.take_own_messages(plan.supervisor.log_level);
-    // Deprecated because a type might close its descriptor early; this one keeps it.
+    // Deprecated because a type might close its descriptor early; these keep it.
     #[expect(deprecated)]
     let caught = AsyncFd::with_interest(Signals::catch(wanted(&plan))?, Interest::READABLE)?;
     signals::unblock_all();
+    // Blocks SIGCHLD, so it comes after the unblocking.
+    #[expect(deprecated)]
+    let bell = AsyncFd::with_interest(reap::Bell::hang()?, Interest::READABLE)?;
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
     Ok(Turn {
         signals: caught,
+        bell,
         pump,
         hearing: Hearing::new()?,
         probes: Probes::new(pid1::own_program()),
@@ -89,7 +93,6 @@ fn wanted(plan: &Plan) -> impl Iterator<Item = Signal> {
         Signal::HUP,
         Signal::USR1,
         Signal::USR2,
-        Signal::CHLD,
     ];
     ours.into_iter().chain(plan.signals.iter().map(|(signal, _)| *signal))
 }

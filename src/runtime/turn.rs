@@ -11,11 +11,11 @@ use super::report::Reporter;
 use crate::core::ids::InstanceId;
 use crate::core::ids::Pid;
 use crate::core::input::Input;
-use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::log;
 use crate::log::Pump;
 use crate::sys::clock;
+use crate::sys::reap::Bell;
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
 use std::time::Duration;
@@ -29,6 +29,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub(super) struct Turn {
     pub(super) supervisor: Supervisor,
     pub(super) signals: AsyncFd<Signals>,
+    pub(super) bell: AsyncFd<Bell>,
     pub(super) pump: Pump,
     pub(super) hearing: Hearing,
     pub(super) probes: Probes,
@@ -89,6 +90,12 @@ impl Turn {
                 }
                 Wake::Signal
             }
+            rung = self.bell.readable() => {
+                if let Ok(mut guard) = rung {
+                    guard.clear_ready();
+                }
+                Wake::Death
+            }
             () = self.hearing.ready() => Wake::Voice,
             answer = self.probes.next() => Wake::Answer(answer),
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => Wake::Deadline,
@@ -99,12 +106,8 @@ impl Turn {
     fn take_signals(&mut self) {
         let pending: Vec<_> = self.signals.get_mut().pending().collect();
         for (signal, sender) in pending {
-            if signal == Signal::CHLD {
-                self.take_deaths();
-            } else {
-                self.reporter.signalled(signal, sender);
-                self.tell(Input::Signal(signal));
-            }
+            self.reporter.signalled(signal, sender);
+            self.tell(Input::Signal(signal));
             self.perform_all();
         }
     }

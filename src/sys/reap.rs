@@ -3,12 +3,18 @@
 //! A pid stays ours until it is reaped: so what must still be done to the process group of a
 //! service is done between [`peek`] and [`reap`]. An adopted orphan needs no such care, and
 //! [`sweep`] takes each with as few calls as there are.
+//!
+//! That a child has ended is told by the [`Bell`], a signalfd(2), and not by a handler: deaths
+//! come by the thousand, and a handler costs each of them more than reaping it does.
 
 use crate::core::exit::Outcome;
 use crate::core::ids::Pid;
 use crate::core::signal::Signal;
 use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal as Number};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// A child that ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +23,37 @@ pub struct Death {
     pub pid: Pid,
     /// How.
     pub outcome: Outcome,
+}
+
+/// Readable (poll(2)) when a child has ended, until it is hushed.
+#[derive(Debug)]
+pub struct Bell(SignalFd);
+
+impl Bell {
+    /// From now on SIGCHLD is blocked and rings the bell. Children get a mask of their own at
+    /// launch, and do not inherit this.
+    ///
+    /// # Errors
+    /// EMFILE, ENFILE, ENOMEM.
+    pub fn hang() -> Result<Bell, Errno> {
+        let mut only = SigSet::empty();
+        only.add(Number::SIGCHLD);
+        only.thread_block()?;
+        SignalFd::with_flags(&only, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Bell)
+    }
+
+    /// Until the next child ends. All who have ended before are to be reaped after this.
+    pub fn hush(&self) {
+        // One signal stands for all that came; nothing there is nothing to hush.
+        let mut signal = [0u8; size_of::<libc::signalfd_siginfo>()];
+        let _ = nix::unistd::read(self.0.as_fd(), &mut signal);
+    }
+}
+
+impl AsRawFd for Bell {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
 }
 
 /// A child that has ended and still has its pid, if there is one. Asked again before
