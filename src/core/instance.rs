@@ -119,7 +119,10 @@ pub enum Asking {
     /// The next time is at this moment.
     Next(Moment),
     /// The answer is on its way.
-    Pending,
+    Pending {
+        /// When it was asked.
+        since: Moment,
+    },
     /// Nobody is asked: the service speaks by itself (sd_notify, a descriptor, a line of log).
     Listening,
 }
@@ -347,7 +350,7 @@ impl Instance {
                 match (asking, limit) {
                     (Asking::Next(at), Some(limit)) => Some(limit.min(*at)),
                     (Asking::Next(at), None) => Some(*at),
-                    (Asking::Pending | Asking::Listening, limit) => limit,
+                    (Asking::Pending { .. } | Asking::Listening, limit) => limit,
                 }
             }
             State::Running { checkup: Some(Checkup { asking: Asking::Next(at), .. }), .. } => Some(*at),

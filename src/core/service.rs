@@ -46,6 +46,7 @@ use super::instance::{Asking, Checkup, Deed, End, Event, Failure, Instance, Reas
 use super::plan::ServiceSpec;
 use super::time::Moment;
 use check::PROBE_LIMIT;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// One step: what an event makes of an instance, and what is to be done about it.
@@ -230,8 +231,10 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::Answered(answer) => match state {
-                Starting { pid, since, asking: Asking::Pending, .. } => self.asked(pid, since, answer),
-                Running { pid, since, checkup: Some(checkup) } if checkup.asking == Asking::Pending => {
+                Starting { pid, since, asking: Asking::Pending { .. }, .. } => self.asked(pid, since, answer),
+                Running { pid, since, checkup: Some(checkup) }
+                    if matches!(checkup.asking, Asking::Pending { .. }) =>
+                {
                     self.checked(pid, since, checkup, answer)
                 }
                 Stopped
@@ -348,15 +351,16 @@ impl Step<'_> {
                 let Some(ready) = &self.spec.ready else { return self.run(pid, since) };
                 let waited = self.now.since(since);
                 if waited >= ready.timeout {
+                    let last = silence(asking, ready.interval, self.now).or(last);
                     return self.begin_stop(pid, since, Some(Failure::NotReady { waited, last }));
                 }
                 match asking {
                     Asking::Next(at) if at <= self.now => {
                         let limit = PROBE_LIMIT.max(ready.interval).min(ready.timeout - waited);
                         self.deeds.push(Deed::AskReady(pid, limit));
-                        Starting { pid, since, asking: Asking::Pending, last }
+                        Starting { pid, since, asking: Asking::Pending { since: self.now }, last }
                     }
-                    Asking::Next(_) | Asking::Pending | Asking::Listening => {
+                    Asking::Next(_) | Asking::Pending { .. } | Asking::Listening => {
                         Starting { pid, since, asking, last }
                     }
                 }
@@ -368,9 +372,13 @@ impl Step<'_> {
                 Asking::Next(at) if at <= self.now => {
                     let limit = self.spec.health.as_ref().map_or(PROBE_LIMIT, |health| health.timeout);
                     self.deeds.push(Deed::AskHealth(pid, limit));
-                    Running { pid, since, checkup: Some(Checkup { asking: Asking::Pending, ..checkup }) }
+                    Running {
+                        pid,
+                        since,
+                        checkup: Some(Checkup { asking: Asking::Pending { since: self.now }, ..checkup }),
+                    }
                 }
-                Asking::Next(_) | Asking::Pending | Asking::Listening => {
+                Asking::Next(_) | Asking::Pending { .. } | Asking::Listening => {
                     Running { pid, since, checkup: Some(checkup) }
                 }
             },
@@ -398,5 +406,16 @@ impl Step<'_> {
             | Exited { .. }
             | Fatal { .. } => state,
         }
+    }
+}
+
+/// What a probe got that was asked longer ago than the time between two askings: nothing yet.
+/// That tells more than what it got before.
+fn silence(asking: Asking, interval: Duration, now: Moment) -> Option<Rc<str>> {
+    match asking {
+        Asking::Pending { since } if now.since(since) >= interval => {
+            Some(format!("no answer for {:.1} s", now.since(since).as_secs_f64()).into())
+        }
+        Asking::Pending { .. } | Asking::Next(_) | Asking::Listening => None,
     }
 }

@@ -33,7 +33,7 @@ impl Form {
             State::Starting { asking: Asking::Listening, .. } => heard,
             State::Starting { .. } => spec.ready.is_some() && !heard,
             State::Running { checkup: None, .. } => spec.health.is_none(),
-            State::Running { checkup: Some(Checkup { asking: Asking::Pending, .. }), .. } => {
+            State::Running { checkup: Some(Checkup { asking: Asking::Pending { .. }, .. }), .. } => {
                 spec.health.is_some() && !watched
             }
             State::Running { checkup: Some(_), .. } => spec.health.is_some(),
@@ -119,16 +119,22 @@ pub fn forms() -> Vec<Form> {
         form("Executing", State::Executing { pid: PID, since: young }),
         form("Starting, probe due", starting(young, Asking::Next(past))),
         form("Starting, probe later", starting(young, Asking::Next(soon))),
-        form("Starting, probe asked", starting(young, Asking::Pending)),
+        form("Starting, probe asked", starting(young, Asking::Pending { since: young })),
         form("Starting, listening", starting(young, Asking::Listening)),
-        form("Starting, for too long", starting(at(40, 0), Asking::Pending)),
+        form("Starting, for too long", starting(at(40, 0), Asking::Pending { since: at(90, 0) })),
         form("Running, young", running(young, None)),
         form("Running, long", running(old, None)),
         form("Running, check due", running(old, check(true, 0, Asking::Next(past)))),
         form("Running, check later", running(old, check(true, 0, Asking::Next(soon)))),
-        form("Running, check asked", running(old, check(true, 0, Asking::Pending))),
-        form("Running, check asked after 2 failed", running(old, check(true, 2, Asking::Pending))),
-        form("Running, check asked, never healthy", running(old, check(false, 2, Asking::Pending))),
+        form("Running, check asked", running(old, check(true, 0, Asking::Pending { since: young }))),
+        form(
+            "Running, check asked after 2 failed",
+            running(old, check(true, 2, Asking::Pending { since: young })),
+        ),
+        form(
+            "Running, check asked, never healthy",
+            running(old, check(false, 2, Asking::Pending { since: young })),
+        ),
         form("Running, unhealthy, check due", running(old, check(false, 2, Asking::Next(past)))),
         form("Stopping, before the first signal", stopping(0, soon, None)),
         form("Stopping, in grace", stopping(1, soon, None)),
@@ -265,7 +271,7 @@ fn state(state: &State) -> String {
 fn asking(asking: Asking) -> String {
     match asking {
         Asking::Next(at) => format!("asks {}", relative(at)),
-        Asking::Pending => "asked".into(),
+        Asking::Pending { .. } => "asked".into(),
         Asking::Listening => "listening".into(),
     }
 }
