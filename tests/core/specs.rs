@@ -81,6 +81,7 @@ pub fn plan(services: impl Into<Box<[ServiceSpec]>>) -> Plan {
             log_level: LogLevel::Info,
             log_format: LogFormat::Raw,
             timestamps: false,
+            credentials: None,
         },
         signals: Box::new([]),
         services: services.into(),
