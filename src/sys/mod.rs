@@ -14,11 +14,13 @@
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `child` is what runs between clone and exec, `syscall` its raw system calls,
-//! `stack` what it stands on.
+//! `stack` what it stands on, `glibc` what the static binary has instead of glibc's own.
 
 mod child;
 pub mod clock;
 pub mod fd;
+#[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
+mod glibc;
 pub mod identity;
 pub mod launch;
 pub mod memory;
