@@ -73,7 +73,7 @@ fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
         hearing: Hearing::new()?,
         probes: Probes::new(pid1::own_program()),
         launches: Launches::default(),
-        children: Children::default(),
+        children: Children::new(),
         tree: Tree::new(),
         reporter: Reporter::new(now),
         supervisor: Supervisor::new(plan, seed),

@@ -44,6 +44,11 @@ pub(super) struct Children {
 }
 
 impl Children {
+    /// None of ours yet. Somebody else's may have ended before the bell hung.
+    pub(super) fn new() -> Self {
+        Children { has_more: true, ..Children::default() }
+    }
+
     pub(super) fn add(&mut self, pid: Pid, owner: Owner) {
         self.owners.insert(pid, owner);
     }
