@@ -103,6 +103,9 @@ pub struct Supervisor {
     /// The container's exit code, once something has decided it.
     pub(super) verdict: Option<u8>,
     deeds: Vec<Deed>,
+    /// How often an instance has been looked at: the measure of what an input costs.
+    #[cfg(debug_assertions)]
+    looks: std::cell::Cell<u64>,
 }
 
 impl Supervisor {
@@ -134,6 +137,8 @@ impl Supervisor {
             open: wanted,
             verdict: None,
             deeds: Vec::new(),
+            #[cfg(debug_assertions)]
+            looks: std::cell::Cell::new(0),
             plan,
         }
     }
@@ -263,7 +268,16 @@ impl Supervisor {
         Snapshot { phase: self.phase, instances: instances.collect() }
     }
 
+    /// How often an instance has been looked at so far, for the tests of scale. Not there in
+    /// a release.
+    #[cfg(debug_assertions)]
+    pub fn looks(&self) -> u64 {
+        self.looks.get()
+    }
+
     pub(super) fn slot(&self, id: InstanceId) -> &Slot {
+        #[cfg(debug_assertions)]
+        self.looks.set(self.looks.get() + 1);
         &self.slots[id.index()]
     }
 

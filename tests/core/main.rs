@@ -8,6 +8,7 @@ mod living;
 mod process;
 mod properties;
 mod rng;
+#[cfg(debug_assertions)]
 mod scale;
 mod simulation;
 mod specs;
