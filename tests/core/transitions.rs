@@ -2,7 +2,7 @@
 //!
 //! `golden/transitions.txt` shows the usual kind of service in full, and for all other
 //! kinds the cells that differ. docs/states.md gets its diagram from the same cells. When
-//! the core is meant to behave differently: `UPDATE_GOLDEN=1 cargo test --test core`, and
+//! the core is meant to behave differently: `make golden`, and
 //! read the difference before you commit it.
 
 use crate::cells::{Form, Sort, cell, events, forms, kinds, variant};
@@ -155,7 +155,7 @@ fn root() -> PathBuf {
 
 /// The file says what the core does; else the test shows the difference, or updates it.
 fn is_fresh(path: &Path, now: &str) {
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("MINISUP_WRITE_GOLDEN").is_some() {
         std::fs::write(path, now).expect("cannot write the golden file");
     }
     let golden = std::fs::read_to_string(path).unwrap_or_default();
@@ -175,7 +175,7 @@ fn is_fresh(path: &Path, now: &str) {
     }
     panic!(
         "{} is not what the core does any more, from line {}:\n{difference}\
-         If it should be: UPDATE_GOLDEN=1 cargo test --test core, and read the difference.",
+         If it should be: make golden, and read the difference.",
         path.display(),
         same + 1,
     );
