@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// At most so many findings are kept: a broken file of 10 MB must not become a broken log.
+/// At most so many errors, and so many warnings, are kept: a broken file of 10 MB must not become a broken log.
 const MOST_KEPT: usize = 1000;
 /// At most so many findings are printed in full.
 const MOST_PRINTED: usize = 100;
@@ -184,6 +184,7 @@ pub struct Problems {
     list: Vec<Problem>,
     seen: HashSet<(Option<Span>, String)>,
     errors: usize,
+    kept_errors: usize,
     spare: Option<Problem>,
 }
 
@@ -213,9 +214,9 @@ impl Problems {
         self.errors
     }
 
-    /// Whether no more are kept: then nobody need take pains over the words.
+    /// Whether no more errors are kept: then nobody need take pains over the words.
     pub fn is_full(&self) -> bool {
-        self.list.len() >= MOST_KEPT
+        self.kept_errors >= MOST_KEPT
     }
 
     fn push(
@@ -225,7 +226,10 @@ impl Problems {
         path: Option<PathBuf>,
         message: String,
     ) -> &mut Problem {
-        let full = self.is_full();
+        let full = match severity {
+            Severity::Error => self.is_full(),
+            Severity::Warning => self.list.len() - self.kept_errors >= MOST_KEPT,
+        };
         let new = full || span.is_none() || self.seen.insert((span, message.clone()));
         let problem = Problem { severity, span, path, message, mark: String::new(), notes: Vec::new() };
         if severity == Severity::Error && new {
@@ -234,6 +238,7 @@ impl Problems {
         if !new || full {
             return self.spare.insert(problem);
         }
+        self.kept_errors += usize::from(severity == Severity::Error);
         self.list.push(problem);
         let last = self.list.len() - 1;
         &mut self.list[last]
@@ -241,7 +246,7 @@ impl Problems {
 
     /// All of it, sorted by place, errors and warnings apart.
     pub fn finish(self, sources: &Sources) -> (Diagnostics, Vec<Diagnostic>) {
-        let unsaid = self.errors.saturating_sub(self.list.iter().filter(|p| p.is_error()).count());
+        let unsaid = self.errors.saturating_sub(self.kept_errors);
         let mut list = self.list;
         list.sort_by_key(|p| p.span);
         let (errors, warnings): (Vec<_>, Vec<_>) = list.into_iter().partition(Problem::is_error);

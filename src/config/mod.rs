@@ -202,7 +202,8 @@ fn resolve(
         Some(entry) => match &entry.node.value {
             Value::Table(table) => Some(table),
             _ => {
-                problems.error(entry.node.span, format!("`{name}` must be a table: [{name}]"));
+                let header = if name == "service" { "service.NAME" } else { name };
+                problems.error(entry.node.span, format!("`{name}` must be a table: [{header}]"));
                 None
             }
         },

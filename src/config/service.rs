@@ -340,6 +340,10 @@ fn dependencies(
             }
             continue;
         };
+        if name == own && element.layer > 0 {
+            // `requires` in [defaults] is meant for all the others.
+            continue;
+        }
         if name == own {
             problems.error(element.span(), format!("`{key}`: a service cannot wait for itself"));
             continue;

@@ -114,6 +114,17 @@ fn many_dots_in_a_string_are_no_key() {
 }
 
 #[test]
+fn a_flood_of_warnings_does_not_drown_an_error() {
+    let services = (0..3000).map(|n| format!("[service.s{n}]\ncommand = \"/none/a\"\nuser = {}\n", n + 1));
+    let text = services.collect::<String>() + "[service.last]\ncomand = \"a\"\n";
+    let folder = Folder::new();
+    let path = folder.write("a.toml", text);
+    let around = minisup::config::Surroundings { euid: 5000, egid: 5000, ..around() };
+    let said = load(&[path], &around).unwrap_err().to_string();
+    assert!(said.contains("did you mean \"command\"?"), "{said}");
+}
+
+#[test]
 fn a_device_that_never_ends_is_not_read_for_ever() {
     let said = load(&["/dev/zero".into()], &around()).unwrap_err().to_string();
     assert!(said.contains("it is larger than"), "{said}");

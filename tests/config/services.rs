@@ -286,6 +286,14 @@ mod order {
     }
 
     #[test]
+    fn what_all_require_does_not_require_itself() {
+        let text =
+            "[defaults]\nrequires = \"m\"\n[service.m]\ncommand = \"m\"\n[service.x]\ncommand = \"x\"\n";
+        let plan = plan(text);
+        assert_eq!((plan.services[0].requires.len(), plan.services[1].requires.len()), (0, 1));
+    }
+
+    #[test]
     fn a_oneshot_comes_back_only_if_it_says_so_itself() {
         let restart = |text: &str| plan(text).services[0].restart;
         let defaults = "[defaults]\nrestart = \"on-failure\"\n";
