@@ -39,6 +39,8 @@ pub struct Environments {
     common: BTreeMap<String, String>,
     masked: BTreeSet<String>,
     plain: Environment,
+    /// By whom they are for and the values they come from: most services share all of them.
+    known: HashMap<(Option<String>, bool, Vec<usize>), Environment>,
     made: HashSet<Pairs>,
     secret_names: HashSet<Rc<[String]>>,
     files: HashMap<PathBuf, Option<Pairs>>,
@@ -57,6 +59,7 @@ impl Environments {
             common: BTreeMap::new(),
             masked: BTreeSet::new(),
             plain: Environment { variables: Rc::new([]), secrets: Rc::new([]) },
+            known: HashMap::new(),
             made: HashSet::new(),
             secret_names: HashSet::new(),
             files: HashMap::new(),
@@ -81,9 +84,15 @@ impl Environments {
         problems: &mut Problems,
     ) -> Option<Environment> {
         let cleared = service.get("clear_environment")?.switch(problems)?;
-        let files = service.get("environment_files")?.texts(problems)?;
-        let secrets = service.get("secrets")?.texts(problems)?;
+        let (files, secrets) = (service.get("environment_files")?, service.get("secrets")?);
         let mut own: Vec<Field<'_>> = service.all("environment").collect();
+        // Two services that read the same nodes of the tree get the same.
+        let nodes = own.iter().chain([&files, &secrets]).map(|field| std::ptr::from_ref(field.node) as usize);
+        let key = (user.map(|user| user.name.clone()), cleared, nodes.collect());
+        if let Some(known) = self.known.get(&key) {
+            return Some(known.clone());
+        }
+        let (files, secrets) = (files.texts(problems)?, secrets.texts(problems)?);
         if user.is_none() && !cleared && files.is_empty() && secrets.is_empty() && own.is_empty() {
             return Some(self.plain.clone());
         }
@@ -110,7 +119,9 @@ impl Environments {
             secret(name, field, &self.inherited, &mut variables, problems);
             masked.insert(name.to_owned());
         }
-        Some(self.share(variables, masked))
+        let made = self.share(variables, masked);
+        self.known.insert(key, made.clone());
+        Some(made)
     }
 
     fn share(&mut self, variables: BTreeMap<String, String>, masked: BTreeSet<String>) -> Environment {
