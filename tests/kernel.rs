@@ -69,10 +69,18 @@ fn the_childs_signals_are_clean() {
 }
 
 #[test]
-fn a_child_leads_a_session_of_its_own_or_only_a_group() {
-    let ids = "cut -d' ' -f1,5,6 /proc/$$/stat | tr ' ' '\\n' | uniq | wc -l";
-    assert_eq!(output(sh(ids)).unwrap().0.trim(), "1");
-    assert_eq!(output(Order { session: Session::Group, ..sh(ids) }).unwrap().0.trim(), "2");
+fn a_child_leads_a_group_of_its_own_and_a_session_if_asked() {
+    // Its pid, its group, its session.
+    let ids = "cut -d' ' -f1,5,6 /proc/$$/stat";
+    let same = |session| {
+        let (text, _) = output(Order { session, ..sh(ids) }).unwrap();
+        let numbers: Vec<&str> = text.split_whitespace().collect();
+        [numbers[0] == numbers[1], numbers[0] == numbers[2]]
+    };
+    assert_eq!(same(Session::Inherit), [false, false]);
+    assert_eq!(same(Session::Group), [true, false]);
+    assert_eq!(same(Session::New), [true, true]);
+    assert_eq!(Order::default().session, Session::Group);
 }
 
 #[test]

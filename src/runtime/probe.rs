@@ -91,7 +91,7 @@ impl Probes {
                 Some(News::Answer(answer)) => return answer,
                 Some(News::Overdue(asked, process, within)) => {
                     if self.processes.remove(&process).is_some() {
-                        // Its own session: the number is its group's too.
+                        // It leads a group: the number is that group's too.
                         let _ = signals::kill_group(process, Signal::KILL);
                         return asked.answered(Err(format!("no answer in {within:?}")));
                     }
@@ -269,10 +269,11 @@ fn look_for(path: &Path, pid: Pid) -> Result<(), String> {
     }
 }
 
-/// Whether this number is the service's main process, or one in its session.
+/// Whether this number is the service's main process, or one in its group or session.
 fn is_of(main: Pid, number: i32) -> bool {
-    let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(number)));
-    number == main.0 || session.is_ok_and(|session| session.as_raw() == main.0)
+    let other = Some(nix::unistd::Pid::from_raw(number));
+    let leads = |leader: nix::Result<nix::unistd::Pid>| leader.is_ok_and(|leader| leader.as_raw() == main.0);
+    number == main.0 || leads(nix::unistd::getpgid(other)) || leads(nix::unistd::getsid(other))
 }
 
 /// The last line that a process printed, if it printed anything.

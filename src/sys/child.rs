@@ -91,10 +91,12 @@ pub(super) struct Array<T> {
 pub enum Session {
     /// As minisup itself.
     Inherit,
-    /// A process group of its own.
+    /// A process group of its own. Not a session: the kernel's autogroup scheduling
+    /// (sched(7)) makes a scheduling group for each, which takes longer than the rest of the
+    /// launch and keeps PID 1 from running where its children have just ended.
+    #[default]
     Group,
     /// A session of its own, without terminal.
-    #[default]
     New,
     /// A process group of its own, in the foreground of the terminal that is stdin, if it is one.
     Foreground,

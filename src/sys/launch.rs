@@ -39,7 +39,7 @@ use std::rc::Rc;
 pub use super::child::{Session, Stage};
 
 /// What is to be launched, and how. `Order { argv, ..Order::default() }` runs `argv` in a
-/// session of its own, with an empty environment, and with our stdin, stdout and stderr.
+/// process group of its own, with an empty environment, and with our stdin, stdout and stderr.
 #[derive(Debug, Default)]
 pub struct Order<'a> {
     /// The program and its arguments. Without a `/` in it, the program is searched in the

@@ -41,6 +41,11 @@ impl Stack {
         }
     }
 
+    /// Unmaps all free ones: after boot, few are needed at once.
+    pub(super) fn release_free() {
+        FREE.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn map() -> io::Result<Stack> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
         let writable = libc::PROT_READ | libc::PROT_WRITE;

@@ -1,7 +1,7 @@
 //! Who belongs to a service, without cgroups.
 //!
-//! A service's process leads a session and a group of its own, so whoever is in these belongs
-//! to it. Who has left them (setsid, as daemons do) is found
+//! A service's process leads a group of its own, and a session if it makes one, so whoever is
+//! in these belongs to it. Who has left them (setsid, as daemons do) is found
 //! - by its parents, as long as these live;
 //! - when they have died, it is our child, for PID 1 and subreapers adopt orphans. Then it was
 //!   seen before in somebody's tree ([`Tree::remember`]), or its environment says whose it is
