@@ -27,7 +27,7 @@
 use super::cut::Cutter;
 use super::delivery::{Delivery, Desk};
 use super::format::{Look, Stamp};
-use super::output::{Notice, Output};
+use super::output::{BUSY_PIPE, Notice, Output};
 use super::own;
 use super::stream::{Event, Mode, Route, Source, Stream, StreamId};
 use crate::core::plan::{LogLevel, LogPolicy, Sink, WhenFull};
@@ -52,10 +52,7 @@ use tokio::time::timeout;
 const READ: usize = 256 * 1024;
 /// The largest read where each line is formatted.
 const READ_FORMATTED: usize = 64 * 1024;
-/// A pipe in which more than a little is found is grown from 64 KiB (pipe(7)) to this,
-/// what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size).
-const BUSY_PIPE: usize = 1024 * 1024;
-/// So many streams at once may have such a pipe: all pipes of a user share 64 MiB, across
+/// So many streams at once may have a [`BUSY_PIPE`]: all pipes of a user share 64 MiB, across
 /// containers too, and beyond that everybody's new pipes are tiny (pipe-user-pages-soft).
 const BUSY_PIPES: usize = 16;
 /// After so many bytes a turn ends, so that the rest of PID 1 has its turn: about a millisecond.

@@ -185,11 +185,11 @@ fn what_goes_nowhere_can_still_be_watched() {
 fn a_stuck_reader_makes_the_child_wait_and_loses_nothing() {
     let mut bench = Bench::new(RAW);
     let (id, child) = bench.open("app", policy(WhenFull::Block));
-    let lines: String = (0..100_000).map(|n| format!("line number {n}\n")).collect();
+    let lines: String = (0..300_000).map(|n| format!("line number {n}\n")).collect();
     let writer = write_all(child, lines.clone().into_bytes());
     // Nobody reads stdout: the loop goes quiet with the child still writing.
     while bench.turn() {}
-    assert!(!writer.is_finished(), "1.9 MB do not fit into two pipes and a queue");
+    assert!(!writer.is_finished(), "5.9 MB do not fit into two pipes and a queue");
     bench.until("all lines", |b| b.events == [Event::Closed(id)] && b.seen.len() == lines.len());
     assert!(bench.text() == lines);
     writer.join().unwrap();
@@ -200,7 +200,7 @@ fn a_stuck_reader_does_not_hold_up_who_drops_and_the_count_is_exact() {
     for look in [RAW, PREFIX] {
         let mut bench = Bench::new(look);
         let (id, child) = bench.open("app", policy(WhenFull::Drop));
-        let lines: String = (0..100_000).map(|n| format!("line number {n}\n")).collect();
+        let lines: String = (0..300_000).map(|n| format!("line number {n}\n")).collect();
         let mut held_open = child.try_clone().unwrap();
         write_all(child, lines.into_bytes()).join_while(|| {
             bench.turn();
@@ -219,7 +219,7 @@ fn a_stuck_reader_does_not_hold_up_who_drops_and_the_count_is_exact() {
                 None => arrived += 1,
             }
         }
-        assert_eq!(arrived + dropped, 100_001, "{arrived} arrived, {dropped} dropped");
+        assert_eq!(arrived + dropped, 300_001, "{arrived} arrived, {dropped} dropped");
         assert!(dropped > 0);
     }
 }
@@ -243,7 +243,7 @@ impl JoinWhile for std::thread::JoinHandle<()> {
 fn a_stuck_stdout_does_not_hold_up_stderr() {
     let mut bench = Bench::new(RAW);
     let (_, child) = bench.open("app", policy(WhenFull::Block));
-    let writer = write_all(child, vec![b'\n'; 1_000_000]);
+    let writer = write_all(child, vec![b'\n'; 4_000_000]);
     while bench.turn() {}
     let source = Source::new("app".into(), None, Std::Err);
     let (_, fd) = bench.pump.open(source, Sink::Forward, &policy(WhenFull::Block), None).unwrap();
@@ -253,7 +253,7 @@ fn a_stuck_stdout_does_not_hold_up_stderr() {
         assert!(bench.turn(), "stderr is held up by stdout");
         seen.extend(available(&mut bench.stderr));
     }
-    bench.until("the rest", |b| b.seen.len() == 1_000_000);
+    bench.until("the rest", |b| b.seen.len() == 4_000_000);
     writer.join().unwrap();
 }
 
@@ -331,7 +331,7 @@ fn last_words_are_read_at_the_end() {
 fn a_stuck_reader_delays_the_end_no_longer_than_allowed() {
     let mut bench = Bench::new(RAW);
     let (_, child) = bench.open("app", policy(WhenFull::Block));
-    let writer = write_all(child, vec![b'\n'; 1_000_000]);
+    let writer = write_all(child, vec![b'\n'; 4_000_000]);
     while bench.turn() {}
     let began = Instant::now();
     bench.pump.finish(Duration::from_millis(50));
