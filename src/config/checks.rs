@@ -4,18 +4,21 @@
 //! anything. What concerns one server alone is said by its preset.
 
 use super::diagnostics::Problems;
+use super::launch::{USUAL_PATH, find};
 use super::service::Resolved;
 use super::values::duration_text;
 use crate::core::plan::*;
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 /// All of them. The services wait for one another in no circle.
 pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
+    let mut found = HashMap::new();
     for service in services {
         backgrounds(service, problems);
         shell_words(service, problems);
-        program_is_there(service, problems);
+        program_is_there(service, &mut found, problems);
         dependencies_can_hold(service, services, problems);
         secrets_stay_secret(service, problems);
         one_stop_fits(service, supervisor, problems);
@@ -99,23 +102,35 @@ fn shell_words(service: &Resolved, problems: &mut Problems) {
     }
 }
 
-/// The program can be found as execvpe(3) will look for it.
-fn program_is_there(service: &Resolved, problems: &mut Problems) {
+/// The program can be found, as its launch will look for it. A thousand services may share
+/// one program: each is looked for once.
+fn program_is_there<'a>(
+    service: &'a Resolved,
+    found: &mut HashMap<(&'a str, Option<&'a str>), bool>,
+    problems: &mut Problems,
+) {
     let launch = &service.spec.launch;
     let Some(program) = launch.command.first().filter(|program| !program.contains('$')) else { return };
     let directory = launch.extra.as_deref().and_then(|extra| extra.directory.as_deref());
     if program.contains('/') {
         let path = directory.unwrap_or(Path::new("")).join(program);
-        if !path.exists() {
+        let there = match program.starts_with('/') {
+            true => *found.entry((program, None)).or_insert_with(|| path.exists()),
+            false => path.exists(),
+        };
+        if !there {
             problems.warning(service.command, format!("there is no {}", path.display()));
         }
         return;
     }
-    let path = launch.environment.iter().find(|(name, _)| name == "PATH");
-    let path = path.map_or("/usr/local/bin:/usr/bin:/bin", |(_, value)| value);
-    if !path.split(':').any(|folder| Path::new(folder).join(program).is_file()) {
+    let path = launch.environment.binary_search_by(|(name, _)| name.as_str().cmp("PATH"));
+    let path = path.ok().map(|at| launch.environment[at].1.as_str());
+    if !*found
+        .entry((program, Some(path.unwrap_or_default())))
+        .or_insert_with(|| find(program, path).is_some())
+    {
         let problem = problems.warning(service.command, format!("there is no `{program}` in PATH"));
-        problem.mark(format!("looked in {path}"));
+        problem.mark(format!("looked in {}", path.unwrap_or(USUAL_PATH)));
     }
 }
 

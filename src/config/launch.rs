@@ -9,7 +9,7 @@ use super::presets::Preset;
 use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
 use crate::core::plan::{LaunchExtra, Limit, Resource};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A command that a preset may still change.
@@ -48,6 +48,11 @@ impl Draft<'_> {
         Some(variables[at].1.as_str())
     }
 
+    /// Whether a program is in the PATH of its environment.
+    pub fn finds(&self, program: &str) -> bool {
+        find(program, self.variable("PATH")).is_some()
+    }
+
     /// A path as the service will see it.
     pub fn resolve(&self, path: &str) -> PathBuf {
         match &self.directory {
@@ -55,6 +60,15 @@ impl Draft<'_> {
             None => PathBuf::from(path),
         }
     }
+}
+
+/// Where a program is looked for without a PATH: as at its launch.
+pub const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Looks for a program as its launch will, with this PATH.
+pub fn find(program: &str, path: Option<&str>) -> Option<PathBuf> {
+    let folders = path.unwrap_or(USUAL_PATH).split(':');
+    folders.map(|folder| Path::new(folder).join(program)).find(|candidate| candidate.is_file())
 }
 
 /// The command as written.

@@ -180,14 +180,17 @@ impl<'a> Field<'a> {
 
     /// One of these words; says which is near.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
-        let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let expected = || {
+            let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+            names.join(" or ")
+        };
         let Value::String(text) = &self.node.value else {
-            return self.wrong(&names.join(" or "), problems);
+            return self.wrong(&expected(), problems);
         };
         if let Some((_, value)) = choices.iter().find(|(name, _)| name == text) {
             return Some(*value);
         }
-        let message = format!("{} must be {}, not \"{text}\"", self.title(), names.join(" or "));
+        let message = format!("{} must be {}, not \"{text}\"", self.title(), expected());
         let problem = problems.error(self.span(), message);
         if let Some(near) = did_you_mean(text, choices.iter().map(|(name, _)| *name)) {
             problem.mark(format!("did you mean \"{near}\"?"));

@@ -244,9 +244,66 @@ fn each_preset_runs_as_it_is_or_says_what_it_lacks() {
         let spec = plan(&format!("[service.x]\npreset = \"{}\"\n{own}\n", preset.name)).services[0].clone();
         assert!(!spec.launch.command.is_empty(), "{}", preset.name);
     }
-    let postgres = plan("[service.x]\npreset = \"postgres\"\n").services[0].clone();
-    assert_eq!(postgres.stop.sequence[0].0, Signal::INT);
-    assert_eq!(postgres.ready.unwrap().probe, Probe::Unix("/var/run/postgresql/.s.PGSQL.5432".into()));
+}
+
+mod databases {
+    use super::*;
+
+    /// Programs that are there, and the probe of this preset then.
+    fn probe(programs: &[&str], keys: &str) -> Option<Probe> {
+        let folder = Folder::new();
+        programs.iter().for_each(|program| drop(folder.write(program, "")));
+        let mut around = around();
+        around.environment.retain(|(name, _)| name != "PATH");
+        around.environment.push(("PATH".into(), format!("/none:{}", folder.0.display())));
+        loaded(&[], keys, &around).plan.services[0].ready.as_ref().map(|ready| ready.probe.clone())
+    }
+
+    fn exec(text: &str) -> Option<Probe> {
+        Some(Probe::Exec(text.split(' ').map(str::to_owned).collect()))
+    }
+
+    #[test]
+    fn they_are_asked_by_their_own_clients_where_there_are_any() {
+        assert_eq!(probe(&["pg_isready"], "preset = \"postgres\""), exec("pg_isready --quiet"));
+        let own = "preset = \"postgres\"\ncommand = \"postgres -k /run/x -p 5433\"";
+        assert_eq!(probe(&["pg_isready"], own), exec("pg_isready --quiet --host=/run/x --port=5433"));
+        assert_eq!(probe(&[], own), Some(Probe::Unix("/run/x/.s.PGSQL.5433".into())));
+        assert_eq!(probe(&[], "preset = \"postgres\""), None);
+        let ping = "mysqladmin --connect-timeout=2 --silent ping";
+        assert_eq!(probe(&["mysqladmin"], "preset = \"mariadb\""), exec(ping));
+        assert_eq!(probe(&[], "preset = \"mysql\""), Some(Probe::Notify));
+    }
+
+    #[test]
+    fn ports_are_found() {
+        let tcp = |port: u16| Some(Probe::Tcp(([127, 0, 0, 1], port).into()));
+        assert_eq!(probe(&[], "preset = \"redis\""), tcp(6379));
+        assert_eq!(probe(&[], "preset = \"redis\"\ncommand = \"redis-server --port 0\""), None);
+        assert_eq!(probe(&[], "preset = \"mongodb\"\ncommand = \"mongod --port 27018\""), tcp(27018));
+    }
+
+    #[test]
+    fn the_background_is_left_or_found() {
+        let files = [
+            ("r.conf", "# daemonize no\ndaemonize yes\nport 6380\n"),
+            ("m.conf", "processManagement:\n   fork: true\n"),
+        ];
+        let redis = service(&files, "preset = \"redis\"\ncommand = \"redis-server r.conf\"");
+        assert_eq!(command(&redis), ["redis-server", "r.conf", "--daemonize", "no"]);
+        assert_eq!(redis.ready.unwrap().probe, Probe::Tcp("127.0.0.1:6380".parse().unwrap()));
+        let mongo = "preset = \"mongodb\"\ncommand = \"mongod -f m.conf\"";
+        assert!(warnings(&files, mongo).iter().any(|m| m.contains("in the background")));
+        let safe = "preset = \"mysql\"\ncommand = \"mysqld_safe\"";
+        assert!(warnings(&[], safe).iter().any(|m| m.contains("itself a supervisor")));
+    }
+
+    #[test]
+    fn they_are_stopped_cleanly() {
+        let signal = |preset: &str| service(&[], &format!("preset = \"{preset}\"")).stop.sequence[0];
+        assert_eq!(signal("postgres"), (Signal::INT, std::time::Duration::from_secs(60)));
+        assert_eq!(signal("redis").0, Signal::TERM);
+    }
 }
 
 /// The real nginx takes the command that the preset makes.

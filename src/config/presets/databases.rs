@@ -1,67 +1,94 @@
 //! MariaDB, MySQL, PostgreSQL, MongoDB, Redis: what is simply known. Their first start is
 //! the work of `minisup init`.
 
-use super::{has, option};
+use super::{has, option, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::core::plan::Probe;
 use std::path::PathBuf;
 
-/// mariadbd(8) tells systemd when it is ready; mariadbd-safe hides signals from it.
+/// mariadbd(8).
 pub fn mariadb(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
-    not_safe(draft, "mariadbd", problems);
-    Some(Probe::Notify)
+    family(draft, "mariadbd", &["mariadb-admin", "mysqladmin"], problems)
 }
 
-/// mysqld(8): sd_notify since 5.7.
+/// mysqld(8).
 pub fn mysql(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
-    not_safe(draft, "mysqld", problems);
     if has(&draft.argv, &["--daemonize", "-D"]) {
-        background(draft, "--daemonize", problems);
+        background(draft, "leave --daemonize out", problems);
     }
-    Some(Probe::Notify)
+    family(draft, "mysqld", &["mysqladmin"], problems)
 }
 
-fn not_safe(draft: &Draft<'_>, server: &str, problems: &mut Problems) {
+/// `mysqladmin ping` succeeds as soon as the server answers, be it "access denied". Where
+/// there is no client, the server tells by sd_notify, if it was built to.
+fn family(draft: &Draft<'_>, server: &str, clients: &[&str], problems: &mut Problems) -> Option<Probe> {
     if matches!(draft.program(), "mysqld_safe" | "mariadbd-safe") {
         let message = format!("{} is itself a supervisor, and does not pass signals on", draft.program());
         problems.warning(draft.span, message).mark(format!("launch {server}"));
     }
+    let Some(client) = clients.iter().find(|client| draft.finds(client)) else {
+        return Some(Probe::Notify);
+    };
+    let mut words = vec![client.to_string()];
+    words.extend(option(&draft.argv, "--socket", None).map(|socket| format!("--socket={socket}")));
+    words.extend(["--connect-timeout=2", "--silent", "ping"].map(str::to_owned));
+    Some(Probe::Exec(words.into()))
 }
 
-fn background(draft: &Draft<'_>, option: &str, problems: &mut Problems) {
-    let message = format!("{} puts itself in the background", draft.program());
-    problems.warning(draft.span, message).mark(format!("leave {option} out"));
-}
-
-/// postgres(1) makes its socket only when it can be asked; `pg_isready` is not in every
-/// image, and a connection is accepted before recovery has ended, but then answered with
-/// "the database system is starting up", which clients know.
+/// postgres(1). A connection is accepted before recovery has ended; `pg_isready` knows.
+/// Where it is missing, the socket is better than nothing, if we know where it will be.
 pub fn postgres(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.program() == "pg_ctl" {
-        let message = "pg_ctl puts the server in the background";
-        problems.warning(draft.span, message).mark("launch postgres");
+        background(draft, "launch postgres", problems);
     }
-    let port = option(&draft.argv, "--port", Some('p')).unwrap_or("5432");
+    let port = option(&draft.argv, "--port", Some('p'));
     let directory = option(&draft.argv, "--unix_socket_directories", Some('k'));
-    let directory = directory.unwrap_or("/var/run/postgresql");
-    Some(Probe::Unix(PathBuf::from(format!("{directory}/.s.PGSQL.{port}"))))
+    if draft.finds("pg_isready") {
+        let mut words = vec!["pg_isready".to_owned(), "--quiet".to_owned()];
+        words.extend(directory.map(|directory| format!("--host={directory}")));
+        words.extend(port.map(|port| format!("--port={port}")));
+        return Some(Probe::Exec(words.into()));
+    }
+    let port = port.unwrap_or("5432");
+    directory.map(|directory| Probe::Unix(PathBuf::from(format!("{directory}/.s.PGSQL.{port}"))))
 }
 
 /// mongod(1) says nothing; it listens when it is ready.
 pub fn mongodb(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
-    if has(&draft.argv, &["--fork"]) {
-        background(draft, "--fork", problems);
+    let file = option(&draft.argv, "--config", Some('f')).map(|path| draft.resolve(path));
+    let settings = file.and_then(|path| own_file(&path)).unwrap_or_default();
+    let forks = |line: &str| line.split_whitespace().collect::<String>() == "fork:true";
+    if has(&draft.argv, &["--fork"]) || settings.lines().any(forks) {
+        background(draft, "take `fork` out", problems);
     }
-    let port = option(&draft.argv, "--port", None).and_then(|port| port.parse().ok()).unwrap_or(27017);
-    Some(Probe::Tcp(([127, 0, 0, 1], port).into()))
+    let written = settings.lines().find_map(|line| line.trim().strip_prefix("port:"));
+    let port = option(&draft.argv, "--port", None).or(written).and_then(|port| port.trim().parse().ok());
+    Some(Probe::Tcp(([127, 0, 0, 1], port.unwrap_or(27017)).into()))
 }
 
-/// redis-server listens while it still loads, and then answers LOADING.
+/// redis-server listens while it still loads, and then answers LOADING. Debian's
+/// redis.conf puts it in the background; the command line goes before the file.
 pub fn redis(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
-    if option(&draft.argv, "--daemonize", None) == Some("yes") {
-        background(draft, "--daemonize", problems);
+    let file = draft.argv.get(1).filter(|word| !word.starts_with('-'));
+    let settings = file.and_then(|path| own_file(&draft.resolve(path))).unwrap_or_default();
+    let written = |name: &str| {
+        let mut values = settings.lines().rev().filter_map(|line| line.trim().strip_prefix(name));
+        values.find(|rest| rest.starts_with(char::is_whitespace)).map(str::trim)
+    };
+    match (option(&draft.argv, "--daemonize", None), written("daemonize")) {
+        (Some("yes"), _) => background(draft, "leave --daemonize out", problems),
+        (None, Some("yes")) => {
+            draft.argv.extend(["--daemonize".to_owned(), "no".to_owned()]);
+            draft.adjusted.push("added --daemonize no: its file puts it in the background".into());
+        }
+        _ => {}
     }
-    let port = option(&draft.argv, "--port", None).and_then(|port| port.parse().ok()).unwrap_or(6379);
+    let port = option(&draft.argv, "--port", None).or(written("port")).unwrap_or("6379").parse().ok()?;
     (port != 0).then(|| Probe::Tcp(([127, 0, 0, 1], port).into()))
+}
+
+fn background(draft: &Draft<'_>, advice: &str, problems: &mut Problems) {
+    let message = format!("{} puts itself in the background, and then seems to have ended", draft.program());
+    problems.warning(draft.span, message).mark(advice);
 }
