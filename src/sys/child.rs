@@ -14,51 +14,10 @@
 //!   the signals that dump core get a handler which ends the child by KILL. Exec makes it
 //!   default again.
 
+use super::stage::Stage;
 use super::syscall::sys;
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
-
-/// Where it failed. In the order in which things are done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(i32)]
-pub enum Stage {
-    /// A word of argv or of the environment holds a NUL, or there is no command.
-    Arguments,
-    /// Making the pipe on which the child reports.
-    Pipe,
-    /// clone(2), and memory for the child's stack.
-    Fork,
-    /// stdin, stdout and stderr; the detail is which.
-    Stdio,
-    /// Descriptors given at fixed numbers; the detail is the number.
-    Descriptors,
-    /// setsid(2), setpgid(2).
-    Session,
-    /// Taking the terminal.
-    Terminal,
-    /// setpriority(2).
-    Nice,
-    /// /proc/self/oom_score_adj.
-    OomScore,
-    /// prlimit(2); the detail is the resource.
-    Limits,
-    /// setgroups(2).
-    Groups,
-    /// setgid(2).
-    Group,
-    /// setuid(2).
-    User,
-    /// capabilities(7); the detail is the capability, or -1.
-    Capabilities,
-    /// PR_SET_NO_NEW_PRIVS.
-    NoNewPrivileges,
-    /// chdir(2), as the user it then is.
-    Directory,
-    /// The program is there, but not what its first line or its ELF header names.
-    Interpreter,
-    /// execve(2).
-    Exec,
-}
 
 /// What the child writes when it failed.
 #[derive(Clone, Copy, Debug)]

@@ -13,8 +13,9 @@
 //! - [`terminal`][]: whose is the terminal
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
-//! Private: `child` is what runs between clone and exec, `syscall` its raw system calls,
-//! `stack` what it stands on, `glibc` what the static binary has instead of glibc's own.
+//! Private: `prepare` makes what a child needs, `child` is what runs between clone and exec,
+//! `syscall` its raw system calls, `stack` what it stands on, `stage` says what went wrong,
+//! `glibc` what the static binary has instead of glibc's own.
 
 mod child;
 pub mod clock;
@@ -26,10 +27,12 @@ pub mod launch;
 pub mod memory;
 pub mod notify;
 pub mod pid1;
+mod prepare;
 pub mod proc;
 pub mod reap;
 pub mod signals;
 mod stack;
+mod stage;
 mod syscall;
 pub mod terminal;
 pub mod tree;
