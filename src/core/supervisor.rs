@@ -252,6 +252,8 @@ impl Supervisor {
                 | State::Exited { .. }
                 | State::Fatal { .. } => None,
             };
+            let lived = matches!(instance.state, State::Running { since, .. }
+                if now.since(since) >= self.plan.service(service).min_uptime);
             InstanceStatus {
                 service,
                 number,
@@ -260,7 +262,8 @@ impl Supervisor {
                 uptime: since.map(|since| now.since(since)),
                 ready: self.instance_holds(id, Condition::Ready),
                 healthy: checkup(&instance.state).map(|checkup| checkup.healthy),
-                failures: instance.failures,
+                // Nobody counts them anew before the process ends; but they are over by now.
+                failures: if lived { 0 } else { instance.failures },
                 launches: instance.launches,
                 last: instance.last,
             }

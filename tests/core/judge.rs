@@ -13,7 +13,7 @@ use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::instance::{Failure, State, Want};
 use minisup::core::phase::Phase;
-use minisup::core::plan::{Kind, Plan};
+use minisup::core::plan::{Dependency, Kind, Plan, ServiceSpec};
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +37,8 @@ pub struct Judge {
     /// How the last process ended of the instance whose failure began the drain.
     last_of_essential: Option<Outcome>,
     killed: bool,
+    /// How many stop signals came; the one that began the drain counts as the first.
+    stop_signals: u32,
     moment: (Moment, u32),
 }
 
@@ -55,6 +57,7 @@ impl Judge {
             occasion: None,
             last_of_essential: None,
             killed: false,
+            stop_signals: 0,
             moment: (Moment::default(), 0),
         }
     }
@@ -76,6 +79,11 @@ impl Judge {
         self.moment = if self.moment.0 == now { (now, self.moment.1 + 1) } else { (now, 0) };
         if self.moment.1 > 2_000 {
             return Err("time stands still".into());
+        }
+        let hurried = matches!(supervisor.phase(), Phase::Draining { hurried: true, .. });
+        let over = self.drain_began.is_some_and(|began| now - began >= self.plan.supervisor.shutdown_timeout);
+        if hurried && !over && self.stop_signals < 2 {
+            return Err("the shutdown timeout is not over yet, and nobody is impatient".into());
         }
         let instances = (0..self.known.len() as u32).map(InstanceId);
         let spec = |id: InstanceId| self.plan.service(self.service_of[id.index()]);
@@ -164,17 +172,21 @@ impl Judge {
         if known.pid.is_some() || (blocking && spec.stop.tree) {
             return Err(format!("{} is launched although it has a process", spec.name));
         }
-        match spec.requires.iter().find(|d| !self.holds(d.service, d.condition)) {
-            Some(missing) => Err(format!("{} is launched although {missing:?} does not hold", spec.name)),
+        let mut required = spec.requires.iter().filter(|d| !self.holds(d.service, d.condition));
+        if let Some(missing) = required.next() {
+            return Err(format!("{} is launched although {missing:?} does not hold", spec.name));
+        }
+        let lacking =
+            |d: &&Dependency| !self.holds(d.service, d.condition) && self.moves(supervisor, d.service);
+        match spec.after.iter().find(lacking) {
+            Some(missing) => Err(format!("{} is launched although {missing:?} is to come", spec.name)),
             None => Ok(()),
         }
     }
 
     fn published(&mut self, change: &Change, sup: &Supervisor, now: Moment) -> Verdict {
         match change {
-            Change::State { instance, from, to, failures, .. } => {
-                self.changed(*instance, from, to, *failures, sup, now)
-            }
+            Change::State { instance, to, failures, .. } => self.changed(*instance, to, *failures, sup, now),
             Change::Phase(Phase::Draining { .. }) => {
                 self.drain_began = Some(now);
                 self.lost = Duration::ZERO;
@@ -192,6 +204,7 @@ impl Judge {
                 if let Some(first) = self.occasion.replace(occasion.clone()) {
                     return Err(format!("a second drain, {occasion:?}, after {first:?}"));
                 }
+                self.stop_signals = 1;
                 if let Occasion::Essential(id, _) = occasion {
                     self.last_of_essential = self.known[id.index()].last;
                 }
@@ -204,50 +217,27 @@ impl Judge {
     fn changed(
         &mut self,
         id: InstanceId,
-        from: &State,
         to: &State,
         failures: u32,
         sup: &Supervisor,
         now: Moment,
     ) -> Verdict {
-        let service = self.service_of[id.index()];
-        let spec = self.plan.service(service).clone();
-        if matches!(to, State::Stopping { .. } | State::Killing { .. }) {
-            self.known[id.index()].stopping = true;
-        }
         match to {
-            State::Stopping { failure: None, .. } if sup.instance(id).want == Want::Down => {
-                let ending = sup.phase().is_ending();
-                if let Some(dependent) = self.dependent_with_a_process(service, ending) {
-                    let dependent = &self.plan.service(dependent).name;
-                    return Err(format!("{} is asked to stop, but {dependent} has a process", spec.name));
-                }
+            State::Stopping { failure, .. } => {
+                self.known[id.index()].stopping = Some(now);
+                let gives_way = failure.is_none() && sup.instance(id).want == Want::Down;
+                if gives_way { self.may_stop(id, sup) } else { Ok(()) }
             }
-            State::Backoff { until, refused, .. } => {
-                let delay = *until - now;
-                let limit = if *refused > 0 { spec.backoff.max.max(ms(10)) } else { spec.backoff.max };
-                if delay > limit {
-                    return Err(format!("{} waits {delay:?}, which is beyond its limit", spec.name));
-                }
-                let count = if *refused > 0 { *refused } else { failures };
-                let this = (*refused > 0, count, delay);
-                if let Some((kind, before, shorter)) = self.known[id.index()].delay
-                    && kind == this.0
-                    && count == before + 1
-                    && delay < shorter
-                {
-                    return Err(format!("{} waits {delay:?} after {shorter:?}", spec.name));
-                }
-                self.known[id.index()].delay = Some(this);
+            State::Killing { .. } => {
+                let began = self.known[id.index()].stopping.replace(now);
+                self.may_kill(id, began, sup, now)
             }
-            State::Fatal { .. } | State::Exited { .. } if !sup.phase().is_ending() => {
-                let failed = match to {
-                    State::Exited { outcome } => !spec.is_success(*outcome),
-                    _ => true,
-                };
-                if failed && spec.essential {
-                    return Err(format!("{} failed for good, and nothing follows", spec.name));
-                }
+            State::Backoff { until, refused: 0, .. } => self.may_delay(id, false, failures, *until - now),
+            State::Backoff { until, refused, .. } => self.may_delay(id, true, *refused, *until - now),
+            State::Fatal { .. } => self.may_give_up(id, true, sup),
+            State::Exited { outcome } => {
+                let failed = !self.spec(id).is_success(*outcome);
+                self.may_give_up(id, failed, sup)
             }
             State::Stopped
             | State::Waiting { .. }
@@ -255,16 +245,60 @@ impl Judge {
             | State::Executing { .. }
             | State::Starting { .. }
             | State::Running { .. }
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Sweeping { .. }
-            | State::Exited { .. }
-            | State::Fatal { .. } => {}
+            | State::Sweeping { .. } => Ok(()),
         }
-        if matches!((from, to), (State::Launching { .. }, State::Waiting { .. })) {
-            return Err(format!("{} goes back to waiting without an answer", spec.name));
+    }
+
+    fn may_stop(&self, id: InstanceId, sup: &Supervisor) -> Verdict {
+        let service = self.service_of[id.index()];
+        match self.dependent_with_a_process(service, sup.phase().is_ending()) {
+            Some(dependent) => {
+                let (name, dependent) = (&self.spec(id).name, &self.plan.service(dependent).name);
+                Err(format!("{name} is asked to stop, but {dependent} has a process"))
+            }
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Before KILL comes the whole grace period, unless there is no more grace for anybody.
+    fn may_kill(&self, id: InstanceId, began: Option<Moment>, sup: &Supervisor, now: Moment) -> Verdict {
+        if matches!(sup.phase(), Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done)
+        {
+            return Ok(());
+        }
+        let (name, grace) = (&self.spec(id).name, self.spec(id).stop.longest());
+        match began.map(|began| now - began) {
+            Some(had) if had >= grace => Ok(()),
+            had => Err(format!("{name} is killed after {had:?} of {grace:?}")),
+        }
+    }
+
+    /// A delay keeps to its limit, and does not shrink from failure to failure.
+    fn may_delay(&mut self, id: InstanceId, refused: bool, count: u32, delay: Duration) -> Verdict {
+        let spec = self.spec(id);
+        let limit = if refused { spec.backoff.max.max(ms(10)) } else { spec.backoff.max };
+        let (name, last) = (spec.name.clone(), self.known[id.index()].delay);
+        self.known[id.index()].delay = Some((refused, count, delay));
+        match last {
+            _ if delay > limit => Err(format!("{name} waits {delay:?}, which is beyond its limit")),
+            Some((kind, before, longer)) if kind == refused && count == before + 1 && delay < longer => {
+                Err(format!("{name} waits {delay:?} after {longer:?}"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The end of an essential service is the end of all.
+    fn may_give_up(&self, id: InstanceId, failed: bool, sup: &Supervisor) -> Verdict {
+        let spec = self.spec(id);
+        match failed && spec.essential && !sup.phase().is_ending() {
+            true => Err(format!("{} failed for good, and nothing follows", spec.name)),
+            false => Ok(()),
+        }
+    }
+
+    fn spec(&self, id: InstanceId) -> &ServiceSpec {
+        self.plan.service(self.service_of[id.index()])
     }
 
     /// When all actions of one input are done: nobody is forgotten.

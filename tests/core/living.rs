@@ -187,3 +187,16 @@ fn a_service_that_is_not_ready_in_time_is_stopped_and_ends_the_container_when_it
     stage.exits("app", 0);
     assert_eq!(stage.exit_code(), 1);
 }
+
+#[test]
+fn failures_in_a_row_are_shown_until_the_next_run_has_been_long_enough() {
+    let mut stage = Stage::of([service("app")]);
+    stage.exec("app");
+    stage.exits("app", 1);
+    stage.wait(Duration::from_millis(100));
+    stage.exec("app");
+    let failures = |stage: &Stage| stage.supervisor.snapshot(stage.now).instances[0].failures;
+    assert_eq!(failures(&stage), 1);
+    stage.wait(secs(1));
+    assert_eq!(failures(&stage), 0);
+}

@@ -21,7 +21,8 @@ pub(super) struct Known {
     pub(super) healthy: bool,
     pub(super) failed_checks: u32,
     pub(super) succeeded: bool,
-    pub(super) stopping: bool,
+    /// When it was asked to stop, or killed.
+    pub(super) stopping: Option<Moment>,
     /// The answer that is awaited is the health probe's.
     pub(super) asked_health: bool,
     pub(super) asked_ready: bool,
@@ -36,7 +37,9 @@ pub(super) struct Known {
 
 impl Judge {
     pub(super) fn about(&mut self, instance: InstanceId, pid: Pid) -> Option<&mut Known> {
-        self.known.get_mut(instance.index()).filter(|known| known.pid == Some(pid) && !known.stopping)
+        self.known
+            .get_mut(instance.index())
+            .filter(|known| known.pid == Some(pid) && known.stopping.is_none())
     }
 
     /// Before the supervisor hears it.
@@ -81,12 +84,11 @@ impl Judge {
             Input::Request(id, _) => {
                 self.asked.insert(*id);
             }
-            Input::Boot
-            | Input::Refused { .. }
-            | Input::Said { .. }
-            | Input::Signal(_)
-            | Input::Due
-            | Input::AllGone => {}
+            Input::Signal(signal) => {
+                let stops = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::PWR, Signal::RTMIN_3];
+                self.stop_signals += u32::from(stops.contains(signal));
+            }
+            Input::Boot | Input::Refused { .. } | Input::Said { .. } | Input::Due | Input::AllGone => {}
         }
     }
 
@@ -124,7 +126,7 @@ impl Judge {
         *known = Known {
             leader: known.leader,
             forced: known.forced,
-            succeeded: success && !known.stopping,
+            succeeded: success && known.stopping.is_none(),
             last: Some(outcome),
             delay: known.delay.filter(|_| !lived),
             ..Known::default()
@@ -154,7 +156,7 @@ impl Judge {
         let spec = self.plan.service(service);
         self.instances(service).all(|id| {
             let known = &self.known[id.index()];
-            let up = known.pid.is_some() && known.program && !known.stopping;
+            let up = known.pid.is_some() && known.program && known.stopping.is_none();
             known.succeeded
                 || match condition {
                     Condition::Started => up,
