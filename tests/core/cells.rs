@@ -72,6 +72,10 @@ pub fn kinds() -> Vec<Sort> {
     let no_grace = stop(&[(Signal::TERM, Duration::ZERO)]);
     let sequence = stop(&[(Signal::QUIT, secs(5)), (Signal::TERM, secs(2))]);
     let once = ServiceSpec { ready: ready(Probe::Notify), restart: Restart::Never, ..oneshot("x") };
+    let speaking = with(|s| s.ready = ready(Probe::Notify));
+    let few = ServiceSpec { max_failures: Some(3), ..speaking.clone() };
+    let mut at_once = speaking;
+    at_once.backoff.initial = Duration::ZERO;
     let no_action = health(tcp()).map(|health| Box::new(Health { restart: false, ..*health }));
     vec![
         sort("longrun, restart always", with(|_| {})),
@@ -88,12 +92,14 @@ pub fn kinds() -> Vec<Sort> {
         sort("ready by tcp", with(|s| s.ready = ready(tcp()))),
         sort("ready by notify", with(|s| s.ready = ready(Probe::Notify))),
         Sort { like: 12, ..sort("oneshot, restart never, ready by notify", once) },
+        Sort { like: 12, ..sort("ready by notify, max_failures 3", few) },
+        Sort { like: 12, ..sort("ready by notify, backoff 0s", at_once) },
         sort("health by tcp", with(|s| s.health = health(tcp()))),
         Sort {
-            like: 14,
+            like: 16,
             ..sort("health by tcp, action none", ServiceSpec { health: no_action, ..service("x") })
         },
-        Sort { like: 14, ..sort("health by watchdog", with(|s| s.health = health(Probe::Notify))) },
+        Sort { like: 16, ..sort("health by watchdog", with(|s| s.health = health(Probe::Notify))) },
     ]
 }
 

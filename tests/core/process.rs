@@ -23,7 +23,7 @@ pub struct Process {
     pub waiting: Option<Signal>,
     /// It ended, and has not been reaped.
     pub zombie: bool,
-    /// It will end when it wakes from its sleep in the kernel.
+    /// It got KILL: it does nothing any more but end, when it wakes from its sleep in the kernel.
     pub doomed: bool,
     pub life: Life,
 }
@@ -34,6 +34,8 @@ pub struct Life {
     /// It becomes the program after so long, if at all.
     pub exec: Duration,
     pub exec_fails: Option<u8>,
+    /// It ends so soon that its end is heard before its exec.
+    pub flash: bool,
     /// It ends by itself after so long.
     pub end: Option<(Duration, Outcome)>,
     /// It gets ready after so long.
@@ -84,7 +86,8 @@ impl Life {
             _ => 2,
         };
         Life {
-            exec: rng.pick(&[Duration::ZERO, ms(1), ms(30)]),
+            exec: rng.pick(&[Duration::ZERO, ms(1), ms(1), ms(30), ms(30), secs(2)]),
+            flash: rng.percent(5),
             exec_fails: rng.percent(4).then(|| rng.pick(&[126, 127, 1])),
             end,
             ready: (!rng.percent(10)).then(|| rng.pick(&[Duration::ZERO, ms(20), secs(1), secs(5)])),
@@ -100,6 +103,7 @@ impl Life {
         Life {
             exec: Duration::ZERO,
             exec_fails: None,
+            flash: false,
             end: None,
             ready: None,
             sick: None,
@@ -131,11 +135,15 @@ impl Process {
     pub fn take(&mut self, signal: Signal, rng: &mut Rng) -> Effect {
         let deadly = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal);
         match signal {
-            _ if matches!(self.life.manner, Manner::Sleeps) => {
-                self.doomed |= signal == Signal::KILL;
+            Signal::KILL if matches!(self.life.manner, Manner::Sleeps) => {
+                self.doomed = true;
                 Effect::None
             }
-            Signal::KILL => Effect::Ends(rng.upto(ms(50)), Outcome::Killed(signal)),
+            _ if matches!(self.life.manner, Manner::Sleeps) => Effect::None,
+            Signal::KILL => {
+                self.doomed = true;
+                Effect::Ends(rng.upto(ms(50)), Outcome::Killed(signal))
+            }
             Signal::STOP => {
                 self.stopped = true;
                 Effect::None

@@ -1,11 +1,12 @@
 //! A container without a kernel: it obeys the supervisor's actions and tells it what
 //! happened, on a clock of its own. Everything it does follows from one seed.
 
+use crate::cells::variant;
 use crate::judge::Judge;
 use crate::process::{Effect, Life, Process};
 use crate::rng::Rng;
 use crate::specs::{ms, random_plan, secs};
-use minisup::core::action::Action;
+use minisup::core::action::{Action, Change};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::input::{Input, Request};
@@ -16,7 +17,7 @@ use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub struct World {
     pub now: Moment,
     pub trace: Option<Vec<String>>,
     pub inputs: u32,
+    /// From which state to which any instance has gone.
+    pub ways: BTreeSet<(&'static str, &'static str)>,
     pub processes: BTreeMap<Pid, Process>,
     rng: Rng,
     flaw: Flaw,
@@ -97,6 +100,7 @@ impl World {
             now: Moment::from_nanos(1_000_000_000),
             trace: None,
             inputs: 0,
+            ways: BTreeSet::new(),
             processes: BTreeMap::new(),
             rng,
             flaw,
@@ -276,6 +280,9 @@ impl World {
             let child = self.processes.get_mut(&child).expect("just forked");
             (child.program, child.stray) = (true, *stray);
         }
+        if life.flash {
+            return self.end(pid, life.end.map_or(Outcome::Exited(0), |(_, outcome)| outcome), true);
+        }
         self.feed(Input::Executed { instance, pid })?;
         if let Some((after, outcome)) = life.end {
             self.later(after, Happening::End(pid, outcome, true));
@@ -419,7 +426,12 @@ impl World {
                     self.later(Duration::ZERO, Happening::Tell(Input::AllGone));
                 }
             }
-            Action::Reply(..) | Action::Publish(_) => {}
+            Action::Publish(change) => {
+                if let Change::State { from, to, .. } = &*change {
+                    self.ways.insert((variant(from), variant(to)));
+                }
+            }
+            Action::Reply(..) => {}
         }
         Ok(())
     }
