@@ -103,8 +103,16 @@ impl Source {
 
     fn place(&self, path: &Path, span: Span) -> Place {
         let line = self.line_of(span.start);
-        let from = self.lines[line] as usize;
-        let to = self.lines.get(line + 1).map_or(self.text.len(), |next| *next as usize - 1);
+        let mut from = self.lines[line] as usize;
+        let mut to = self.lines.get(line + 1).map_or(self.text.len(), |next| *next as usize - 1);
+        // Editors of Windows write a mark at the beginning and a return at each end.
+        if line == 0 && self.text.starts_with('\u{feff}') {
+            from += '\u{feff}'.len_utf8();
+        }
+        if self.text[from.min(to)..to].ends_with('\r') {
+            to -= 1;
+        }
+        from = from.min(to);
         let at = floor_char(&self.text, (span.start as usize).clamp(from, to));
         let end = floor_char(&self.text, (span.end as usize).clamp(at, to));
         let column = self.text[from..at].chars().count();

@@ -106,6 +106,13 @@ fn bytes_that_are_no_text_are_shown_at_their_place() {
 }
 
 #[test]
+fn a_file_from_windows_is_shown_without_its_marks() {
+    let said = errors("\u{feff}[service.a]\r\ncomand = \"x\"\r\n");
+    assert!(said.starts_with("supervise.toml:1:10: error"), "{said}");
+    assert!(said.contains("\n  2 | comand = \"x\"\n    | ^^^^^^ did"), "{said:?}");
+}
+
+#[test]
 fn a_nul_character_is_refused_wherever_it_stands() {
     for text in [
         "command = \"a\\u0000b\"",

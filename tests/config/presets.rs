@@ -235,6 +235,18 @@ mod uwsgi {
 }
 
 #[test]
+fn a_script_gets_no_arguments_that_it_does_not_know() {
+    for preset in ["nginx", "gunicorn", "uwsgi"] {
+        let spec = service(&[], &format!("preset = \"{preset}\"\ncommand = \"/entrypoint.sh -b\""));
+        assert_eq!(command(&spec), ["/entrypoint.sh", "-b"], "{preset}");
+        assert_eq!(spec.ready, None, "{preset}");
+        assert!(spec.reload.is_none_or(|reload| reload.check.is_none()), "{preset}");
+    }
+    let run = service(&[], "preset = \"gunicorn\"\ncommand = \"poetry run gunicorn a:a\"");
+    assert!(command(&run).contains(&"--graceful-timeout"));
+}
+
+#[test]
 fn each_preset_runs_as_it_is_or_says_what_it_lacks() {
     for preset in &minisup::config::presets::ALL {
         let own = match preset.name {

@@ -16,6 +16,13 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.argv.is_empty() {
         return None;
     }
+    // Also `python -m gunicorn`, `poetry run gunicorn` and their like; but a script's own
+    // arguments are not ours to add to.
+    let itself =
+        draft.argv.iter().any(|word| word.rsplit('/').next().is_some_and(|w| w.starts_with("gunicorn")));
+    if !itself {
+        draft.adjusted.push("the command is not gunicorn itself: nothing was added".into());
+    }
     let mut words = vec![String::new()];
     words.extend(draft.variable("GUNICORN_CMD_ARGS").and_then(shlex::split).unwrap_or_default());
     words.extend(draft.argv.iter().skip(1).cloned());
@@ -27,16 +34,17 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         let message = "gunicorn puts itself in the background and seems to have ended";
         problems.warning(draft.span, message).mark("leave --daemon out");
     }
-    graceful(draft, &words, &settings, problems);
-
-    let mut check = draft.argv.clone();
-    check.push("--check-config".into());
-    draft.check = Some(check.into());
+    if itself {
+        graceful(draft, &words, &settings, problems);
+        let mut check = draft.argv.clone();
+        check.push("--check-config".into());
+        draft.check = Some(check.into());
+    }
 
     let bound = options(&words, "--bind", Some('b')).first().copied();
     let bind = bound.map(str::to_owned).or_else(|| quoted(setting(&settings, "bind")?));
     let bind = bind.or_else(|| draft.variable("PORT").map(|port| format!("127.0.0.1:{port}")));
-    let bind = bind.unwrap_or_else(|| "127.0.0.1:8000".into());
+    let bind = bind.or_else(|| itself.then(|| "127.0.0.1:8000".into()))?;
     let address = if let Some(path) = bind.strip_prefix("unix:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         ProbeAddress::Unix(draft.resolve(path))

@@ -12,7 +12,11 @@ use std::path::PathBuf;
 
 /// Adds `-g 'daemon off;'`, and makes the check for a reload.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
-    if draft.argv.is_empty() || draft.program() != "nginx" && !draft.program().starts_with("nginx-") {
+    if draft.argv.is_empty() {
+        return None;
+    }
+    if draft.program() != "nginx" && !draft.program().starts_with("nginx-") {
+        draft.adjusted.push("the command is not nginx itself: nothing was added".into());
         return None;
     }
     let arguments = Arguments::read(&draft.argv);

@@ -15,7 +15,11 @@ const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
 
 /// Adds what makes it stop well, and finds where it will answer.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
-    if draft.argv.is_empty() || !draft.program().starts_with("uwsgi") {
+    if draft.argv.is_empty() {
+        return None;
+    }
+    if !draft.program().starts_with("uwsgi") {
+        draft.adjusted.push("the command is not uwsgi itself: nothing was added".into());
         return None;
     }
     let settings = Settings::read(draft);
