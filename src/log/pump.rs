@@ -332,6 +332,15 @@ impl Pump {
             }
             self.wait_for_outputs(left);
         }
+        for output in &self.outputs {
+            let (name, pending) = {
+                let output = lock(output);
+                (output.name(), output.pending())
+            };
+            if pending > 0 {
+                warn!("{name} took no more: its last {pending} bytes are lost");
+            }
+        }
     }
 
     fn wait_for_outputs(&mut self, at_most: Duration) {
