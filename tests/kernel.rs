@@ -5,17 +5,19 @@
 mod support;
 
 use minisup::core::exit::Outcome;
+use minisup::core::ids::Pid;
 use minisup::core::plan::{Credentials, LaunchExtra, Limit, Resource};
+use minisup::core::signal::Signal;
 use minisup::sys::launch::{Order, Session, Stage, Stdio, launch};
-use minisup::sys::{fd, reap};
+use minisup::sys::{fd, reap, signals};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use support::container::again;
 use support::launching::{environment, failure, helped, output, sh, verdict, words};
-use support::seccomp::{Filter, NEWER};
-use support::{helper, loudly};
+use support::seccomp::{Filter, Hanging, NEWER};
+use support::{helper, loudly, wait_until};
 
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
@@ -365,6 +367,64 @@ fn when_the_kernel_refuses_a_process_that_is_told_and_it_passes() {
     let error = launch(sh("exit 0")).expect_err("no process");
     assert_eq!((error.stage, error.errno, error.is_passing()), (Stage::Fork, libc::EAGAIN, true));
     assert!(error.to_string().starts_with("cannot launch sh: no process: "), "{error}");
+}
+
+// Execs that hang, as from a dead file system.
+
+#[test]
+fn an_exec_that_hangs_hangs_alone() {
+    if !again("an_exec_that_hangs_hangs_alone", |c| c) {
+        return;
+    }
+    let Some(hanging) = Hanging::new(&[libc::SYS_execve]) else {
+        return loudly("SKIPPED: no seccomp listener");
+    };
+    let mut many: Vec<_> = (0..5).map(|_| launch(sh("exit 0")).unwrap()).collect();
+    wait_until("all hang", || many.iter().all(|one| is_in_execve(one.pid)));
+    assert!(many.iter_mut().all(|one| one.verdict.read().is_none()), "nothing is known yet");
+    // It can be ended like any other.
+    let mut ended = many.pop().unwrap();
+    signals::kill(ended.pid, Signal::TERM).unwrap();
+    assert_eq!(reap::wait_for(ended.pid).unwrap().outcome, Outcome::Killed(Signal::TERM));
+    assert_eq!(verdict(&mut ended), Ok(()), "no failure to be told: it was killed");
+    // What it stands on stays, also when nobody cares for its verdict any more.
+    let forgotten = many.pop().unwrap();
+    drop(forgotten.verdict);
+    many.extend((0..20).map(|_| launch(sh("exit 0")).unwrap()));
+    hanging.answer(many.len() + 1, libc::EIO);
+    for one in &mut many {
+        let error = verdict(one).expect_err("the exec has failed at last");
+        assert_eq!((error.stage, error.errno), (Stage::Exec, libc::EIO));
+        assert_eq!(reap::wait_for(one.pid).unwrap().outcome, Outcome::Exited(127));
+    }
+    assert_eq!(reap::wait_for(forgotten.pid).unwrap().outcome, Outcome::Exited(127));
+}
+
+#[test]
+fn a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours() {
+    if !again("a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours", |c| c) {
+        return;
+    }
+    let mut caught = signals::Signals::catch([Signal::USR1]).unwrap();
+    let Some(_hanging) = Hanging::new(&[libc::SYS_execve]) else {
+        return loudly("SKIPPED: no seccomp listener");
+    };
+    let quit = Signal::QUIT;
+    for (sent, outcome) in
+        [(quit, Outcome::Killed(Signal::KILL)), (Signal::USR1, Outcome::Killed(Signal::USR1))]
+    {
+        let child = launch(sh("exit 0")).unwrap();
+        wait_until("it hangs", || is_in_execve(child.pid));
+        signals::kill(child.pid, sent).unwrap();
+        assert_eq!(reap::wait_for(child.pid).unwrap().outcome, outcome, "{sent}");
+    }
+    assert_eq!(caught.pending().count(), 0, "a signal for the child came to us");
+}
+
+/// Whether the process is in execve(2).
+fn is_in_execve(pid: Pid) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
+    text.split(' ').next() == Some(&libc::SYS_execve.to_string())
 }
 
 // Where it must not matter.

@@ -73,7 +73,7 @@ pub fn set_pipe_size(pipe: &impl AsFd, bytes: usize) -> Result<usize, Errno> {
 static NULL: AtomicI32 = AtomicI32::new(-1);
 
 /// /dev/null, read and write; opened once and never closed. Where there is none, the end of
-/// a pipe takes its place: reading it is at the end of file, writing to it fails with EPIPE.
+/// a pipe takes its place: reading it is at the end of file, writing to it fails with EBADF.
 ///
 /// # Errors
 /// EMFILE, ENFILE.

@@ -1,5 +1,6 @@
 //! seccomp(2): a kernel, or a container engine, that does not know newer system calls.
 
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -22,6 +23,10 @@ pub struct Filter {
 impl Filter {
     /// ENOSYS: an old kernel. EPERM: an old container engine on a newer one.
     pub fn new(calls: &[i64], errno: i32) -> Filter {
+        Filter::answering(calls, libc::SECCOMP_RET_ERRNO | errno as u32)
+    }
+
+    fn answering(calls: &[i64], answer: u32) -> Filter {
         const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
         const IS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
         const ANSWER: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
@@ -33,7 +38,7 @@ impl Filter {
             program.push(step(IS, (calls.len() - i) as u8, *call as u32));
         }
         program.push(step(ANSWER, 0, libc::SECCOMP_RET_ALLOW));
-        program.push(step(ANSWER, 0, libc::SECCOMP_RET_ERRNO | errno as u32));
+        program.push(step(ANSWER, 0, answer));
         Filter { program }
     }
 
@@ -52,6 +57,43 @@ impl Filter {
             match libc::prctl(libc::PR_SET_SECCOMP, mode, &program) {
                 0 => Ok(()),
                 _ => Err(std::io::Error::last_os_error()),
+            }
+        }
+    }
+}
+
+/// System calls that hang until they are answered, as on a dead file system.
+pub struct Hanging {
+    listener: OwnedFd,
+}
+
+impl Hanging {
+    /// These calls, from now on, of the calling thread and all that it launches. `None`
+    /// before Linux 5.0.
+    pub fn new(calls: &[i64]) -> Option<Hanging> {
+        let filter = Filter::answering(calls, libc::SECCOMP_RET_USER_NOTIF);
+        let program =
+            libc::sock_fprog { len: filter.program.len() as u16, filter: filter.program.as_ptr().cast_mut() };
+        // SAFETY: a filter that lives through the call; the new descriptor is ours alone.
+        unsafe {
+            libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+            let fd = libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &program) as i32;
+            (fd >= 0).then(|| Hanging { listener: OwnedFd::from_raw_fd(fd) })
+        }
+    }
+
+    /// Answers as many calls that hang, or will, with this error.
+    pub fn answer(&self, count: usize, errno: i32) {
+        let fd = self.listener.as_raw_fd();
+        for _ in 0..count {
+            // SAFETY: all bytes zero is a seccomp_notif, which the kernel wants so and fills in.
+            unsafe {
+                let mut call: libc::seccomp_notif = std::mem::zeroed();
+                assert_eq!(libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut call), 0);
+                let mut answer: libc::seccomp_notif_resp = std::mem::zeroed();
+                (answer.id, answer.error) = (call.id, -errno);
+                assert_eq!(libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer), 0);
             }
         }
     }
