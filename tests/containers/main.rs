@@ -90,7 +90,7 @@ fn the_image_from_scratch_runs_a_command_and_passes_its_exit_code() {
     let run = |args: &[&str]| try_docker(&[&["run", "--rm", "minisup", "exec", "--"], args].concat());
     let version = run(&["/minisup", "--version"]);
     assert!(version.status.success() && stdout(&version).starts_with("minisup "), "{version:?}");
-    assert_eq!(run(&["/minisup", "no-such-command"]).status.code(), Some(2));
+    assert_eq!(run(&["/minisup", "--no-such-option"]).status.code(), Some(2));
     assert_eq!(run(&["/minisup", "check", "--config", "/nowhere.toml"]).status.code(), Some(78));
     assert_eq!(run(&["/no-such-program"]).status.code(), Some(127));
 }

@@ -53,7 +53,8 @@ struct Shared {
 
 impl Load {
     /// So many clients, half of which ask for `/slow` and half for `/`. A client ends when
-    /// nobody takes its connection any more.
+    /// nobody takes its request any more: one that went on asking would only burn the time
+    /// that the server needs to end.
     pub fn on(address: SocketAddr, clients: usize) -> Load {
         let shared = Arc::new(Shared {
             address,
@@ -89,7 +90,7 @@ impl Shared {
             let began = Instant::now();
             let fate = ask(self.address, &format!("{path}?id={id}")).0;
             self.answered.fetch_add(usize::from(fate == Fate::Answered), Ordering::SeqCst);
-            let over = fate == Fate::Refused;
+            let over = matches!(fate, Fate::Refused | Fate::Dropped);
             self.asked.lock().unwrap().push(Asked { id, fate, time: (began, Instant::now()) });
             if over {
                 return;
