@@ -124,6 +124,12 @@ fn write_all(mut to: File, bytes: Vec<u8>) -> std::thread::JoinHandle<()> {
 }
 
 #[test]
+fn a_stream_is_small() {
+    // Two thousand of them are PID 1's with a thousand services.
+    assert!(size_of::<Option<stream::Stream>>() <= 136, "{}", size_of::<Option<stream::Stream>>());
+}
+
+#[test]
 fn a_line_arrives_as_it_was_written() {
     let mut bench = Bench::new(RAW);
     let (id, mut child) = bench.open("web", policy(WhenFull::Block));
