@@ -54,8 +54,8 @@ impl Supervisor {
         let forward = plan.signals.iter().find(|(of, _)| *of == signal).map(|(_, forward)| forward);
         match forward {
             Some(Forward::Swallow) => {}
-            Some(Forward::To(service, signal)) => self.forward(self.graph.instances(*service), *signal),
-            Some(Forward::All(signal)) => self.forward(self.all(), *signal),
+            Some(Forward::To(service, signal)) => self.pass_on(self.graph.instances(*service), *signal),
+            Some(Forward::All(signal)) => self.pass_on(self.all(), *signal),
             None if is_stop_signal(signal) => match self.phase {
                 Phase::Boot | Phase::Up => self.drain(Occasion::Signal(signal), now),
                 Phase::Draining { hurried: false, .. } => self.hurry(now),
@@ -67,7 +67,7 @@ impl Supervisor {
             None if signal == Signal::USR1 => {
                 for id in self.all() {
                     if let Some(reopen) = self.spec_of(id).reopen {
-                        self.forward(std::iter::once(id), reopen);
+                        self.pass_on(std::iter::once(id), reopen);
                     }
                 }
             }
@@ -77,17 +77,10 @@ impl Supervisor {
 
     /// Only to those that are the program by now: before exec, a signal that the program
     /// would handle ends the process.
-    fn forward(&mut self, to: impl Iterator<Item = InstanceId>, signal: Signal) {
-        for id in to {
-            if !matches!(self.instance(id).state, State::Executing { .. }) {
-                self.pass_on(std::iter::once(id), signal);
-            }
-        }
-    }
-
     pub(super) fn pass_on(&mut self, to: impl Iterator<Item = InstanceId>, signal: Signal) {
         for instance in to {
-            if let Some(pid) = self.instance(instance).pid() {
+            let it = self.instance(instance);
+            if let (Some(pid), false) = (it.pid(), matches!(it.state, State::Executing { .. })) {
                 self.actions.push_back(Action::Signal { instance, pid, signal });
             }
         }

@@ -134,8 +134,11 @@ impl Supervisor {
     }
 
     fn signal_services(&mut self, id: RequestId, services: &[ServiceId], signal: Signal) {
-        let has_pid = |s: &ServiceId| self.graph.instances(*s).any(|i| self.instance(i).pid().is_some());
-        match services.iter().find(|s| !has_pid(s)) {
+        let runs = |id: InstanceId| {
+            let instance = self.instance(id);
+            instance.pid().is_some() && !matches!(instance.state, State::Executing { .. })
+        };
+        match services.iter().find(|service| !self.graph.instances(**service).any(runs)) {
             Some(service) => {
                 let name = &self.plan.service(*service).name;
                 let text = format!("cannot signal {name}: it is not running");

@@ -1,6 +1,6 @@
 //! What clients ask for, what is done about it, and when they are answered.
 
-use crate::specs::{ms, on, oneshot, ready, secs, service};
+use crate::specs::{on, oneshot, ready, secs, service};
 use crate::stage::Stage;
 use minisup::core::exit::Outcome;
 use minisup::core::plan::{Condition, Probe, Restart, ServiceSpec};
@@ -260,9 +260,12 @@ fn starting_a_disabled_service_does_not_end_the_boot_early() {
 fn a_reopen_or_a_forwarded_signal_does_not_hit_a_process_that_is_not_the_program_yet() {
     let mut stage = Stage::of([ServiceSpec { reopen: Some(Signal::USR1), ..service("web") }]);
     stage.signal(Signal::USR1);
+    let request = stage.send("web", Signal::HUP);
     assert_eq!(stage.signals_to("web"), []);
+    assert_eq!(stage.refusal(request), "cannot signal web: it is not running");
     stage.exec("web");
     stage.signal(Signal::USR1);
-    assert_eq!(stage.signals_to("web"), [Signal::USR1]);
-    stage.wait(ms(1));
+    let request = stage.send("web", Signal::HUP);
+    assert_eq!(stage.signals_to("web"), [Signal::USR1, Signal::HUP]);
+    assert!(stage.is_done(request));
 }

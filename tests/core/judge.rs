@@ -114,6 +114,9 @@ impl Judge {
                 if !all.contains_key(pid) {
                     return Err(format!("{signal} is sent to {pid}, which has been reaped"));
                 }
+                if matches!(sup.instance(*instance).state, State::Executing { .. }) {
+                    return Err(format!("{signal} is sent to {pid}, which is not the program yet"));
+                }
                 self.note_kill(*instance, *signal, sup);
                 Ok(())
             }

@@ -2,6 +2,7 @@
 
 use crate::specs::{health, on, oneshot, ready, secs, service, tcp};
 use crate::stage::Stage;
+use minisup::core::admission::EXECUTING_MAX;
 use minisup::core::plan::{Condition, Dependency, Health, Probe, ServiceSpec};
 use minisup::core::signal::Signal;
 use std::time::Duration;
@@ -199,4 +200,16 @@ fn failures_in_a_row_are_shown_until_the_next_run_has_been_long_enough() {
     assert_eq!(failures(&stage), 1);
     stage.wait(secs(1));
     assert_eq!(failures(&stage), 0);
+}
+
+#[test]
+fn only_so_many_launches_are_under_way_at_once_and_the_others_follow() {
+    let services: Vec<ServiceSpec> = (0..100).map(|n| service(&format!("s{n}"))).collect();
+    let mut stage = Stage::of(services);
+    let executing = |stage: &Stage| (0..100).filter(|n| stage.state(&format!("s{n}")) == "Executing").count();
+    for number in 0..100 {
+        assert_eq!(executing(&stage), (100 - number).min(EXECUTING_MAX as usize));
+        stage.exec(&format!("s{number}"));
+    }
+    assert_eq!(stage.phase(), "up");
 }

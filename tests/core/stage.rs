@@ -168,6 +168,11 @@ impl Stage {
         self.ask(Request::Restart(services))
     }
 
+    pub fn send(&mut self, name: &str, signal: Signal) -> RequestId {
+        let services = [self.service(name)].into();
+        self.ask(Request::Signal(services, signal))
+    }
+
     pub fn is_done(&self, id: RequestId) -> bool {
         self.replies.get(&id) == Some(&Reply::Done)
     }
