@@ -134,29 +134,22 @@ fn program_is_there<'a>(
     }
 }
 
-/// A dependency that can never be what is asked of it keeps a service waiting for ever.
+/// A requirement that can never be met makes a service fail.
 fn dependencies_can_hold(service: &Resolved, services: &[Resolved], problems: &mut Problems) {
     let spec = &service.spec;
-    let required = spec.requires.iter().zip(&service.requires);
-    let after = spec.after.iter().zip(&service.after);
-    for (number, (dependency, span)) in required.chain(after).enumerate() {
+    for (dependency, span) in spec.requires.iter().zip(&service.requires) {
         let other = &services[dependency.service.index()].spec;
-        let name = &other.name;
-        let must = number < spec.requires.len();
-        if must && !other.enabled && spec.enabled {
-            let message =
-                format!("\"{name}\" is not enabled: {} is not launched before someone starts it", spec.name);
-            problems.warning(*span, message).mark("`after` waits only for what is launched");
+        if !other.enabled && spec.enabled {
+            let message = format!("\"{}\" is not enabled, and so \"{}\" fails", other.name, spec.name);
+            problems.warning(*span, message).mark("`after` waits only for what is enabled");
         }
-        match dependency.condition {
-            Condition::Healthy if other.health.is_none() => {
-                let message = format!("\"{name}\" has no `health`: it never is healthy");
-                problems.warning(*span, message).mark(format!("\"{name}:ready\", or give it a health check"));
-            }
-            Condition::Healthy if other.kind == Kind::Oneshot => {
-                problems.warning(*span, format!("\"{name}\" is a oneshot: it ends before it is healthy"));
-            }
-            Condition::Done | Condition::Started | Condition::Ready | Condition::Healthy => {}
+    }
+    let required = spec.requires.iter().zip(&service.requires);
+    for (dependency, span) in required.chain(spec.after.iter().zip(&service.after)) {
+        let other = &services[dependency.service.index()].spec;
+        if dependency.condition == Condition::Healthy && other.health.is_none() {
+            let message = format!("\"{0}\" has no `health`: \"{0}:healthy\" means \"{0}:ready\"", other.name);
+            problems.warning(*span, message).mark("say that, or give it a health check");
         }
     }
     if spec.kind == Kind::Oneshot && spec.restart == Restart::Always {
@@ -192,7 +185,8 @@ fn one_stop_fits(service: &Resolved, supervisor: &SupervisorSpec, problems: &mut
     }
 }
 
-/// Services stop in reverse order of `requires`, one after the other along a chain. The
+/// Services stop in reverse order of `requires` and `after`, one after the other along a
+/// chain. The
 /// defaults alone are no reason to warn: few services use up their grace period.
 fn all_stops_fit(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
     // The longest way down from each service, and the next step on it.
@@ -200,14 +194,16 @@ fn all_stops_fit(services: &[Resolved], supervisor: &SupervisorSpec, problems: &
     for root in 0..services.len() {
         let mut stack = vec![root];
         while let Some(at) = stack.last().copied() {
-            let below: Vec<usize> = services[at].spec.requires.iter().map(|d| d.service.index()).collect();
+            let spec = &services[at].spec;
+            let below = spec.requires.iter().chain(&spec.after).map(|d| d.service.index());
+            let below: Vec<usize> = below.filter(|b| services[*b].spec.enabled).collect();
             let unknown: Vec<usize> = below.iter().copied().filter(|b| longest[*b].is_none()).collect();
             if longest[at].is_some() || unknown.is_empty() {
                 stack.pop();
-                let own = match services[at].spec.kind {
-                    Kind::Longrun => services[at].spec.stop.longest(),
+                let own = match spec.kind {
+                    Kind::Longrun if spec.enabled => spec.stop.longest(),
                     // By then it has ended long ago.
-                    Kind::Oneshot => Duration::ZERO,
+                    Kind::Longrun | Kind::Oneshot => Duration::ZERO,
                 };
                 let best = below.iter().filter_map(|b| Some((longest[*b]?.0, Some(*b)))).max();
                 let (rest, next) = best.unwrap_or((Duration::ZERO, None));

@@ -438,69 +438,6 @@ pub const INSIDE: &[(&str, &[&[Key]])] = &[
     ("limits", &[LIMITS]),
 ];
 
-/// What other supervisors call a key of a service, and what it is here.
-pub const ELSEWHERE: &[(&str, &str)] = &[
-    ("args", "command"),
-    ("autorestart", "restart"),
-    ("autostart", "enabled"),
-    ("chdir", "directory"),
-    ("cmd", "command"),
-    ("count", "instances"),
-    ("cwd", "directory"),
-    ("depends", "requires"),
-    ("depends_on", "requires"),
-    ("entrypoint", "command"),
-    ("env", "environment"),
-    ("env_file", "environment_files"),
-    ("exec", "command"),
-    ("exec_start", "command"),
-    ("exitcodes", "success_codes"),
-    ("gid", "group"),
-    ("healthcheck", "health"),
-    ("killasgroup", "stop.tree"),
-    ("kill_signal", "stop.signal"),
-    ("logfile", "stdout"),
-    ("needs", "requires"),
-    ("notify", "ready"),
-    ("numprocs", "instances"),
-    ("oneshot", "type"),
-    ("priority", "requires"),
-    ("readiness", "ready"),
-    ("replicas", "instances"),
-    ("rlimits", "limits"),
-    ("run", "command"),
-    ("scale", "instances"),
-    ("startretries", "max_failures"),
-    ("startsecs", "min_uptime"),
-    ("stderr_logfile", "stderr"),
-    ("stdout_logfile", "stdout"),
-    ("stop_grace_period", "stop.grace_period"),
-    ("stop_signal", "stop.signal"),
-    ("stop_timeout", "stop.grace_period"),
-    ("stopasgroup", "stop.tree"),
-    ("stopsignal", "stop.signal"),
-    ("stopwaitsecs", "stop.grace_period"),
-    ("uid", "user"),
-    ("ulimits", "limits"),
-    ("wants", "after"),
-    ("watchdog", "health"),
-    ("workdir", "directory"),
-    ("working_dir", "directory"),
-    ("working_directory", "directory"),
-];
-
-/// The table that a key stands in, as it is written in a service or at the top level.
-pub fn table_of(name: &str) -> Option<&'static str> {
-    let among = |keys: &[Key]| keys.iter().any(|key| key.name == name);
-    let inside = || INSIDE.iter().find(|(_, groups)| groups.iter().any(|keys| among(keys)));
-    match () {
-        () if among(SUPERVISOR) => Some("[supervisor]"),
-        () if among(SERVICE) => Some("a service"),
-        () if among(TOP) => Some("the top level, before all tables"),
-        () => inside().map(|(table, _)| *table),
-    }
-}
-
 /// The defaults as TOML: the lowest layer of every service, and of `[supervisor]`.
 pub fn defaults() -> String {
     let mut text = String::new();

@@ -14,6 +14,7 @@
 mod accounts;
 mod checks;
 mod credentials;
+mod cure;
 mod cycles;
 pub mod diagnostics;
 mod environment;

@@ -5,9 +5,10 @@
 //! layered in the same way, key by key, so that `stop = { grace_period = "20s" }` keeps
 //! the preset's signal. Each typed reader says what is wrong and gives `None`.
 
+use super::cure;
 use super::diagnostics::{Problems, Span, did_you_mean};
 use super::file::{Entry, Node, Table, Value};
-use super::keys::{self, Default, Key};
+use super::keys::{Default, Key};
 use super::values;
 use crate::core::signal::Signal;
 use std::time::Duration;
@@ -94,32 +95,10 @@ pub fn check_keys(table: &Table, known: &[&[Key]], place: &str, problems: &mut P
                 problems.error(entry.key, "unknown key");
             }
             None => {
-                let mark = cure(name, &keys().map(|key| key.name).collect::<Vec<_>>());
+                let mark = cure::of(name, &keys().map(|key| key.name).collect::<Vec<_>>());
                 problems.error(entry.key, format!("unknown key \"{name}\" in {place}")).mark(mark);
             }
         }
-    }
-}
-
-/// What to write instead of a key that nobody knows here.
-fn cure(name: &str, known: &[&str]) -> String {
-    let lower = name.to_ascii_lowercase().replace('-', "_");
-    let elsewhere = keys::ELSEWHERE.iter().find(|(theirs, _)| *theirs == lower);
-    if let Some((_, ours)) =
-        elsewhere.filter(|(_, ours)| known.contains(&ours.split('.').next().unwrap_or(ours)))
-    {
-        return format!("that is `{ours}` here");
-    }
-    if let Some(near) = known.iter().find(|key| **key == lower) {
-        return format!("did you mean \"{near}\"?");
-    }
-    if let Some(table) = keys::table_of(name) {
-        return format!("that belongs into {table}");
-    }
-    match did_you_mean(name, known.iter().copied()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None if known.len() <= 14 => format!("known: {}", known.join(", ")),
-        None => String::new(),
     }
 }
 
