@@ -14,8 +14,9 @@ use crate::core::signal::Signal;
 use crate::sys::launch::{Launched, Order, Session, launch};
 use crate::sys::signals::{self, Mask, Queue};
 use crate::sys::words::Words;
-use crate::sys::{pid1, reap, terminal};
+use crate::sys::{memory, pid1, reap, terminal};
 use std::ffi::OsString;
+use std::fmt;
 use std::io::Write;
 use std::rc::Rc;
 
@@ -151,6 +152,8 @@ impl Manner {
             ignored: signals::ignored_by_parent(),
             ..Order::default()
         };
+        // What read the arguments is not needed any more.
+        memory::give_back();
         match launch(order) {
             Ok(launched) => self.attend(&queue, launched, gave_up),
             Err(error) => self.refused(&error),
@@ -161,15 +164,17 @@ impl Manner {
         if let Some(signal) = self.parent_death
             && let Err(errno) = pid1::set_parent_death_signal(signal)
         {
-            self.warn(&format!("cannot ask for {signal} when the parent ends: {}", errno.desc()));
+            self.warn(format_args!("cannot ask for {signal} when the parent ends: {}", errno.desc()));
         }
         let is_pid1 = pid1::is_pid1();
         if self.subreaper && !is_pid1 {
             if let Err(errno) = pid1::become_subreaper() {
-                self.warn(&format!("cannot become the subreaper: {}", errno.desc()));
+                self.warn(format_args!("cannot become the subreaper: {}", errno.desc()));
             }
         } else if !is_pid1 {
-            self.warn("not PID 1: orphans go to another process, unless -s makes this one adopt them");
+            self.warn(format_args!(
+                "not PID 1: orphans go to another process, unless -s makes this one adopt them"
+            ));
         }
     }
 
@@ -178,7 +183,7 @@ impl Manner {
         let child = launched.pid;
         // Who gives up a terminal gets HUP and CONT from the kernel, which nobody sent.
         let mut unsent = if gave_up { Mask::NONE.with(Signal::HUP).with(Signal::CONT) } else { Mask::NONE };
-        self.tell(2, &format!("launched {child}"));
+        self.tell(2, format_args!("launched {child}"));
         loop {
             match queue.wait() {
                 Signal::CHLD => {
@@ -216,7 +221,7 @@ impl Manner {
         let rewritten = self.rewrite.iter().find(|(from, _)| *from == signal);
         let to = rewritten.map_or(Some(signal), |(_, to)| *to);
         let Some(to) = to.filter(|_| rewritten.is_some() || !self.kept.contains(signal)) else { return };
-        self.tell(2, &format!("{signal} came, {to} goes on"));
+        self.tell(2, format_args!("{signal} came, {to} goes on"));
         let goes_on = signal == Signal::CONT && self.stopping == Stopping::WithCommand;
         if goes_on && terminal::foreground() == Some(terminal::own_group()) {
             // After `fg` the terminal is ours; it is to be the command's again.
@@ -226,7 +231,7 @@ impl Manner {
         // not lead its group yet.
         let group = (self.to_group || goes_on) && signals::kill_group(child, to).is_ok();
         if !group && let Err(errno) = signals::kill(child, to) {
-            self.tell(2, &format!("cannot pass on {to}: {}", errno.desc()));
+            self.tell(2, format_args!("cannot pass on {to}: {}", errno.desc()));
         }
         if self.stopping == Stopping::BySignal && [Signal::TSTP, Signal::TTIN, Signal::TTOU].contains(&signal)
         {
@@ -235,7 +240,7 @@ impl Manner {
     }
 
     fn ended(&self, child: Pid, outcome: Outcome) -> u8 {
-        self.tell(2, &format!("{child} ended: {outcome}"));
+        self.tell(2, format_args!("{child} ended: {outcome}"));
         if let Some(signal) = self.farewell {
             // Nobody left is an answer too.
             let _ = signals::kill_group(child, signal);
@@ -249,11 +254,11 @@ impl Manner {
         self.failure.unwrap_or(error.exit_code())
     }
 
-    fn warn(&self, text: &str) {
+    fn warn(&self, text: fmt::Arguments<'_>) {
         self.tell(1, text);
     }
 
-    fn tell(&self, verbosity: u8, text: &str) {
+    fn tell(&self, verbosity: u8, text: fmt::Arguments<'_>) {
         if self.verbosity >= verbosity {
             complain(format!("{}: {text}", self.name));
         }
