@@ -97,6 +97,8 @@ pub struct Pump {
     next_tick: Option<Moment>,
     /// A turn has ended before all was read.
     has_more: bool,
+    /// The last turn has begun.
+    is_last: bool,
     desk: Desk,
 }
 
@@ -147,6 +149,7 @@ impl Pump {
             clock,
             next_tick: None,
             has_more: false,
+            is_last: false,
             desk: Desk {
                 // Zeroed by the kernel: only the pages that are used are there.
                 buffer: vec![0; READ].into_boxed_slice(),
@@ -297,8 +300,9 @@ impl Pump {
     }
 
     /// The last turn, after the last process: reads what is still in the pipes, ends all
-    /// lines, and waits for the outputs, but not longer than this.
+    /// lines, and waits for the outputs, but not longer than this. The process ends next.
     pub fn finish(&mut self, within: Duration) {
+        self.is_last = true;
         let until = (self.clock.now)() + within;
         // A pipe's worth at most: somebody who is not ours may write for ever.
         let mut left_in = vec![BUSY_PIPE; self.streams.len()];
@@ -485,6 +489,8 @@ impl Pump {
         self.free.push(index);
         self.grown -= usize::from(stream.is_grown);
         match stream.mode {
+            // The process ends next, and the kernel closes all at once.
+            Mode::Armed if self.is_last => std::mem::forget(stream.fd),
             // Closing would do, were it not for children that still hold a copy.
             Mode::Armed => drop(self.epoll().delete(&stream.fd)),
             Mode::Polled => self.polled.retain(|i| *i != index),

@@ -58,6 +58,8 @@ impl Turn {
             if let Some(code) = self.supervisor.exit_code() {
                 self.reporter.goodbye(code);
                 self.pump.finish(LAST_LINES);
+                // The process ends: the kernel takes everything back faster than we could.
+                std::mem::forget(self);
                 return code;
             }
             match self.wait().await {
