@@ -236,9 +236,10 @@ impl Container {
                 self.mounts(must);
             }
             if let Some(uid) = self.uid {
-                must(libc::setgroups(0, ptr::null()));
-                must(libc::setresgid(uid, uid, uid));
-                must(libc::setresuid(uid, uid, uid));
+                // Not by glibc, which would wait for threads that are not here.
+                must(libc::syscall(libc::SYS_setgroups, 0, ptr::null::<u32>()) as i32);
+                must(libc::syscall(libc::SYS_setresgid, uid, uid, uid) as i32);
+                must(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32);
             }
             if let Some(filter) = &self.filter
                 && filter.apply().is_err()

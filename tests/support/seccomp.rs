@@ -85,17 +85,25 @@ impl Hanging {
 
     /// Answers as many calls that hang, or will, with this error.
     pub fn answer(&self, count: usize, errno: i32) {
-        let fd = self.listener.as_raw_fd();
-        for _ in 0..count {
-            // SAFETY: all bytes zero is a seccomp_notif, which the kernel wants so and fills in.
-            unsafe {
-                let mut call: libc::seccomp_notif = std::mem::zeroed();
-                assert_eq!(libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut call), 0);
-                let mut answer: libc::seccomp_notif_resp = std::mem::zeroed();
-                (answer.id, answer.error) = (call.id, -errno);
-                assert_eq!(libc::ioctl(fd, libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer), 0);
+        let mut answered = 0;
+        while answered < count {
+            // SAFETY: all bytes zero is a seccomp_notif, and the kernel wants it so.
+            let mut call: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+            if !self.control(libc::SECCOMP_IOCTL_NOTIF_RECV, &mut call) {
+                continue;
             }
+            let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: -errno, flags: 0 };
+            answered += usize::from(self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer));
         }
+    }
+
+    /// Whether it was done: not if the process has died in the meantime.
+    fn control<T>(&self, request: libc::Ioctl, argument: &mut T) -> bool {
+        // SAFETY: an argument of the request's type.
+        let done = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, argument) } == 0;
+        let error = std::io::Error::last_os_error();
+        assert!(done || error.raw_os_error() == Some(libc::ENOENT), "{error}");
+        done
     }
 }
 
