@@ -457,6 +457,18 @@ fn an_old_container_engine_is_enough() {
 }
 
 #[test]
+fn where_no_process_may_share_our_memory_it_gets_a_copy() {
+    if again("where_no_process_may_share_our_memory_it_gets_a_copy", |c| c) {
+        Filter::without_shared_memory(libc::EINVAL).apply().unwrap();
+        // SAFETY: refused by the filter.
+        let refused =
+            unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_VM | libc::CLONE_VFORK, 0, 0, 0, 0) };
+        assert_eq!(refused, -1, "the control");
+        usual_launches();
+    }
+}
+
+#[test]
 fn a_read_only_root_without_proc_is_enough() {
     if again("a_read_only_root_without_proc_is_enough", |c| c.read_only().without_proc()) {
         usual_launches();

@@ -31,6 +31,7 @@ use crate::core::plan::LaunchExtra;
 use nix::errno::Errno;
 use std::ffi::c_void;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ptr;
 use std::rc::Rc;
 
 pub use super::child::Session;
@@ -125,26 +126,33 @@ pub fn launch(order: Order<'_>) -> Result<Launched, LaunchError> {
     let shares = !order.extra.is_some_and(changes_identity);
     let mut block = Block::prepare(order, null, report.as_raw_fd(), shares)
         .map_err(|subject| LaunchError { stage: Stage::Arguments, errno: Errno::EINVAL as i32, subject })?;
-    let flags = libc::SIGCHLD | if shares { libc::CLONE_VM } else { 0 };
-    let task: *mut Task = &raw mut block.task;
-    let pid = {
-        // No handler of ours may run in the child.
-        let _blocked = Blocked::all();
-        // SAFETY: the stack is the child's alone, and it and the task live until the verdict
-        // is known or for ever (`Verdict::drop`). `child` keeps to the kernel and to the task.
-        unsafe { libc::clone(child, stack.top(), flags, task.cast::<c_void>()) }
-    };
-    let errno = Errno::last();
-    drop(report);
-    if pid < 0 {
-        let subject = block.argv.first_lossy();
-        stack.give_back();
-        return Err(LaunchError { stage: Stage::Fork, errno: errno as i32, subject });
+    let mut pid = start(&mut block.task, &stack);
+    if shares && matches!(pid, Err(Errno::EINVAL | Errno::EPERM | Errno::ENOSYS)) {
+        // Some sandboxes know no child that shares our memory: it gets a copy.
+        block.task.shares = false;
+        pid = start(&mut block.task, &stack);
     }
-    Ok(Launched {
-        pid: Pid(pid),
-        verdict: Verdict { pipe, held: Some(Held { block, stack }), failure: None },
-    })
+    drop(report);
+    match pid {
+        Ok(pid) => {
+            Ok(Launched { pid, verdict: Verdict { pipe, held: Some(Held { block, stack }), failure: None } })
+        }
+        Err(errno) => {
+            stack.give_back();
+            Err(LaunchError { stage: Stage::Fork, errno: errno as i32, subject: block.argv.first_lossy() })
+        }
+    }
+}
+
+/// Makes the process, which goes its own way at once.
+fn start(task: &mut Task, stack: &Stack) -> Result<Pid, Errno> {
+    let flags = libc::SIGCHLD | if task.shares { libc::CLONE_VM } else { 0 };
+    // No handler of ours may run in the child.
+    let _blocked = Blocked::all();
+    // SAFETY: the stack is the child's alone, and it and the task live until the verdict is
+    // known or for ever (`Verdict::drop`). `child` keeps to the kernel and to the task.
+    let pid = unsafe { libc::clone(child, stack.top(), flags, ptr::from_mut(task).cast::<c_void>()) };
+    Errno::result(pid).map(Pid)
 }
 
 impl Order<'_> {

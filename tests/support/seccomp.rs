@@ -26,6 +26,21 @@ impl Filter {
         Filter::answering(calls, libc::SECCOMP_RET_ERRNO | errno as u32)
     }
 
+    /// No process may share another's memory (clone(2) with CLONE_VM): like a sandbox that
+    /// has its own idea of processes.
+    pub fn without_shared_memory(errno: i32) -> Filter {
+        let mut filter = Filter::new(&[libc::SYS_clone], errno);
+        // [load number] [is it clone?] [allow] [refuse]: between the last two questions, the
+        // flags, which are the low half of the first argument.
+        let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+        filter.program[1].jt = 0;
+        filter.program[1].jf = 2;
+        let flags = step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 16);
+        let shares = step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 1, 0, libc::CLONE_VM as u32);
+        filter.program.splice(2..2, [flags, shares]);
+        filter
+    }
+
     fn answering(calls: &[i64], answer: u32) -> Filter {
         const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
         const IS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
