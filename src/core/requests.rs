@@ -33,10 +33,10 @@ pub(super) struct Pending {
     missing: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Goal {
-    /// All are ready, each by a launch later than so many.
-    Up { launches: Box<[u32]> },
+    /// All are ready, or done. A process that is to be replaced is neither any more.
+    Up,
     /// None has a process.
     Down,
 }
@@ -63,16 +63,12 @@ impl Supervisor {
             Request::Start(services) => {
                 self.want_requirements_up(&services, now);
                 self.want_up(&services, Event::Start, now);
-                let instances = self.instances_in_order(&services);
-                let launches = instances.iter().map(|_| 0).collect();
-                self.await_goal(id, Goal::Up { launches }, instances);
+                self.await_goal(id, Goal::Up, &services);
             }
             Request::Restart(services) => {
-                let instances = self.instances_in_order(&services);
-                let launches = instances.iter().map(|i| self.instance(*i).launches).collect();
                 self.want_requirements_up(&services, now);
                 self.want_up(&services, Event::Replace, now);
-                self.await_goal(id, Goal::Up { launches }, instances);
+                self.await_goal(id, Goal::Up, &services);
             }
             Request::Stop(services) => {
                 let all = self.instances_in_order(&self.graph.with_dependents(&services));
@@ -82,8 +78,7 @@ impl Supervisor {
                 for instance in &all {
                     self.stop_if_free(*instance, now);
                 }
-                let instances = self.instances_in_order(&services);
-                self.await_goal(id, Goal::Down, instances);
+                self.await_goal(id, Goal::Down, &services);
             }
         }
     }
@@ -152,8 +147,9 @@ impl Supervisor {
         }
     }
 
-    /// The request is answered when all of these instances have got there.
-    fn await_goal(&mut self, id: RequestId, goal: Goal, instances: Box<[InstanceId]>) {
+    /// The request is answered when all instances of these have got there.
+    fn await_goal(&mut self, id: RequestId, goal: Goal, services: &[ServiceId]) {
+        let instances = self.instances_in_order(services);
         let met = vec![false; instances.len()].into();
         let missing = instances.len();
         self.changed.extend(&instances);
@@ -175,12 +171,12 @@ impl Supervisor {
     }
 
     fn progress(&self, pending: &mut Pending, changed: &[InstanceId]) -> Progress {
-        if matches!(pending.goal, Goal::Up { .. }) && self.phase.is_ending() {
+        if pending.goal == Goal::Up && self.phase.is_ending() {
             return Progress::Failed("shutting down".into());
         }
         for id in changed {
             let Ok(index) = pending.instances.binary_search(id) else { continue };
-            let met = match self.progress_of(*id, &pending.goal, index) {
+            let met = match self.progress_of(*id, pending.goal) {
                 Progress::Met => true,
                 Progress::Open => false,
                 Progress::Failed(text) => return Progress::Failed(text),
@@ -196,16 +192,16 @@ impl Supervisor {
         }
     }
 
-    fn progress_of(&self, id: InstanceId, goal: &Goal, index: usize) -> Progress {
+    fn progress_of(&self, id: InstanceId, goal: Goal) -> Progress {
         let (spec, it) = (self.spec_of(id), self.instance(id));
-        let launches = match goal {
+        match goal {
             Goal::Down if it.want == Want::Up && !self.phase.is_ending() => {
                 return Progress::Failed(format!("{} is to be up again", spec.name));
             }
             Goal::Down if it.has_process() => return Progress::Open,
             Goal::Down => return Progress::Met,
-            Goal::Up { launches } => launches.get(index).copied().unwrap_or(0),
-        };
+            Goal::Up => {}
+        }
         let is_up = match &it.state {
             State::Running { .. } => spec.kind == Kind::Longrun,
             State::Exited { outcome } if spec.is_success(*outcome) => true,
@@ -222,6 +218,6 @@ impl Supervisor {
             | State::Sweeping { .. }
             | State::Backoff { .. } => false,
         };
-        if is_up && it.launches > launches { Progress::Met } else { Progress::Open }
+        if is_up { Progress::Met } else { Progress::Open }
     }
 }

@@ -124,6 +124,51 @@ fn a_sweep_that_is_told_far_too_late_still_sends_kill_before_it_gives_up() {
 }
 
 #[test]
+fn a_container_that_was_paused_at_the_limit_of_its_drain_still_kills_before_it_gives_up() {
+    let mut stage = Stage::of([service("app")]);
+    stage.exec("app");
+    stage.signal(Signal::TERM);
+    stage.wait(secs(9));
+    stage.signals_to("app");
+    stage.oversleep(secs(600));
+    stage.wait(ms(0));
+    assert_eq!((stage.phase(), stage.signals_to("app")), ("draining", vec![Signal::KILL]));
+    stage.wait(secs(1));
+    assert_eq!((stage.phase(), stage.exit_code()), ("done", 137));
+}
+
+#[test]
+fn a_death_that_is_heard_far_too_late_leaves_time_for_the_last_sweep() {
+    let mut stage = Stage::of([service("app")]);
+    stage.exec("app");
+    stage.signal(Signal::TERM);
+    stage.signal(Signal::TERM);
+    stage.oversleep(secs(600));
+    stage.ends("app", Outcome::Killed(Signal::KILL), false);
+    assert_eq!(stage.phase(), "sweeping");
+    stage.wait(ms(500));
+    assert_eq!(stage.phase(), "sweeping");
+    stage.wait(ms(500));
+    assert_eq!(stage.phase(), "done");
+}
+
+#[test]
+fn when_it_is_done_nothing_is_done_any_more_but_questions_are_answered() {
+    let mut stage = Stage::of([service("app")]);
+    stage.exec("app");
+    stage.signal(Signal::TERM);
+    stage.wait(secs(60));
+    assert_eq!(stage.phase(), "done");
+    stage.signals_to("app");
+    stage.ends("app", Outcome::Killed(Signal::KILL), true);
+    stage.tell(minisup::core::input::Input::Due);
+    assert_eq!(stage.signals_to("app"), []);
+    assert_eq!(stage.supervisor.deadline(), None);
+    let start = stage.start("app");
+    assert_eq!(stage.refusal(start), "cannot start: shutting down");
+}
+
+#[test]
 fn refused_forks_do_not_hold_up_a_drain() {
     let mut stage = Stage::before_boot(plan([service("app")]));
     stage.refuses = true;

@@ -213,3 +213,14 @@ fn only_so_many_launches_are_under_way_at_once_and_the_others_follow() {
     }
     assert_eq!(stage.phase(), "up");
 }
+
+#[test]
+fn a_clock_that_goes_back_does_not_make_a_life_shorter() {
+    let mut stage = Stage::of([service("app")]);
+    stage.exec("app");
+    stage.wait(secs(5));
+    stage.tell(minisup::core::input::Input::Due);
+    stage.now = minisup::core::time::Moment::from_nanos(1);
+    stage.exits("app", 1);
+    assert_eq!(stage.state("app"), "Executing", "it had lived for long: no delay");
+}
