@@ -23,6 +23,21 @@ fn dependents_wait_for_all_instances() {
 }
 
 #[test]
+fn whoever_waits_says_it_once_for_each_wait() {
+    let db = ServiceSpec { ready: ready(Probe::Notify), ..service("db") };
+    let app = ServiceSpec { requires: requires(&[on(0, Condition::Ready)]), ..service("app") };
+    let mut stage = Stage::of([db, app]);
+    stage.exec("db");
+    assert_eq!(stage.waits_said("app"), 1);
+    stage.is_ready("db");
+    stage.exec("app");
+    stage.exits("db", 1);
+    stage.wait(secs(2));
+    stage.exits("app", 1);
+    assert_eq!((stage.state("app"), stage.waits_said("app")), ("Waiting", 2));
+}
+
+#[test]
 fn a_passing_check_is_what_those_wait_for_that_require_health() {
     let db = ServiceSpec { health: health(tcp()), ..service("db") };
     let app = ServiceSpec { requires: requires(&[on(0, Condition::Healthy)]), ..service("app") };

@@ -1,6 +1,6 @@
 //! A supervisor on a stage: a test says what happens, in order, and looks at what follows.
 
-use minisup::core::action::{Action, Reply};
+use minisup::core::action::{Action, Change, Reply};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::input::{Input, Request};
@@ -230,6 +230,16 @@ impl Stage {
 
     pub fn asked_health(&self) -> usize {
         self.actions.iter().filter(|action| matches!(action, Action::AskHealth { .. })).count()
+    }
+
+    /// How often the service has said that it waits for another one.
+    pub fn waits_said(&self, name: &str) -> usize {
+        let id = self.id(name);
+        let says = |action: &&Action| {
+            matches!(action, Action::Publish(change)
+                if matches!(**change, Change::Waits { instance, .. } if instance == id))
+        };
+        self.actions.iter().filter(says).count()
     }
 
     pub fn phase(&self) -> &'static str {
