@@ -314,14 +314,14 @@ impl Instance {
         Instance { want, state: State::Stopped, failures: 0, launches: 0, last: None, forced: false }
     }
 
-    /// Its main process, if there is one.
-    pub fn pid(&self) -> Option<Pid> {
+    /// Its main process and when that was forked, if there is one.
+    pub fn process(&self) -> Option<(Pid, Moment)> {
         match self.state {
-            State::Executing { pid, .. }
-            | State::Starting { pid, .. }
-            | State::Running { pid, .. }
-            | State::Stopping { pid, .. }
-            | State::Killing { pid, .. } => Some(pid),
+            State::Executing { pid, since, .. }
+            | State::Starting { pid, since, .. }
+            | State::Running { pid, since, .. }
+            | State::Stopping { pid, since, .. }
+            | State::Killing { pid, since, .. } => Some((pid, since)),
             State::Stopped
             | State::Waiting { .. }
             | State::Launching { .. }
@@ -330,6 +330,11 @@ impl Instance {
             | State::Exited { .. }
             | State::Fatal { .. } => None,
         }
+    }
+
+    /// Its main process, if there is one.
+    pub fn pid(&self) -> Option<Pid> {
+        self.process().map(|(pid, _)| pid)
     }
 
     /// Whether anything of it is alive or being made.

@@ -238,20 +238,6 @@ impl Supervisor {
         let instances = (0..self.slots.len() as u32).map(InstanceId).map(|id| {
             let (service, number) = self.whose(id);
             let instance = self.instance(id);
-            let since = match instance.state {
-                State::Executing { since, .. }
-                | State::Starting { since, .. }
-                | State::Running { since, .. }
-                | State::Stopping { since, .. }
-                | State::Killing { since, .. } => Some(since),
-                State::Stopped
-                | State::Waiting { .. }
-                | State::Launching { .. }
-                | State::Sweeping { .. }
-                | State::Backoff { .. }
-                | State::Exited { .. }
-                | State::Fatal { .. } => None,
-            };
             let lived = matches!(instance.state, State::Running { since, .. }
                 if now.since(since) >= self.plan.service(service).min_uptime);
             InstanceStatus {
@@ -259,7 +245,7 @@ impl Supervisor {
                 number,
                 state: instance.state.name(),
                 pid: instance.pid(),
-                uptime: since.map(|since| now.since(since)),
+                uptime: instance.process().map(|(_, since)| now.since(since)),
                 ready: self.instance_holds(id, Condition::Ready),
                 healthy: checkup(&instance.state).map(|checkup| checkup.healthy),
                 // Nobody counts them anew before the process ends; but they are over by now.
