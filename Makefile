@@ -41,7 +41,7 @@ images: dist ## with a Docker engine: the images minisup (just the binary) and w
 	@tests/setup/images
 
 ##@ Check
-.PHONY: test lint fmt golden bench
+.PHONY: test lint fmt golden bench bench-quick
 test: packages-test lint ## everything that takes minutes: lint, unit, namespace and server tests
 	@tests/setup/test
 
@@ -56,13 +56,19 @@ fmt: ## format the code
 golden: packages-build ## write the generated tables anew; read the difference before you commit it
 	@MINISUP_WRITE_GOLDEN=1 cargo test --locked
 
-bench: packages-build ## measure against peers and the bare minimum; writes docs/benchmarks.md
+bench: dist ## measure against installed peers and the bare minimum; writes docs/benchmarks.md
 	@benches/run
 
+bench-quick: dist ## the same in two minutes, writing nothing: does it work here?
+	@benches/run --quick
+
 ##@ Slow
-.PHONY: containers
+.PHONY: containers soak
 containers: dist ## real Docker engine: build, run, stop under load, every way of running
 	@tests/setup/containers
+
+soak: dist ## crashes, orphans and talk for SOAK_SECONDS (120), then nothing left over
+	@tests/setup/soak
 
 ##@ Rest
 .PHONY: clean
