@@ -115,6 +115,7 @@ impl Signals {
         let never = signal_hook::consts::FORBIDDEN;
         let wanted: Vec<Signal> = wanted.into_iter().filter(|s| !never.contains(&s.number())).collect();
         note_ignored();
+        guard_alternate_stack();
         CAUGHT.fetch_or(wanted.iter().copied().collect::<Mask>().0, Ordering::Relaxed);
         let delivery =
             SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted.iter().map(|s| s.number()))?;
@@ -181,6 +182,27 @@ fn note_ignored() {
     };
     let found = (1..=64).filter(is_ignored).fold(0, |bits, number| bits | 1 << (number - 1));
     IGNORED.store(found, Ordering::Relaxed);
+}
+
+/// Rust's own handlers for SEGV and BUS run on an alternate stack, sigaltstack(2), that has
+/// room for little more than one frame of a processor with wide registers. Somebody who sends
+/// us these and others at once would make one handler interrupt the other until that stack
+/// overflows, which is fatal also for PID 1. So while one of them runs, all others wait.
+fn guard_alternate_stack() {
+    for number in [libc::SIGSEGV, libc::SIGBUS] {
+        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: asks what is done now, and has the same done with more signals blocked.
+        unsafe {
+            if libc::sigaction(number, std::ptr::null(), action.as_mut_ptr()) != 0 {
+                continue;
+            }
+            let mut action = action.assume_init();
+            if action.sa_flags & libc::SA_ONSTACK != 0 {
+                libc::sigfillset(&mut action.sa_mask);
+                libc::sigaction(number, &action, std::ptr::null_mut());
+            }
+        }
+    }
 }
 
 /// What a child has to make default again, bit n-1 for signal n.
