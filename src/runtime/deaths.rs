@@ -70,11 +70,21 @@ impl tree::Known for Known<'_> {
             || self.children.leaders.iter().any(|(_, leader)| *leader == pid)
     }
 
+    fn leader_by_mark(&self, mark: u32) -> Option<Pid> {
+        let instances = self.supervisor.plan().instances().count();
+        ((mark as usize) < instances).then(|| self.leader_of(InstanceId(mark)))?
+    }
+
     fn leader(&self, service: &[u8], number: u32) -> Option<Pid> {
         let plan = self.supervisor.plan();
         let index = plan.services.iter().position(|spec| spec.name.as_bytes() == service)?;
         let service = crate::core::ids::ServiceId(index as u32);
-        let instance = self.supervisor.instances_of(service).nth(number as usize)?;
+        self.leader_of(self.supervisor.instances_of(service).nth(number as usize)?)
+    }
+}
+
+impl Known<'_> {
+    fn leader_of(&self, instance: InstanceId) -> Option<Pid> {
         let gone = self.children.leaders.iter().find(|(of, _)| *of == instance).map(|(_, leader)| *leader);
         gone.or_else(|| self.supervisor.instance(instance).pid())
     }

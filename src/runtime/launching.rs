@@ -144,6 +144,7 @@ impl Turn {
             stderr: stderr.stdio,
             fds: &fds,
             extra: spec.launch.extra.as_deref(),
+            mark: Some(instance.0),
             ..Order::default()
         };
         let launched = launch(order).map_err(|error| {

@@ -81,6 +81,8 @@ pub(super) struct Task {
     pub(super) shares: bool,
     /// Gets the child's pid in decimal, NUL-terminated: room for 11 bytes. Or null.
     pub(super) pid_text: *mut u8,
+    /// The mark, see `mark`: kept if it can be.
+    pub(super) mark: Option<[u64; 2]>,
     /// The soft and hard limit of open files to give back, if we raised ours.
     pub(super) nofile: *const [u64; 2],
     pub(super) extra: *const Extra,
@@ -182,6 +184,10 @@ unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
         session(&*task)?;
         if !(*task).nofile.is_null() {
             limit(libc::RLIMIT_NOFILE as c_int, &*(*task).nofile)?;
+        }
+        if let Some(values) = &(*task).mark {
+            // Without it there are other ways to know the process again.
+            sys!(SYS_prlimit64, 0, libc::RLIMIT_RTTIME, values.as_ptr(), 0);
         }
         if !(*task).extra.is_null() {
             privileges(&*(*task).extra)?;

@@ -60,6 +60,8 @@ pub struct Order<'a> {
     pub fds: &'a [(RawFd, RawFd)],
     /// Session, group and terminal.
     pub session: Session,
+    /// By this number the process and its descendants are known again: see [`mark`](super::mark).
+    pub mark: Option<u32>,
     /// What few services set.
     pub extra: Option<&'a LaunchExtra>,
     /// Signals that the child has blocked: usually none.

@@ -14,7 +14,7 @@
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `prepare` makes what a child needs, `child` is what runs between clone and exec,
-//! `syscall` its raw system calls, `stack` what it stands on, `stage` says what went wrong,
+//! `mark` is by what we know a child's descendants again, `syscall` its raw system calls, `stack` what it stands on, `stage` says what went wrong,
 //! `glibc` what the static binary has instead of glibc's own.
 
 mod child;
@@ -24,6 +24,7 @@ pub mod fd;
 mod glibc;
 pub mod identity;
 pub mod launch;
+mod mark;
 pub mod memory;
 pub mod notify;
 pub mod pid1;

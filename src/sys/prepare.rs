@@ -5,7 +5,7 @@ use super::child::{Array, Extra, Identity, Move, Task};
 use super::launch::{Order, Stdio};
 use super::stage::{LaunchError, Stage};
 use super::words::Words;
-use super::{fd, pid1, signals};
+use super::{fd, mark, pid1, signals};
 use crate::core::plan::{LaunchExtra, Resource};
 use std::ffi::{CString, c_char, c_int};
 use std::os::fd::RawFd;
@@ -99,6 +99,7 @@ impl Block {
             shares,
             // SAFETY: within the vector, which has 11 bytes from there on.
             pid_text: if value > 0 { unsafe { pid_text.as_mut_ptr().add(value) } } else { ptr::null_mut() },
+            mark: order.mark.and_then(mark::values),
             nofile: nofile.as_deref().map_or(ptr::null(), |values| values),
             extra: extra.as_deref().map_or(ptr::null(), |extra| extra),
             argv: pointers.as_ptr(),

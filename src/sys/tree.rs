@@ -4,7 +4,8 @@
 //! in these belongs to it. Who has left them (setsid, as daemons do) is found
 //! - by its parents, as long as these live;
 //! - when they have died, it is our child, for PID 1 and subreapers adopt orphans. Then it was
-//!   seen before in somebody's tree ([`Tree::remember`]), or its environment says whose it is
+//!   seen before in somebody's tree ([`Tree::remember`]), or its [`mark`](super::mark) says
+//!   whose it is, which everybody may read and hardly anybody loses; or its environment does
 //!   ([`SERVICE`], [`INSTANCE`]), if we may read it;
 //! - else it belongs to the service whose process ended just when it was adopted, if that is
 //!   one only.
@@ -16,7 +17,7 @@
 //! one kept-open file for all services that ended in the same turn).
 
 use super::proc::{self, Children, Process};
-use super::{pid1, reap, signals};
+use super::{mark, pid1, reap, signals};
 use crate::core::ids::Pid;
 use crate::core::signal::Signal;
 use std::collections::BTreeSet;
@@ -32,6 +33,11 @@ pub trait Known {
     fn is_launched(&self, pid: Pid) -> bool;
     /// Whether this is, or was, the main process of an instance that is not yet all gone.
     fn is_leader(&self, pid: Pid) -> bool;
+    /// The main process, alive or not yet all gone, of the instance that was launched with this
+    /// mark. Nobody's, where none are used.
+    fn leader_by_mark(&self, _mark: u32) -> Option<Pid> {
+        None
+    }
     /// The main process, alive or not yet all gone, of an instance of this service.
     fn leader(&self, service: &[u8], instance: u32) -> Option<Pid>;
 }
@@ -161,6 +167,9 @@ impl Tree {
             && proc::process(pid).is_some_and(|now| now.started == process.started)
         {
             return Some(*leader);
+        }
+        if let Some(mark) = mark::of(pid) {
+            return known.leader_by_mark(mark);
         }
         match proc::variables(pid, [SERVICE, INSTANCE]) {
             Some([Some(service), Some(instance)]) => {
