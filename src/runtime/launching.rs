@@ -226,8 +226,8 @@ impl Means {
         match spec.ready.as_ref().map(|ready| &ready.probe) {
             Some(Probe::Notify) => means.socket = Some(new_socket()?),
             Some(Probe::Fd(number)) => {
-                let (read, childs) =
-                    fd::pipe().map_err(|errno| format!("no pipe for its readiness: {}", errno.desc()))?;
+                let (read, childs) = fd::pipe()
+                    .map_err(|errno| format!("no pipe for its readiness: {}", errno.desc().to_lowercase()))?;
                 means.descriptor = Some((read, childs, *number));
             }
             Some(Probe::Log(pattern)) => {
@@ -267,5 +267,5 @@ fn watches_for_life(spec: &ServiceSpec) -> bool {
 }
 
 fn new_socket() -> Result<notify::Socket, String> {
-    notify::Socket::new().map_err(|error| format!("no socket for sd_notify: {error}"))
+    notify::Socket::new().map_err(|error| format!("no socket for sd_notify: {}", error.desc().to_lowercase()))
 }

@@ -209,7 +209,8 @@ impl Turn {
         argv: Words,
         within: Duration,
     ) -> Result<(), String> {
-        let (output, childs) = fd::pipe().map_err(|errno| format!("no pipe: {}", errno.desc()))?;
+        let (output, childs) =
+            fd::pipe().map_err(|errno| format!("no pipe: {}", errno.desc().to_lowercase()))?;
         let extra = spec.launch.extra.as_ref().map(|extra| LaunchExtra {
             credentials: extra.credentials.clone(),
             directory: extra.directory.clone(),

@@ -106,8 +106,11 @@ impl fmt::Display for LaunchError {
         let subject = &self.subject;
         match self.stage {
             Stage::Arguments => return write!(f, "cannot execute {subject:?}: a NUL or nothing at all"),
-            Stage::Pipe => write!(f, "cannot launch {subject}: no pipe")?,
-            Stage::Fork => write!(f, "cannot launch {subject}: no process")?,
+            Stage::Pipe => write!(f, "no pipe for {subject}")?,
+            Stage::Fork if self.errno == libc::EAGAIN => {
+                return write!(f, "no process for {subject}: the limit of processes is reached");
+            }
+            Stage::Fork => write!(f, "no process for {subject}")?,
             Stage::Stdio => write!(f, "cannot connect {subject}")?,
             Stage::Descriptors => write!(f, "cannot place descriptor {subject}")?,
             Stage::Session => write!(f, "cannot make a session for {subject}")?,
