@@ -57,6 +57,24 @@ impl Filter {
         Filter { program }
     }
 
+    /// This system call answers this error when its argument (counted from 0) is that number.
+    pub fn when(call: i64, argument: u32, is: u32, errno: i32) -> Filter {
+        const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+        const IS: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        const ANSWER: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+        let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+        // Arguments begin after the number, the architecture and the instruction pointer.
+        let program = vec![
+            step(LOAD, 0, 0),
+            step(IS, 3, call as u32),
+            step(LOAD, 0, 16 + 8 * argument),
+            step(IS, 1, is),
+            step(ANSWER, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+            step(ANSWER, 0, libc::SECCOMP_RET_ALLOW),
+        ];
+        Filter { program }
+    }
+
     /// Puts the calling process under it: system calls only, so it may be done after fork.
     pub fn apply(&self) -> std::io::Result<()> {
         let program =

@@ -1,0 +1,184 @@
+//! At the kernel's edge: whatever it refuses, PID 1 goes on and says what was refused.
+
+use crate::needs_namespaces;
+use crate::stage::{Place, kill, supervise};
+use crate::support::seccomp::Filter;
+use std::time::Duration;
+
+pub fn what_cannot_be_executed_says_why_and_has_the_shells_exit_code(place: Place) {
+    let rows = [
+        ("command = '/nowhere/x'", 127, "cannot execute /nowhere/x: no such file or directory"),
+        ("command = 'no-such-program'", 127, "cannot execute no-such-program: no such file or directory"),
+        ("command = '${DIR}/plain'", 126, "/plain: permission denied"),
+        ("command = '/etc'", 126, "cannot execute /etc: permission denied"),
+        (
+            "command = '${DIR}/other-machine'",
+            126,
+            "/other-machine: neither a program for this machine nor a script with #!",
+        ),
+        ("command = '${DIR}/interpreter'", 127, "/interpreter: its interpreter does not exist"),
+        (
+            "command = 'true'\ndirectory = '/nowhere'",
+            126,
+            "cannot change to directory /nowhere: no such file or directory",
+        ),
+    ];
+    for (service, code, expected) in rows {
+        let config = format!("[service.app]\n{service}\nmax_failures = 2\nbackoff.initial = '1ms'");
+        let stage = supervise(place, &config)
+            .file("plain", "#!/bin/sh\n")
+            .file("other-machine", "\x7fELF\x01\x01\x01 of another machine")
+            .file("interpreter", "#!/nowhere/sh\n");
+        for name in ["other-machine", "interpreter"] {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(stage.folder().join(name), mode).unwrap();
+        }
+        let words = stage.start().ends_with(code);
+        assert!(words.contains(expected), "{service}: {words}");
+        assert!(words.contains("failure 1 of 2"), "{service}: {words}");
+    }
+}
+
+#[test]
+fn a_user_that_does_not_exist_is_told_before_anything_runs() {
+    needs_namespaces!();
+    let words =
+        supervise(Place::Pid1, "[service.app]\ncommand = 'true'\nuser = 'www-dat'").start().ends_with(78);
+    assert!(words.contains("supervise.toml:3:8"), "{words}");
+    assert!(words.contains("did you mean \"www-data\"?"), "{words}");
+}
+
+#[test]
+fn a_fork_that_is_refused_is_tried_again_until_it_succeeds() {
+    needs_namespaces!();
+    // This user may have three processes: minisup, one service, and not the second one.
+    let config = r#"
+        [service.one]
+        command = ["sleep", "1001"]
+        restart = "never"
+
+        [service.two]
+        command = ["sleep", "1002"]
+        restart = "never"
+        backoff = { initial = "10ms", max = "50ms" }
+
+        [service.three]
+        command = ["sleep", "1003"]
+        backoff = { initial = "10ms", max = "50ms" }
+    "#;
+    let prelude = "exec setpriv --reuid 43210 --regid 43210 --clear-groups --inh-caps -all \
+        prlimit --nproc=3";
+    let mut run = supervise(Place::Pid1, config).after(prelude).start();
+    run.said("one started");
+    let refused = run.said("cannot launch");
+    assert!(refused.contains("no process for sleep: the limit of processes is reached"), "{refused}");
+    run.said("cannot launch");
+    let one = run.process("sleep 1001");
+    crate::support::wait_until("it ends well enough", || {
+        // SAFETY: numbers only.
+        unsafe { libc::kill(one.pid, libc::SIGTERM) };
+        !run.processes().iter().any(|process| process.pid == one.pid)
+    });
+    run.ends_with(143);
+}
+
+#[test]
+fn with_no_descriptor_left_services_wait_and_come_when_there_is_one() {
+    needs_namespaces!();
+    // 40 services need 80 descriptors and more; there are 64.
+    let mut config = String::new();
+    for n in 0..40 {
+        config += &format!(
+            "[service.s{n}]\ncommand = ['sleep', '{}']\nrestart = 'never'\nsuccess_codes = [0]\nessential = false\nbackoff = {{ initial = '10ms', max = '20ms' }}\n",
+            3000 + n
+        );
+    }
+    let mut run = supervise(Place::Pid1, &config).after("ulimit -n 64").start();
+    let refused = run.said("cannot launch");
+    assert!(refused.contains("too many open files") && refused.ends_with("trying again"), "{refused}");
+    // Whoever runs makes room when it ends; and so all of them get their turn.
+    let mut ended = 0;
+    crate::support::wait_until("all have had their turn", || {
+        for process in run.processes().iter().filter(|process| process.command.starts_with("sleep 3")) {
+            kill(process.pid, libc::SIGTERM);
+            ended += 1;
+            run.is_gone(process);
+        }
+        ended == 40
+    });
+    run.ends_with(0);
+}
+
+#[test]
+fn where_abstract_sockets_are_refused_the_temporary_directory_serves() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "echo at $NOTIFY_SOCKET; $ACTOR notify READY=1; exec sleep 1001"]
+        ready = { notify = true }
+    "#;
+    let mut run = supervise(Place::Pid1, config)
+        .after("export TMPDIR=$DIR")
+        .with(|container| container.filter(Filter::when(libc::SYS_bind, 2, 2, libc::EPERM)))
+        .start();
+    let at = run.heard("at /");
+    run.said("app is ready");
+    let path = std::path::PathBuf::from(at.strip_prefix("at ").unwrap());
+    assert!(path.exists() && path.starts_with(run.path("")), "{path:?}");
+    let folder = run.path("");
+    run.signal(libc::SIGTERM);
+    let again = std::fs::read_dir(&folder).unwrap().count();
+    assert!(again > 0);
+    run.ends_with(0);
+}
+
+#[test]
+fn a_full_disk_for_that_socket_is_said_and_tried_again() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "$ACTOR notify READY=1; exec sleep 1001"]
+        ready = { notify = true }
+        backoff = { initial = "10ms", max = "20ms" }
+    "#;
+    let mut run = supervise(Place::Pid1, config)
+        .after("mkdir $DIR/small; mount -t tmpfs -o size=4k,nr_inodes=2 none $DIR/small; touch $DIR/small/x; export TMPDIR=$DIR/small; (read line < $DIR/go; rm $DIR/small/x) &")
+        .gate("go")
+        .with(|container| container.filter(Filter::when(libc::SYS_bind, 2, 2, libc::EPERM)))
+        .start();
+    let refused = run.said("cannot launch app");
+    assert!(refused.contains("no space left on device"), "{refused}");
+    run.said("cannot launch app");
+    run.open("go");
+    run.said("app is ready");
+    run.stops_with(0);
+}
+
+#[test]
+fn a_full_device_as_stdout_and_stderr_stops_nobody() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "i=0; while [ $i -lt 2000 ]; do echo line $i; echo line $i >&2; i=$((i+1)); done; touch ${DIR}/done; exec sleep 1001"]
+    "#;
+    let run = supervise(Place::Pid1, config).after("exec >/dev/full 2>&1").start();
+    crate::support::wait_until("it has said all", || run.path("done").exists());
+    run.process("sleep 1001");
+    run.signal(libc::SIGTERM);
+    run.ends_within(Duration::from_secs(5), 0);
+}
+
+#[test]
+fn closed_standard_descriptors_stop_nobody() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "echo lost; touch ${DIR}/done; exec sleep 1001"]
+    "#;
+    let run = supervise(Place::Pid1, config).after("exec <&- >&- 2>&-").start();
+    crate::support::wait_until("it runs", || run.path("done").exists());
+    let app = run.process("sleep 1001");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", app.pid)).unwrap().count();
+    assert_eq!(open, 3);
+    run.stops_with(0);
+}
