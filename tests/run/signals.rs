@@ -26,8 +26,8 @@ pub fn signals_go_where_the_configuration_sends_them(place: Place) {
         "#,
     )
     .start();
-    run.heard("web");
-    run.heard("app");
+    run.heard("ready");
+    run.heard("ready");
     run.said("all is up");
     let number = |line: String| {
         let digits: String = line.chars().filter(char::is_ascii_digit).collect();
