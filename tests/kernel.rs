@@ -352,7 +352,7 @@ fn without_a_free_descriptor_there_is_no_pipe_and_that_passes() {
     }
     let error = failure(sh("exit 0"));
     assert_eq!((error.stage, error.errno, error.is_passing()), (Stage::Pipe, libc::EMFILE, true));
-    assert_eq!(error.to_string(), "cannot launch sh: no pipe: too many open files");
+    assert_eq!(error.to_string(), "no pipe for sh: too many open files");
     drop(held);
     output(sh("exit 0")).unwrap();
 }
@@ -366,7 +366,7 @@ fn when_the_kernel_refuses_a_process_that_is_told_and_it_passes() {
     }
     let error = launch(sh("exit 0")).expect_err("no process");
     assert_eq!((error.stage, error.errno, error.is_passing()), (Stage::Fork, libc::EAGAIN, true));
-    assert!(error.to_string().starts_with("cannot launch sh: no process: "), "{error}");
+    assert!(error.to_string().starts_with("no process for sh: "), "{error}");
 }
 
 // Execs that hang, as from a dead file system.

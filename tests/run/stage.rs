@@ -5,6 +5,7 @@ use crate::support::container::{Container, Running, container};
 use crate::support::{LONG, Lines, MINISUP, helper, wait_until};
 use std::fs::File;
 use std::io::Write;
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
@@ -187,8 +188,10 @@ impl Run {
         std::fs::rename(new, self.path(name)).unwrap();
     }
 
-    /// Everybody below minisup.
+    /// Everybody below minisup. Takes a breath first: whoever asks again and again is not to
+    /// keep minisup from what is waited for.
     pub fn processes(&self) -> Vec<Process> {
+        std::thread::sleep(Duration::from_millis(5));
         descendants(self.pid())
     }
 
@@ -271,8 +274,10 @@ pub struct Watch {
 impl Watch {
     fn over(pid: i32) -> Watch {
         let (to, left) = channel();
+        let (to_us, has_begun) = channel();
         // Only the thread that began to watch may go on with it.
-        std::thread::spawn(move || to.send(watch(pid)));
+        std::thread::spawn(move || to.send(watch(pid, || to_us.send(()).unwrap())));
+        has_begun.recv().unwrap();
         Watch { left, is_over: false }
     }
 
@@ -295,19 +300,26 @@ impl Watch {
     }
 }
 
-fn watch(pid: i32) -> Vec<Process> {
+fn watch(pid: i32, has_begun: impl FnOnce()) -> Vec<Process> {
     let none = ptr::null_mut::<libc::c_void>();
     let ask = |request, data: usize| {
         // SAFETY: no memory of ours is involved; data is a number.
         unsafe { libc::ptrace(request, pid, none, data) }
     };
     assert_eq!(ask(libc::PTRACE_SEIZE, libc::PTRACE_O_TRACEEXIT as usize), 0, "cannot watch {pid}");
+    has_begun();
     loop {
+        // Peeks first: who has really ended, without a stop before, is left for its parent.
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         let mut status = 0;
-        // SAFETY: a child of ours; the status is ours.
-        let waited = unsafe { libc::waitpid(pid, &mut status, libc::__WALL) };
-        if waited != pid || !libc::WIFSTOPPED(status) {
-            return Vec::new();
+        // SAFETY: a child of ours; what is told is told into memory of ours.
+        unsafe {
+            let flags = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::__WALL;
+            let waited = libc::waitid(libc::P_PID, pid as libc::id_t, info.as_mut_ptr(), flags);
+            if waited != 0 || info.assume_init().si_code != libc::CLD_TRAPPED {
+                return Vec::new();
+            }
+            libc::waitpid(pid, &mut status, libc::__WALL);
         }
         let (signal, event) = (libc::WSTOPSIG(status), status >> 16);
         match event {

@@ -1,7 +1,7 @@
 //! Much at once.
 
 use crate::needs_namespaces;
-use crate::stage::{Place, supervise};
+use crate::stage::{Place, Process, supervise};
 use crate::support::wait_until;
 
 fn descriptors(pid: i32) -> usize {
@@ -78,6 +78,7 @@ fn a_thousand_deaths_at_once_are_a_thousand_launches() {
         command = ["sleep", "1001"]
         instances = 200
         min_uptime = "0s"
+        max_failures = 0
     "#;
     let mut run = supervise(Place::Pid1, config).start();
     run.said("all is up");
@@ -85,10 +86,10 @@ fn a_thousand_deaths_at_once_are_a_thousand_launches() {
         let all = run.processes();
         assert_eq!(all.len(), 200);
         all.iter().for_each(|process| crate::stage::kill(process.pid, libc::SIGKILL));
-        wait_until("they are others", || {
+        wait_until("two hundred others", || {
             let now = run.processes();
-            now.len() == 200
-                && now.iter().all(|p| p.command == "sleep 1001" && all.iter().all(|old| old.pid != p.pid))
+            let is_other = |p: &&Process| p.command == "sleep 1001" && all.iter().all(|old| old.pid != p.pid);
+            now.len() == 200 && now.iter().filter(is_other).count() == 200
         });
     }
     run.stops_with(0);
