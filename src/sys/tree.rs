@@ -10,6 +10,9 @@
 //! - else it belongs to the service whose process ended just when it was adopted, if that is
 //!   one only.
 //!
+//! A child that we had before we launched anybody is nobody's: the script that became us by
+//! exec may have left one behind, such as the `tee` that our own output goes through.
+//!
 //! Whoever is not found by then is found by the last sweep, when everything is to end.
 //!
 //! The common case costs nearly nothing: a service's process has ended, its group is empty
@@ -46,6 +49,8 @@ pub trait Known {
 #[derive(Debug)]
 pub struct Tree {
     children: Children,
+    /// Whom we had before we launched anybody.
+    inherited: Vec<Process>,
     adopted: Vec<Adopted>,
     /// Who was seen in a tree, outside of its group: (who, of whom).
     remembered: Vec<(Process, Pid)>,
@@ -65,11 +70,13 @@ struct Adopted {
 }
 
 impl Tree {
-    /// To be made by the thread that launches.
+    /// To be made by the thread that launches, before it does.
     pub fn new() -> Tree {
-        let children = Children::new();
+        let mut children = Children::new();
+        let inherited = children.list().unwrap_or_default().into_iter().filter_map(proc::process).collect();
         Tree {
             children,
+            inherited,
             adopted: Vec::new(),
             remembered: Vec::new(),
             ended: Vec::new(),
@@ -156,6 +163,10 @@ impl Tree {
 
     /// Whose is an orphan?
     fn owner(&self, pid: Pid, known: &impl Known) -> Option<Pid> {
+        let is_same = |old: &Process| proc::process(pid).is_some_and(|now| now.started == old.started);
+        if self.inherited.iter().any(|old| old.pid == pid && is_same(old)) {
+            return None;
+        }
         let numbers = nix::unistd::Pid::from_raw(pid.0);
         let session = nix::unistd::getsid(Some(numbers)).map(|s| Pid(s.as_raw()));
         let group = nix::unistd::getpgid(Some(numbers)).map(|g| Pid(g.as_raw()));
@@ -164,7 +175,7 @@ impl Tree {
         }
         let seen = self.remembered.iter().find(|(process, _)| process.pid == pid);
         if let Some((process, leader)) = seen
-            && proc::process(pid).is_some_and(|now| now.started == process.started)
+            && is_same(process)
         {
             return Some(*leader);
         }
