@@ -74,7 +74,7 @@ fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
         probes: Probes::new(pid1::own_program()),
         launches: Launches::default(),
         children: Children::new(),
-        tree: Tree::new(),
+        tree: Tree::at_boot(),
         reporter: Reporter::new(now),
         supervisor: Supervisor::new(plan, seed),
     })

@@ -70,13 +70,20 @@ struct Adopted {
 }
 
 impl Tree {
-    /// To be made by the thread that launches, before it does.
+    /// To be made by the thread that launches, before it does: whom we have now is nobody's.
+    pub fn at_boot() -> Tree {
+        let mut tree = Tree::new();
+        let children = tree.children.list().unwrap_or_default();
+        tree.inherited = children.into_iter().filter_map(proc::process).collect();
+        tree
+    }
+
+    /// To be made by the thread that launches.
     pub fn new() -> Tree {
-        let mut children = Children::new();
-        let inherited = children.list().unwrap_or_default().into_iter().filter_map(proc::process).collect();
+        let children = Children::new();
         Tree {
             children,
-            inherited,
+            inherited: Vec::new(),
             adopted: Vec::new(),
             remembered: Vec::new(),
             ended: Vec::new(),
