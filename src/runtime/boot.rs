@@ -41,7 +41,7 @@ pub fn run(plan: Plan) -> io::Result<u8> {
     let timeout = plan.supervisor.shutdown_timeout;
     let who = plan.supervisor.credentials.clone();
     // The container's stdout is opened while we still may.
-    let turn = prepare(Rc::new(plan))?;
+    let mut turn = prepare(Rc::new(plan))?;
     if let Some(who) = who {
         identity::assume(&who).map_err(|errno| {
             let text = format!("cannot become user {}, group {}: {}", who.uid, who.gid, errno.desc());
@@ -49,10 +49,13 @@ pub fn run(plan: Plan) -> io::Result<u8> {
         })?;
     }
     turn.reporter.hello(&differences);
-    Ok(rescue::guard(timeout, || tokio.block_on(turn.run())).unwrap_or(code::INTERNAL))
+    let code = rescue::guard(&mut turn, timeout, |turn| tokio.block_on(turn.run()));
+    // The process ends: the kernel takes everything back faster than we could.
+    std::mem::forget(turn);
+    Ok(code.unwrap_or(code::INTERNAL))
 }
 
-fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
+pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
     let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
     pump.take_own_messages(plan.supervisor.log_level);

@@ -23,7 +23,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 /// The last lines of those who ended last: how long the container's log has to take them.
-const LAST_LINES: Duration = Duration::from_millis(500);
+pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// PID 1, running.
 pub(super) struct Turn {
@@ -51,15 +51,13 @@ enum Wake {
 
 impl Turn {
     /// Runs everything from boot to end. Returns the container's exit code.
-    pub(super) async fn run(mut self) -> u8 {
+    pub(super) async fn run(&mut self) -> u8 {
         self.tell(Input::Boot);
         loop {
             self.perform_all();
             if let Some(code) = self.supervisor.exit_code() {
                 self.reporter.goodbye(code);
                 self.pump.finish(LAST_LINES);
-                // The process ends: the kernel takes everything back faster than we could.
-                std::mem::forget(self);
                 return code;
             }
             match self.wait().await {
