@@ -33,7 +33,7 @@ def healthz():
 
 @app.route("/slow")
 def slow():
-    """Half a second of work. Ask for it, stop the container meanwhile: the answer still comes."""
+    """A moment of work. Ask for it, stop the container meanwhile: the answer still comes."""
     print("begun {}".format(request.args.get("id", "-")), flush=True)
-    time.sleep(0.5)
+    time.sleep(0.3)
     return "done {}\n".format(request.args.get("id", "-")), 200, {"Content-Type": "text/plain"}
