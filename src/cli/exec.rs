@@ -152,8 +152,6 @@ impl Manner {
             ignored: signals::ignored_by_parent(),
             ..Order::default()
         };
-        // What read the arguments is not needed any more.
-        memory::give_back();
         match launch(order) {
             Ok(launched) => self.attend(&queue, launched, gave_up),
             Err(error) => self.refused(&error),
@@ -184,6 +182,8 @@ impl Manner {
         // Who gives up a terminal gets HUP and CONT from the kernel, which nobody sent.
         let mut unsent = if gave_up { Mask::NONE.with(Signal::HUP).with(Signal::CONT) } else { Mask::NONE };
         self.tell(2, format_args!("launched {child}"));
+        // What read the arguments is not needed any more.
+        memory::give_back();
         loop {
             match queue.wait() {
                 Signal::CHLD => {

@@ -292,6 +292,7 @@ impl Pump {
                 }
                 match event.data() {
                     token @ FIRST_OUTPUT.. => self.drain((token - FIRST_OUTPUT) as usize),
+                    index if is_over(event) => self.end(index as u32),
                     index => moved += self.serve(index as u32),
                 }
             }
@@ -304,6 +305,12 @@ impl Pump {
     pub fn finish(&mut self, within: Duration) {
         self.is_last = true;
         let until = (self.clock.now)() + within;
+        // Most have ended and are empty: one question for all of them.
+        let mut events = vec![EpollEvent::empty(); self.streams.len().max(1)];
+        let count = self.epoll().wait(&mut events, 0u8).unwrap_or(0);
+        for event in events[..count].iter().filter(|event| event.data() < FIRST_OUTPUT && is_over(event)) {
+            self.end(event.data() as u32);
+        }
         // A pipe's worth at most: somebody who is not ours may write for ever.
         let mut left_in = vec![BUSY_PIPE; self.streams.len()];
         loop {
@@ -561,6 +568,11 @@ impl Pump {
             }
         }
     }
+}
+
+/// Whether the pipe is empty and nobody can write to it any more (poll(2)).
+fn is_over(event: &EpollEvent) -> bool {
+    !event.events().contains(EpollFlags::EPOLLIN)
 }
 
 /// A panic elsewhere while it was held left nothing half done that matters here.
