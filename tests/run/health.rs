@@ -8,6 +8,7 @@ pub fn who_is_unhealthy_is_launched_again(place: Place) {
         [service.app]
         command = ["sh", "-c", "echo begun; exec sleep 1001"]
         min_uptime = "0s"
+        max_failures = 0
         backoff.initial = "1ms"
         health = { exec = ["sh", "-c", "cat ${DIR}/health; grep -q good ${DIR}/health"], interval = "20ms", failures = 2 }
 

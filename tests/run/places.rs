@@ -2,6 +2,7 @@
 
 use crate::needs_namespaces;
 use crate::stage::{Place, supervise};
+use crate::support::MINISUP;
 
 const APP: &str = r#"
     [service.app]
@@ -88,5 +89,49 @@ fn in_an_empty_root() {
     let mut run = supervise(Place::Pid1, config).after(prelude).start();
     run.said("no /proc");
     run.said("app is ready");
+    run.stops_with(0);
+}
+
+#[test]
+fn under_another_minisup_each_knows_its_own() {
+    needs_namespaces!();
+    // Both mark their services, and neither may read the environments of this user.
+    let inner = r#"
+        [defaults]
+        user = "12345"
+        group = "12345"
+        min_uptime = "0s"
+
+        [service.none]
+        command = ["sleep", "1000"]
+
+        [service.app]
+        command = ["sh", "-c", "(env -i setsid sleep 2001 &); exec sleep 1001"]
+
+        [service.other]
+        command = ["sh", "-c", "(env -i setsid sleep 2002 &); exec sleep 1002"]
+    "#;
+    let outer = format!(
+        r#"
+        [service.inner]
+        command = ["{MINISUP}", "--config", "${{DIR}}/inner.toml"]
+
+        [service.app]
+        command = ["sh", "-c", "(env -i setsid sleep 3001 &); exec sleep 1003"]
+        min_uptime = "0s"
+        user = "12345"
+        group = "12345"
+    "#
+    );
+    let docker = "exec setpriv --bounding-set -sys_ptrace,-sys_resource --inh-caps -all";
+    let run = supervise(Place::Pid1, &outer).file("inner.toml", inner).after(docker).start();
+    let [mine, its, others] = ["sleep 3001", "sleep 2001", "sleep 2002"].map(|name| run.process(name));
+    crate::stage::kill(run.process("sleep 1001").pid, libc::SIGKILL);
+    run.is_gone(&its);
+    crate::stage::kill(run.process("sleep 1003").pid, libc::SIGKILL);
+    run.is_gone(&mine);
+    run.process("sleep 2001");
+    run.process("sleep 3001");
+    assert_eq!(run.process("sleep 2002").pid, others.pid);
     run.stops_with(0);
 }

@@ -6,6 +6,7 @@ use crate::support::{LONG, Lines, MINISUP, helper, wait_until};
 use std::fs::File;
 use std::io::Write;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
@@ -113,23 +114,22 @@ impl Stage {
     pub fn start(self) -> Run {
         let config = self.folder.join("supervise.toml");
         let words = [MINISUP, "--config", config.to_str().unwrap()];
-        let mut script = format!("{}\n", self.prelude.trim_end());
+        // It waits until it is watched.
+        let mut script = format!("read go; exec </dev/null\n{}", self.prelude.trim_end());
         if !self.prelude.contains("exec ") {
-            script += "exec ";
-        } else {
-            script.pop();
+            script += "\nexec";
         }
         script += " \"$@\"";
-        let mut command = words.to_vec();
-        if !self.prelude.is_empty() {
-            command.splice(0..0, ["/bin/sh", "-ec", &script, "sh"]);
-        }
+        let mut command = vec!["/bin/sh", "-ec", &script, "sh"];
+        command.extend(words);
+        let (input, mut go) = std::io::pipe().unwrap();
         let container = container(&command)
             .env("DIR", self.folder.to_str().unwrap())
             .env("ACTOR", actor())
             .env("HELPER", helper());
-        let running = (self.container)(container).start();
+        let running = (self.container)(container).stdin(input.as_raw_fd()).start();
         let watch = Watch::over(running.pid());
+        go.write_all(b"go\n").unwrap();
         Run { running, watch, folder: self.folder, gates: self.gates }
     }
 }
@@ -385,4 +385,21 @@ pub fn free_port() -> u16 {
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: numbers only.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "cannot send {signal} to {pid}");
+}
+
+#[test]
+fn a_pid_1_that_leaves_somebody_behind_is_found_out() {
+    crate::needs_namespaces!();
+    let (input, end) = std::io::pipe().unwrap();
+    let careless = container(&["/bin/sh", "-c", "sleep 1001 & (exit 3) & read line"]);
+    let mut careless = careless.stdin(input.as_raw_fd()).start();
+    let pid = careless.pid();
+    let mut watch = Watch::over(pid);
+    wait_until("one sleeps and one is a zombie", || {
+        let all = descendants(pid);
+        all.iter().any(|p| p.command == "sleep 1001") && all.iter().any(|p| p.state == 'Z')
+    });
+    drop(end);
+    assert!(watch.end(pid).iter().any(|process| process.command == "sleep 1001"));
+    assert_eq!(careless.wait(), 1);
 }

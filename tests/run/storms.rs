@@ -79,6 +79,7 @@ fn a_thousand_deaths_at_once_are_a_thousand_launches() {
         instances = 200
         min_uptime = "0s"
         max_failures = 0
+        backoff.initial = "0s"
     "#;
     let mut run = supervise(Place::Pid1, config).start();
     run.said("all is up");
