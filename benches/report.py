@@ -97,7 +97,7 @@ def machine():
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{fields.get('model name', platform.machine())}, {os.cpu_count()} CPUs, {memory:.0f} GiB, "
-        f"Linux {platform.release()}, {fields.get('PRETTY_NAME', 'unknown distribution')}"
+        f"Linux {platform.release().split('-')[0]}, {fields.get('PRETTY_NAME', 'unknown distribution')}"
     )
 
 
@@ -114,16 +114,17 @@ minisup runs with its defaults, so each stream of each service goes through a pi
 restart without delay or end. The others are set to be as quick as they can be; benches/peers.py has every
 setting.
 
-Machine: {machine}. Load when it began: {load}.
+Machine: {machine}.
+Load average when it began and when it ended: {began:.1f} and {ended:.1f}; without other work it is below 2.
 
 {versions}"""
 
 
-def document(bench, measures, load):
+def document(bench, measures, began):
     """The whole of docs/benchmarks.md."""
     rows = "\n".join(f"| {p.name} | {p.version()} |" for p in bench.peers if p.name != "minisup exec")
     introduction = INTRODUCTION.format(
-        date=date.today().isoformat(), machine=machine(), load=f"{load:.1f}",
+        date=date.today().isoformat(), machine=machine(), began=began, ended=os.getloadavg()[0],
         versions=f"| | version |\n|---|---|\n{rows}",
     )  # fmt: skip
     parts = [introduction, *(section(bench, measure) for measure in measures), flaws(bench)]
