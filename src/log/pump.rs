@@ -61,6 +61,10 @@ const TURN: usize = 1024 * 1024;
 const LITTLE: usize = 16 * 1024;
 /// Two reads closer than this are often; also the time between two reads of a polled stream.
 const TICK: Duration = Duration::from_millis(1);
+/// So many pipes of one service's instance, each written by a run of it, may wait for the
+/// container's log to move. A service that ends again and again while nobody reads would
+/// take all descriptors otherwise.
+const BACKLOG: usize = 32;
 /// Events taken from epoll at once.
 const EVENTS: usize = 64;
 /// Tokens from here on are outputs, below it streams.
@@ -182,7 +186,8 @@ impl Pump {
     /// A watched `Inherit` becomes `Forward`.
     ///
     /// # Errors
-    /// No descriptor is free (EMFILE, ENFILE), or no memory: try again later.
+    /// No descriptor is free (EMFILE, ENFILE), no memory, or too many earlier pipes of the same
+    /// source are not read because nobody reads the container's: try again later.
     pub fn open(
         &mut self,
         source: Source,
@@ -190,6 +195,11 @@ impl Pump {
         policy: &LogPolicy,
         watch: Option<Regex>,
     ) -> io::Result<(StreamId, OwnedFd)> {
+        if self.backlog(&source) >= BACKLOG {
+            return Err(io::Error::other(format!(
+                "{BACKLOG} pipes of earlier runs wait for a reader of the log"
+            )));
+        }
         let (fd, childs) = pipe2(OFlag::O_CLOEXEC)?;
         // The two ends are two descriptions: the child's stays blocking.
         fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -221,6 +231,12 @@ impl Pump {
             self.streams.push(Some(stream));
         }
         Ok((StreamId { index, serial }, childs))
+    }
+
+    /// How many pipes with this label have something to read that does not go on.
+    fn backlog(&self, source: &Source) -> usize {
+        let waiting = self.waiting.iter().filter_map(|index| self.streams[*index as usize].as_ref());
+        waiting.filter(|stream| stream.source.label() == source.label()).count()
     }
 
     /// Tells the first line that matches from now on.

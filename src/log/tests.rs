@@ -202,6 +202,32 @@ fn a_stuck_reader_makes_the_child_wait_and_loses_nothing() {
 }
 
 #[test]
+fn runs_that_nobody_reads_do_not_take_all_descriptors() {
+    let mut bench = Bench::new(RAW);
+    let (mut refused, mut runs) = (false, 0);
+    for run in 0..200 {
+        let source = Source::new("app".into(), None, Std::Out);
+        match bench.pump.open(source, Sink::Forward, &policy(WhenFull::Block), None) {
+            Ok((_, child)) => {
+                drop(write_all(child.into(), vec![b'x'; 60_000]));
+                runs += 1;
+            }
+            Err(error) => {
+                assert!((32..100).contains(&run), "after {run} runs");
+                assert!(error.to_string().contains("wait for a reader"), "{error}");
+                refused = true;
+                break;
+            }
+        }
+        while bench.turn() {}
+    }
+    assert!(refused, "200 pipes wait at once");
+    // Each run's last line gets its newline.
+    bench.until("all that was written", |b| b.seen.len() == runs * 60_001);
+    bench.open("app", policy(WhenFull::Block));
+}
+
+#[test]
 fn a_stuck_reader_does_not_hold_up_who_drops_and_the_count_is_exact() {
     for look in [RAW, PREFIX] {
         let mut bench = Bench::new(look);
