@@ -238,8 +238,12 @@ fn backoff(view: &View<'_>, problems: &mut Problems) -> Option<Backoff> {
     let times = (initial.duration(problems), max.duration(problems));
     let factor = table.get("factor").and_then(|f| f.number(1.0, 1000.0, problems));
     let jitter = table.get("jitter").and_then(|f| f.number(0.0, 1.0, problems));
-    let backoff = Backoff { initial: times.0?, max: times.1?, factor: factor?, jitter: jitter? };
-    if backoff.initial > backoff.max {
+    let mut backoff = Backoff { initial: times.0?, max: times.1?, factor: factor?, jitter: jitter? };
+    if backoff.initial > backoff.max && initial.layer != max.layer {
+        // Who sets only one of them means that one: the other gives way.
+        let meant = if initial.layer < max.layer { backoff.initial } else { backoff.max };
+        (backoff.initial, backoff.max) = (meant, meant);
+    } else if backoff.initial > backoff.max {
         let message = "`backoff.initial` is longer than `backoff.max`";
         problems.error(initial.span(), message).see(max.span(), "the limit");
     }

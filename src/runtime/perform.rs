@@ -21,7 +21,8 @@ impl Turn {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Launch { instance } => self.launch(instance),
-            Action::Signal { instance, pid, signal } => self.signal(instance, pid, signal),
+            // A process that has just ended cannot be signalled; we shall hear of its end.
+            Action::Signal { pid, signal, .. } => drop(signals::kill(pid, signal)),
             Action::SignalTree { instance, leader, signal } => self.signal_tree(instance, leader, signal),
             Action::AskReady { instance, pid, within } => self.ask(instance, pid, within, Which::Ready),
             Action::AskHealth { instance, pid, within } => self.ask(instance, pid, within, Which::Health),
@@ -45,23 +46,6 @@ impl Turn {
             | Change::Draining(_)
             | Change::Unassigned(_) => {}
         }
-    }
-
-    fn signal(&mut self, instance: InstanceId, pid: Pid, signal: Signal) {
-        if self.supervisor.instance(instance).is_stopping() && self.hides_its_tree(instance) {
-            let known = Known { children: &self.children, supervisor: &self.supervisor };
-            self.tree.remember(pid, &known);
-        }
-        // A process that has just ended cannot be signalled; we shall hear of its end.
-        let _ = signals::kill(pid, signal);
-    }
-
-    /// Whether its processes' environments, by which we know them again, may be closed to us:
-    /// they run as somebody else, and a container's root seldom has CAP_SYS_PTRACE. Then we
-    /// look who is there before the stop; the others are spared the look through /proc.
-    fn hides_its_tree(&self, instance: InstanceId) -> bool {
-        let spec = self.spec(instance);
-        spec.stop.tree && spec.launch.extra.as_ref().is_some_and(|extra| extra.credentials.is_some())
     }
 
     fn signal_tree(&mut self, instance: InstanceId, leader: Pid, signal: Signal) {

@@ -465,3 +465,18 @@ mod signals {
         assert_eq!(&plan.signals[..], expected);
     }
 }
+
+mod backing_off {
+    use super::*;
+
+    #[test]
+    fn who_sets_one_end_of_the_delay_means_that_one() {
+        let ends = |text: &str| with(&format!("backoff = {{ {text} }}")).backoff;
+        let short = ends("max = \"50ms\"");
+        assert_eq!((short.initial, short.max), (Duration::from_millis(50), Duration::from_millis(50)));
+        let long = ends("initial = \"1m\"");
+        assert_eq!((long.initial, long.max), (seconds(60), seconds(60)));
+        let said = errors("[service.x]\ncommand = \"a\"\nbackoff = { initial = \"2s\", max = \"1s\" }\n");
+        assert!(said.contains("`backoff.initial` is longer"), "{said}");
+    }
+}
