@@ -246,13 +246,6 @@ impl Pump {
         }
     }
 
-    /// Tells no more.
-    pub fn unwatch(&mut self, id: StreamId) {
-        if let Some(stream) = self.stream(id) {
-            stream.watch = None;
-        }
-    }
-
     /// Closes a stream unread, as after a launch that failed. Nothing is told of it.
     pub fn forget(&mut self, id: StreamId) {
         if self.stream(id).is_some() {

@@ -48,7 +48,8 @@ struct Means {
 /// One stream of a service.
 struct Stream {
     id: Option<StreamId>,
-    childs: Option<OwnedFd>,
+    /// Ours to close once the child has it.
+    _childs: Option<OwnedFd>,
     stdio: Stdio,
 }
 
@@ -203,20 +204,19 @@ impl Turn {
                 // So that it can open /dev/stdout. Who is not root stays who he is anyway.
                 let _ = fd::give_to(&childs, who.uid);
             }
-            return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), childs: Some(childs) });
+            return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), _childs: Some(childs) });
         }
         let stdio = match sink {
             Sink::Null => Stdio::Null,
             Sink::Inherit | Sink::Forward => Stdio::Inherit,
         };
-        Ok(Stream { id: None, childs: None, stdio })
+        Ok(Stream { id: None, _childs: None, stdio })
     }
 
     fn forget(&mut self, stream: &Stream) {
         if let Some(id) = stream.id {
             self.pump.forget(id);
         }
-        let _ = &stream.childs;
     }
 }
 

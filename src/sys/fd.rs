@@ -53,23 +53,6 @@ pub fn give_to(pipe: &impl AsFd, uid: u32) -> Result<(), Errno> {
     nix::unistd::fchown(pipe, Some(nix::unistd::Uid::from_raw(uid)), None)
 }
 
-/// How many bytes a pipe holds now.
-///
-/// # Errors
-/// EBADF, also for what is no pipe.
-pub fn pipe_size(pipe: &impl AsFd) -> Result<usize, Errno> {
-    fcntl(pipe, FcntlArg::F_GETPIPE_SZ).map(|size| size as usize)
-}
-
-/// Makes a pipe hold `bytes`, rounded up by the kernel to a power of two.
-///
-/// # Errors
-/// EPERM above /proc/sys/fs/pipe-max-size or when the user's pipes hold too much already.
-pub fn set_pipe_size(pipe: &impl AsFd, bytes: usize) -> Result<usize, Errno> {
-    let bytes = i32::try_from(bytes).map_err(|_| Errno::EINVAL)?;
-    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(bytes)).map(|size| size as usize)
-}
-
 static NULL: AtomicI32 = AtomicI32::new(-1);
 
 /// /dev/null, read and write; opened once and never closed. Where there is none, the end of

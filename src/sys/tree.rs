@@ -4,7 +4,7 @@
 //! in these belongs to it. Who has left them (setsid, as daemons do) is found
 //! - by its parents, as long as these live;
 //! - when they have died, it is our child, for PID 1 and subreapers adopt orphans. Then it was
-//!   seen before in somebody's tree ([`Tree::remember`]), or its [`mark`](super::mark) says
+//!   seen before in somebody's tree (`Tree::remember`), or its [`mark`](super::mark) says
 //!   whose it is, which everybody may read and hardly anybody loses; or its environment does
 //!   ([`SERVICE`], [`INSTANCE`]), if we may read it;
 //! - else it belongs to the service whose process ended just when it was adopted, if that is
@@ -130,7 +130,7 @@ impl Tree {
     /// Notes who belongs to the tree of `leader` and has left its group, before anything
     /// happens to it: later it may be too late to see whose child they were. Looks through
     /// /proc, once a turn.
-    pub fn remember(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
+    fn remember(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
         let mut others = self.members(leader, known);
         others.retain(|process| process.group != leader.0);
         self.remembered.retain(|(_, of)| *of != leader);
