@@ -20,40 +20,35 @@ use support::{Lines, wait_readable, wait_until};
 // Deaths.
 
 #[test]
-fn who_has_ended_is_seen_before_it_is_reaped() {
-    if !again("who_has_ended_is_seen_before_it_is_reaped", |c| c) {
+fn whoever_has_ended_is_taken_once() {
+    if !again("whoever_has_ended_is_taken_once", |c| c) {
         return;
     }
     let launched = launch(sh("exit 3")).unwrap();
-    let mut seen = None;
+    let mut taken = None;
     wait_until("a death", || {
-        seen = reap::peek();
-        seen.is_some()
+        taken = reap::any();
+        taken.is_some()
     });
-    let death = seen.unwrap();
+    let death = taken.unwrap();
     assert_eq!((death.pid, death.outcome), (launched.pid, Outcome::Exited(3)));
-    assert_eq!(reap::peek(), Some(death), "it is still there");
-    assert!(signals::group_exists(death.pid), "and so is its group");
-    assert_eq!(reap::reap(death.pid), Some(death));
-    assert_eq!(reap::peek(), None);
+    assert_eq!(reap::any(), None);
     assert!(!signals::group_exists(death.pid) && !reap::has_children());
 }
 
 #[test]
-fn a_sweep_takes_all_and_no_more_than_it_may() {
-    if !again("a_sweep_takes_all_and_no_more_than_it_may", |c| c) {
+fn a_signal_that_killed_is_told_and_so_is_one_that_stopped() {
+    if !again("a_signal_that_killed_is_told_and_so_is_one_that_stopped", |c| c) {
         return;
     }
-    for _ in 0..10 {
-        launch(sh("kill -9 $$")).unwrap();
-    }
-    let mut killed = 0;
-    assert!(reap::sweep(0, |_| ()) == 0);
-    wait_until("ten deaths", || {
-        reap::sweep(3, |death| killed += usize::from(death.outcome == Outcome::Killed(Signal::KILL))) <= 3
-            && killed == 10
-    });
-    assert!(!reap::has_children());
+    let launched = launch(sh("kill -STOP $$; kill -9 $$")).unwrap();
+    wait_until("it stops", || reap::is_stopped(launched.pid));
+    assert!(reap::is_stopped(launched.pid), "asking changes nothing");
+    assert_eq!(reap::any(), None, "it has not ended");
+    signals::kill(launched.pid, Signal::CONT).unwrap();
+    let death = reap::wait_for(launched.pid).unwrap();
+    assert_eq!(death.outcome, Outcome::Killed(Signal::KILL));
+    assert!(!reap::is_stopped(launched.pid));
 }
 
 // Signals.

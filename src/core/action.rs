@@ -17,6 +17,8 @@ pub enum Action {
     Launch { instance: InstanceId },
     /// Send the main process a signal.
     Signal { instance: InstanceId, pid: Pid, signal: Signal },
+    /// Send the main process CONT if it is stopped.
+    Resume { instance: InstanceId, pid: Pid },
     /// Send the whole tree a signal; if a Sweeping instance has none left, answer TreeGone.
     SignalTree { instance: InstanceId, leader: Pid, signal: Signal },
     /// Ask the readiness probe; answer with Answered within the time.

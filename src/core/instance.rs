@@ -281,6 +281,8 @@ pub enum Deed {
     Launch,
     /// Send the main process this signal.
     Signal(Pid, Signal),
+    /// Make the main process go on if it is stopped (SIGSTOP): else it takes no signal but KILL.
+    Resume(Pid),
     /// Send all of the tree this signal. Answered by TreeGone if it has no member left.
     SignalTree(Pid, Signal),
     /// Ask the readiness probe. Answered within the time given.

@@ -318,6 +318,7 @@ impl Supervisor {
             self.actions.push_back(match deed {
                 Deed::Launch => Action::Launch { instance: id },
                 Deed::Signal(pid, signal) => Action::Signal { instance: id, pid, signal },
+                Deed::Resume(pid) => Action::Resume { instance: id, pid },
                 Deed::SignalTree(leader, signal) => Action::SignalTree { instance: id, leader, signal },
                 Deed::AskReady(pid, within) => Action::AskReady { instance: id, pid, within },
                 Deed::AskHealth(pid, within) => Action::AskHealth { instance: id, pid, within },

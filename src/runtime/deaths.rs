@@ -17,7 +17,7 @@ use crate::core::input::Input;
 use crate::core::instance::Fault;
 use crate::core::supervisor::Supervisor;
 use crate::sys::{reap, tree};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// So many deaths are taken in one turn: a storm of them must not keep us from all else.
 const AT_ONCE: usize = 4096;
@@ -34,7 +34,7 @@ pub(super) enum Owner {
 /// All processes that we launched ourselves, and whose trees are not gone yet.
 #[derive(Default)]
 pub(super) struct Children {
-    owners: HashMap<Pid, Owner>,
+    owners: BTreeMap<Pid, Owner>,
     /// Main processes that have ended, but perhaps not the rest of their trees.
     leaders: Vec<(InstanceId, Pid)>,
     /// The last sweep has begun: we wait for the last child.

@@ -8,7 +8,7 @@ use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::phase::Phase;
 use crate::core::signal::Signal;
-use crate::sys::{memory, signals, tree};
+use crate::sys::{memory, reap, signals, tree};
 
 impl Turn {
     /// Does all that is to be done.
@@ -23,6 +23,7 @@ impl Turn {
             Action::Launch { instance } => self.launch(instance),
             // A process that has just ended cannot be signalled; we shall hear of its end.
             Action::Signal { pid, signal, .. } => drop(signals::kill(pid, signal)),
+            Action::Resume { pid, .. } => resume(pid),
             Action::SignalTree { instance, leader, signal } => self.signal_tree(instance, leader, signal),
             Action::AskReady { instance, pid, within } => self.ask(instance, pid, within, Which::Ready),
             Action::AskHealth { instance, pid, within } => self.ask(instance, pid, within, Which::Health),
@@ -64,6 +65,13 @@ impl Turn {
         } else {
             self.tell(Input::AllGone);
         }
+    }
+}
+
+/// A signal costs whoever gets it a wake-up, so one that is not stopped gets none.
+fn resume(pid: Pid) {
+    if reap::is_stopped(pid) {
+        let _ = signals::kill(pid, Signal::CONT);
     }
 }
 

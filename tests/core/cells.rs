@@ -305,6 +305,7 @@ fn deed(deed: &Deed) -> String {
     match deed {
         Deed::Launch => "launch".into(),
         Deed::Signal(_, signal) => signal.to_string(),
+        Deed::Resume(_) => "CONT if stopped".into(),
         Deed::SignalTree(_, signal) => format!("{signal} to the tree"),
         Deed::AskReady(_, within) => format!("ask whether ready within {within:?}"),
         Deed::AskHealth(_, within) => format!("ask for health within {within:?}"),

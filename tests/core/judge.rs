@@ -120,6 +120,10 @@ impl Judge {
                 self.note_kill(*instance, *signal, sup);
                 Ok(())
             }
+            Action::Resume { pid, .. } => match all.contains_key(pid) {
+                true => Ok(()),
+                false => Err(format!("{pid} is to go on, and has been reaped")),
+            },
             Action::SignalTree { instance, leader, signal } => {
                 let known = &self.known[instance.index()];
                 if known.leader != Some(*leader) {

@@ -104,7 +104,7 @@ fn is_sound(before: &Instance, after: &Instance, deeds: &[Deed]) -> Result<(), T
     for deed in deeds {
         let about = match deed {
             Deed::Launch => continue,
-            Deed::Signal(pid, _) | Deed::AskReady(pid, _) | Deed::AskHealth(pid, _) => {
+            Deed::Signal(pid, _) | Deed::Resume(pid) | Deed::AskReady(pid, _) | Deed::AskHealth(pid, _) => {
                 before.pid() == Some(*pid)
             }
             Deed::SignalTree(pid, _) => {
@@ -207,6 +207,7 @@ proptest! {
                         prop_assert!(asked.contains(&id) && answered.insert(id), "{:?} is answered twice", id);
                     }
                     Action::Signal { .. }
+                    | Action::Resume { .. }
                     | Action::SignalTree { .. }
                     | Action::AskReady { .. }
                     | Action::AskHealth { .. }

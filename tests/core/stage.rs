@@ -69,6 +69,7 @@ impl Stage {
                     continue;
                 }
                 Action::Signal { .. }
+                | Action::Resume { .. }
                 | Action::SignalTree { .. }
                 | Action::AskReady { .. }
                 | Action::AskHealth { .. }

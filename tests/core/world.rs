@@ -397,6 +397,7 @@ impl World {
         match action {
             Action::Launch { instance } => self.launch(instance)?,
             Action::Signal { pid, signal, .. } => self.hit(pid, signal),
+            Action::Resume { pid, .. } => self.hit(pid, Signal::CONT),
             Action::SignalTree { instance, leader, signal } => {
                 let members: Vec<Pid> = self.tree(leader).collect();
                 if members.is_empty() {

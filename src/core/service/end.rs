@@ -45,7 +45,7 @@ impl Step<'_> {
     pub(super) fn ask_to_end(&mut self, pid: Pid, signal: Signal) {
         self.deeds.push(Deed::Signal(pid, signal));
         if signal != Signal::KILL {
-            self.deeds.push(Deed::Signal(pid, Signal::CONT));
+            self.deeds.push(Deed::Resume(pid));
         }
     }
 
