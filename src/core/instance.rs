@@ -9,6 +9,10 @@ use super::time::Moment;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// So long may a process take to become the program. Reading one from a slow disk takes
+/// milliseconds; a file system that answers after a minute will not answer at all.
+pub const EXEC_LIMIT: Duration = Duration::from_secs(60);
+
 /// What is asked of an instance.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs)]
@@ -213,6 +217,14 @@ pub struct Fault {
     pub text: Rc<str>,
 }
 
+impl Fault {
+    /// The process has not become the program within [`EXEC_LIMIT`].
+    pub fn late() -> Fault {
+        let text = format!("its program could not be read within {} s", EXEC_LIMIT.as_secs());
+        Fault { code: super::exit::code::NOT_EXECUTABLE, text: text.into() }
+    }
+}
+
 /// One process slot of a service.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Instance {
@@ -360,13 +372,13 @@ impl Instance {
                     (Asking::Pending { .. } | Asking::Listening, limit) => limit,
                 }
             }
+            State::Executing { since, .. } => Some(*since + EXEC_LIMIT),
             State::Running { checkup: Some(Checkup { asking: Asking::Next(at), .. }), .. } => Some(*at),
             State::Stopping { at, .. } | State::Killing { at, .. } | State::Sweeping { at, .. } => Some(*at),
             State::Backoff { until, .. } => Some(*until),
             State::Stopped
             | State::Waiting { .. }
             | State::Launching { .. }
-            | State::Executing { .. }
             | State::Running { .. }
             | State::Exited { .. }
             | State::Fatal { .. } => None,

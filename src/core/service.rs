@@ -24,7 +24,8 @@
 //!
 //! A launch has three steps because the kernel has: the process exists (`Forked`), it has
 //! become the program (`Executed`), and it may be depended on (`Ready`). PID 1 never waits
-//! for any of them. A kernel that refuses the fork (EAGAIN, ENOMEM, EMFILE) is not the
+//! for any of them. An exec that does not come, as from a file system that is dead, fails after a
+//! minute: whoever cannot be killed even then has at least made room for others. A kernel that refuses the fork (EAGAIN, ENOMEM, EMFILE) is not the
 //! service's failure: the instance tries again, ever slower, and never becomes fatal by it.
 //!
 //! A *failure in a row* is an end before `min_uptime` or before readiness, whatever the
@@ -42,7 +43,9 @@ mod end;
 
 use super::backoff;
 use super::exit::Outcome;
-use super::instance::{Asking, Checkup, Deed, End, Event, Failure, Instance, Reason, State, Want};
+use super::instance::{
+    Asking, Checkup, Deed, EXEC_LIMIT, End, Event, Failure, Fault, Instance, Reason, State, Want,
+};
 use super::plan::ServiceSpec;
 use super::time::Moment;
 use check::PROBE_LIMIT;
@@ -347,6 +350,9 @@ impl Step<'_> {
     fn due(&mut self, state: State) -> State {
         use State::*;
         match state {
+            Executing { pid, since } if since + EXEC_LIMIT <= self.now => {
+                self.kill(pid, since, Some(Failure::Launch(Fault::late())))
+            }
             Starting { pid, since, asking, last } => {
                 let Some(ready) = &self.spec.ready else { return self.run(pid, since) };
                 let waited = self.now.since(since);

@@ -134,6 +134,9 @@ impl Story<'_> {
             State::Stopping { failure: Some(failure), .. } => {
                 warn!("{name} {}: stopping it", self.why(failure))
             }
+            State::Killing { failure: Some(failure), .. } if matches!(from, State::Executing { .. }) => {
+                warn!("{name} {}: KILL", self.why(failure))
+            }
             State::Killing { .. } => warn!("{name} has not ended within its grace period: KILL"),
             State::Sweeping { end, .. } => self.tell_sweep(end),
             State::Stopped => match from {

@@ -123,6 +123,7 @@ pub fn forms() -> Vec<Form> {
         form("Launching", State::Launching { refused: 0 }),
         form("Launching, fork refused twice", State::Launching { refused: 2 }),
         form("Executing", State::Executing { pid: PID, since: young }),
+        form("Executing, for too long", State::Executing { pid: PID, since: at(40, 0) }),
         form("Starting, probe due", starting(young, Asking::Next(past))),
         form("Starting, probe later", starting(young, Asking::Next(soon))),
         form("Starting, probe asked", starting(young, Asking::Pending { since: young })),

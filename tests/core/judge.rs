@@ -11,7 +11,7 @@ use known::Known;
 use minisup::core::action::{Action, Change, Occasion, Reply};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
-use minisup::core::instance::{Failure, State, Want};
+use minisup::core::instance::{EXEC_LIMIT, Failure, State, Want};
 use minisup::core::phase::Phase;
 use minisup::core::plan::{Dependency, Kind, Plan, ServiceSpec};
 use minisup::core::supervisor::Supervisor;
@@ -272,6 +272,13 @@ impl Judge {
     fn may_kill(&self, id: InstanceId, began: Option<Moment>, sup: &Supervisor, now: Moment) -> Verdict {
         if matches!(sup.phase(), Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done)
         {
+            return Ok(());
+        }
+        let it = sup.instance(id);
+        if let State::Killing { since, failure: Some(Failure::Launch(_)), .. } = it.state
+            && now - since >= EXEC_LIMIT
+        {
+            // It has never been the program, and knows nothing of grace.
             return Ok(());
         }
         let (name, grace) = (&self.spec(id).name, self.spec(id).stop.longest());

@@ -3,6 +3,9 @@
 use crate::specs::{health, on, oneshot, ready, secs, service, tcp};
 use crate::stage::Stage;
 use minisup::core::admission::EXECUTING_MAX;
+use minisup::core::exit::Outcome;
+use minisup::core::ids::ServiceId;
+use minisup::core::instance::{EXEC_LIMIT, Failure, Fault, State};
 use minisup::core::plan::{Condition, Dependency, Health, Probe, ServiceSpec};
 use minisup::core::signal::Signal;
 use std::time::Duration;
@@ -227,6 +230,23 @@ fn only_so_many_launches_are_under_way_at_once_and_the_others_follow() {
         stage.exec(&format!("s{number}"));
     }
     assert_eq!(stage.phase(), "up");
+}
+
+#[test]
+fn an_exec_that_does_not_come_is_a_failed_launch_and_makes_room_for_others() {
+    let mut services: Vec<ServiceSpec> = (0..EXECUTING_MAX).map(|n| service(&format!("s{n}"))).collect();
+    services.push(service("other"));
+    let mut stage = Stage::of(services);
+    assert_eq!(stage.state("other"), "Waiting");
+    stage.wait(EXEC_LIMIT);
+    assert_eq!((stage.state("s0"), stage.state("other")), ("Killing", "Executing"));
+    assert_eq!(stage.signals_to("s0"), [Signal::KILL]);
+    stage.ends("s0", Outcome::Killed(Signal::KILL), false);
+    let first = stage.supervisor.instances_of(ServiceId(0)).next().expect("an instance");
+    match &stage.supervisor.instance(first).state {
+        State::Backoff { cause: Some(Failure::Launch(fault)), .. } => assert_eq!(*fault, Fault::late()),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

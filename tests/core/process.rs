@@ -86,7 +86,10 @@ impl Life {
             _ => 2,
         };
         Life {
-            exec: rng.pick(&[Duration::ZERO, ms(1), ms(1), ms(30), ms(30), secs(2)]),
+            exec: match rng.percent(2) {
+                true => secs(100),
+                false => rng.pick(&[Duration::ZERO, ms(1), ms(1), ms(30), ms(30), secs(2)]),
+            },
             flash: rng.percent(5),
             exec_fails: rng.percent(4).then(|| rng.pick(&[126, 127, 1])),
             end,
