@@ -182,3 +182,30 @@ fn closed_standard_descriptors_stop_nobody() {
     assert_eq!(open, 3);
     run.stops_with(0);
 }
+
+/// A panic in the loop, and no stub for it: the library that waits for us panics when the kernel
+/// refuses to wait. So epoll_wait(2) without a limit of time is refused: PID 1 asks for that
+/// when everything is up and nothing is due.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_fault_of_our_own_stops_everything_and_ends_with_70() {
+    needs_namespaces!();
+    let config = r#"
+        [supervisor]
+        shutdown_timeout = "1s"
+
+        [service.good]
+        command = ["sh", "-c", "trap 'echo last words; exit' TERM; echo up; while :; do sleep 0.02; done"]
+
+        [service.deaf]
+        command = ["sh", "-c", "trap '' TERM; (setsid sleep 2001 &); echo up; exec sleep 1001"]
+    "#;
+    let mut run = supervise(Place::Pid1, config)
+        .with(|c| c.filter(Filter::when(libc::SYS_epoll_wait, 3, u32::MAX, libc::EBADF)))
+        .start();
+    run.heard("up");
+    run.heard("up");
+    run.heard("last words");
+    let words = run.ends_with(70);
+    assert!(words.contains("this is a fault of minisup itself: stopping everything"), "{words}");
+}

@@ -28,6 +28,7 @@ mod restarts;
 mod signals;
 mod storms;
 mod trees;
+mod users;
 
 /// Plays each scenario in four places.
 macro_rules! everywhere {
