@@ -320,7 +320,10 @@ pub fn request(line: &[u8]) -> Result<Request, (ErrorKind, String)> {
     match document.remove("version").as_ref().map(serde_json::Value::as_u64) {
         Some(Some(version)) if version == u64::from(VERSION) => {}
         None => {
-            return Err((ErrorKind::BadVersion, format!("\"version\" is missing: this is version {VERSION}")));
+            return Err((
+                ErrorKind::BadVersion,
+                format!("\"version\" is missing: this is version {VERSION}"),
+            ));
         }
         Some(_) => return Err((ErrorKind::BadVersion, format!("only version {VERSION} is spoken here"))),
     }

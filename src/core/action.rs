@@ -25,6 +25,9 @@ pub enum Action {
     AskReady { instance: InstanceId, pid: Pid, within: Duration },
     /// Ask the health probe; answer with Answered within the time.
     AskHealth { instance: InstanceId, pid: Pid, within: Duration },
+    /// Have it read its configuration again, the check first; answer with Reloaded. Several for
+    /// one instance are answered in their order.
+    Reload { instance: InstanceId, pid: Pid },
     /// Send every process that is left a signal; answer AllGone when there is none.
     Sweep(Signal),
     /// Answer a client.
@@ -38,8 +41,17 @@ pub enum Action {
 #[allow(missing_docs)]
 pub enum Reply {
     Done,
-    Failed(String),
+    Failed(Refusal),
     Status(Snapshot),
+}
+
+/// Why it is not as the client asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// In words: "web is fatal (exit code 3)".
+    pub text: String,
+    /// Whose fault it is, if one instance's.
+    pub instance: Option<InstanceId>,
 }
 
 /// Something that followers want to know.

@@ -79,8 +79,7 @@ impl Supervisor {
     /// would handle ends the process.
     pub(super) fn pass_on(&mut self, to: impl Iterator<Item = InstanceId>, signal: Signal) {
         for instance in to {
-            let it = self.instance(instance);
-            if let (Some(pid), false) = (it.pid(), matches!(it.state, State::Executing { .. })) {
+            if let Some(pid) = self.instance(instance).pid().filter(|_| self.is_program(instance)) {
                 self.actions.push_back(Action::Signal { instance, pid, signal });
             }
         }
@@ -88,11 +87,22 @@ impl Supervisor {
 
     /// Everything is to stop, in order.
     pub(super) fn drain(&mut self, occasion: Occasion, now: Moment) {
+        self.drain_within(occasion, self.plan.supervisor.shutdown_timeout, now);
+    }
+
+    /// Everything is to stop, in order, and within this time. If it is stopping already, the
+    /// time can only become shorter.
+    pub(super) fn drain_within(&mut self, occasion: Occasion, within: Duration, now: Moment) {
+        let kill_at = now + within;
+        if let Phase::Draining { kill_at: later, hurried: false, .. } = self.phase
+            && kill_at < later
+        {
+            self.phase = Phase::Draining { kill_at, end_at: kill_at + LAST_WAIT, hurried: false };
+        }
         if self.phase.is_ending() {
             return;
         }
         self.actions.push_back(Action::Publish(Box::new(Change::Draining(occasion))));
-        let kill_at = now + self.plan.supervisor.shutdown_timeout;
         self.enter(Phase::Draining { kill_at, end_at: kill_at + LAST_WAIT, hurried: false });
         self.actions.retain(|action| !matches!(action, Action::Launch { .. }));
         self.queue.clear();

@@ -3,8 +3,10 @@
 use super::exit::Outcome;
 use super::ids::{InstanceId, Pid, RequestId, ServiceId};
 use super::instance::Fault;
+use super::plan::Plan;
 use super::signal::Signal;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What happened.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,8 +36,12 @@ pub enum Input {
     Alive { instance: InstanceId, pid: Pid },
     /// PID 1 got a signal.
     Signal(Signal),
+    /// The answer to [`Action::Reload`]: it was carried out, or why not.
+    Reloaded { instance: InstanceId, pid: Pid, answer: Result<(), Rc<str>> },
     /// A client asks.
     Request(RequestId, Request),
+    /// Whoever asked has gone: nothing is answered any more. What was begun goes on.
+    Abandoned(RequestId),
     /// The deadline has come.
     Due,
     /// The answer to [`Action::Sweep`], now or later: no process is left.
@@ -52,8 +58,33 @@ pub enum Request {
     Stop(Box<[ServiceId]>),
     /// Replace the processes of these; answered when the new ones are ready.
     Restart(Box<[ServiceId]>),
+    /// Have these read their configuration again; answered when all have, or when one did not.
+    Reload(Box<[ServiceId]>),
     /// Send the main processes of these a signal.
     Signal(Box<[ServiceId]>, Signal),
+    /// Answered when each of these is true of all instances of its service, or when one can
+    /// not become true any more as things are. Changes nothing.
+    Wait(Box<[(ServiceId, Awaited)]>),
+    /// Go over to this plan; answered when everything is as it says.
+    Update(Rc<Plan>),
+    /// Answered by a snapshot.
     Status,
-    Shutdown,
+    /// Stop everything, within this time in place of `shutdown_timeout`; answered when the
+    /// drain has begun.
+    Shutdown(Option<Duration>),
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Awaited {
+    /// The program runs.
+    Started,
+    /// It may be depended on.
+    Ready,
+    /// Its continuing check passes; where there is none, it is ready.
+    Healthy,
+    /// The oneshot has succeeded.
+    Done,
+    /// There is no process, whether one is to come or not.
+    Stopped,
 }

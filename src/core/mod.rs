@@ -16,7 +16,7 @@
 //! - [`graph`]: who requires whom
 //! - [`snapshot`]: what clients read
 //! - [`input`], [`action`]: what the supervisor is told, and what it answers
-//! - `requests`: when a client is answered
+//! - `requests`: what clients ask for; `goals`: when they are answered
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - [`admission`], `ending`: its rules for launching, and for stopping
@@ -28,6 +28,7 @@ pub mod admission;
 pub mod backoff;
 mod ending;
 pub mod exit;
+mod goals;
 pub mod graph;
 pub mod ids;
 pub mod input;

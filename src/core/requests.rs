@@ -1,74 +1,49 @@
-//! What clients ask for, and when it is answered.
-//!
-//! A request that asks for a change is answered when the change is true, or when it is
-//! clear that it will not be. Every request gets exactly one reply: at the latest when the
-//! supervisor is Done.
+//! What clients ask for, and what is done about it. When they are answered is told in
+//! [`goals`](super::goals).
 //!
 //! *Start* brings the named services up, each that ended anew, and what they require as far
 //! as it is not up: a oneshot that succeeded is not run again because somebody needs it.
 //! *Restart* does the same, but replaces the processes of the named ones. *Stop* takes down
 //! the named services and all that require them. Those others stay down: to start a service
-//! again does not start its dependents, as with systemd.
+//! again does not start its dependents, as with systemd. *Reload* asks every instance that
+//! runs to read its configuration again, and leaves those alone that do not: they will read it
+//! when they are launched. *Wait* changes nothing.
 
-use super::action::{Action, Occasion, Reply};
+use super::action::{Action, Occasion, Refusal, Reply};
+use super::goals::Goal;
 use super::ids::{InstanceId, RequestId, ServiceId};
-use super::input::Request;
+use super::input::{Awaited, Request};
 use super::instance::{Event, State, Want};
-use super::phase::Phase;
-use super::plan::{Condition, Kind};
+use super::plan::Condition;
 use super::signal::Signal;
 use super::supervisor::Supervisor;
 use super::time::Moment;
-
-/// A request that has not been answered yet.
-#[derive(Clone, Debug)]
-pub(super) struct Pending {
-    id: RequestId,
-    goal: Goal,
-    /// Of these instances, in order.
-    instances: Box<[InstanceId]>,
-    /// Which of them have got there.
-    met: Box<[bool]>,
-    /// How many have not.
-    missing: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Goal {
-    /// All are ready, or done. A process that is to be replaced is neither any more.
-    Up,
-    /// None has a process.
-    Down,
-}
-
-enum Progress {
-    Open,
-    Met,
-    Failed(String),
-}
 
 impl Supervisor {
     pub(super) fn requested(&mut self, id: RequestId, request: Request, now: Moment) {
         let ending = self.phase.is_ending();
         match request {
             Request::Status => self.reply(id, Reply::Status(self.snapshot(now))),
-            Request::Shutdown => {
-                self.drain(Occasion::Request, now);
+            Request::Shutdown(within) => {
+                let within = within.unwrap_or(self.plan.supervisor.shutdown_timeout);
+                self.drain_within(Occasion::Request, within, now);
                 self.reply(id, Reply::Done);
             }
             Request::Signal(services, signal) => self.signal_services(id, &services, signal),
             Request::Start(_) | Request::Restart(_) if ending => {
-                self.reply(id, Reply::Failed("cannot start: shutting down".into()));
+                self.refuse(id, "cannot start: shutting down".into());
             }
+            Request::Reload(_) if ending => self.refuse(id, "cannot reload: shutting down".into()),
+            Request::Update(_) if ending => self.refuse(id, "cannot update: shutting down".into()),
             Request::Start(services) => {
                 self.want_requirements_up(&services, now);
                 self.want_up(&services, Event::Start, now);
-                self.await_goal(id, Goal::Up, &services);
+                self.await_all(id, &services, Goal::Up);
             }
             Request::Restart(services) => {
                 self.want_requirements_up(&services, now);
                 self.want_up(&services, Event::Replace, now);
-                self.await_goal(id, Goal::Up, &services);
+                self.await_all(id, &services, Goal::Up);
             }
             Request::Stop(services) => {
                 let all = self.instances_in_order(&self.graph.with_dependents(&services));
@@ -78,21 +53,48 @@ impl Supervisor {
                 for instance in &all {
                     self.stop_if_free(*instance, now);
                 }
-                self.await_goal(id, Goal::Down, &services);
+                self.await_all(id, &services, Goal::Down);
             }
+            Request::Reload(services) => self.reload(id, &services),
+            Request::Wait(wishes) => self.wait(id, &wishes),
+            Request::Update(_) => self.refuse(id, "cannot update".into()),
         }
     }
 
-    fn reply(&mut self, id: RequestId, reply: Reply) {
+    pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {
         self.actions.push_back(Action::Reply(id, reply));
     }
 
+    fn refuse(&mut self, id: RequestId, text: String) {
+        self.reply(id, Reply::Failed(Refusal { text, instance: None }));
+    }
+
     /// The instances of these services, each once, in the order of the plan.
-    fn instances_in_order(&self, services: &[ServiceId]) -> Box<[InstanceId]> {
+    pub(super) fn instances_in_order(&self, services: &[ServiceId]) -> Box<[InstanceId]> {
         let mut services = services.to_vec();
         services.sort();
         services.dedup();
         services.into_iter().flat_map(|service| self.graph.instances(service)).collect()
+    }
+
+    fn await_all(&mut self, id: RequestId, services: &[ServiceId], goal: Goal) {
+        let instances = self.instances_in_order(services);
+        self.await_goals(id, instances.into_iter().map(|instance| (instance, goal)).collect());
+    }
+
+    fn wait(&mut self, id: RequestId, wishes: &[(ServiceId, Awaited)]) {
+        let mut goals = Vec::new();
+        for (service, awaited) in wishes {
+            let goal = match awaited {
+                Awaited::Started => Goal::Holds(Condition::Started),
+                Awaited::Ready => Goal::Holds(Condition::Ready),
+                Awaited::Healthy => Goal::Holds(Condition::Healthy),
+                Awaited::Done => Goal::Holds(Condition::Done),
+                Awaited::Stopped => Goal::Gone,
+            };
+            goals.extend(self.graph.instances(*service).map(|instance| (instance, goal)));
+        }
+        self.await_goals(id, goals);
     }
 
     fn want_up(&mut self, services: &[ServiceId], event: Event, now: Moment) {
@@ -128,16 +130,19 @@ impl Supervisor {
         }
     }
 
+    /// The instance is the program: before exec, a signal that the program would handle ends
+    /// the process.
+    pub(super) fn is_program(&self, id: InstanceId) -> bool {
+        let instance = self.instance(id);
+        instance.pid().is_some() && !matches!(instance.state, State::Executing { .. })
+    }
+
     fn signal_services(&mut self, id: RequestId, services: &[ServiceId], signal: Signal) {
-        let runs = |id: InstanceId| {
-            let instance = self.instance(id);
-            instance.pid().is_some() && !matches!(instance.state, State::Executing { .. })
-        };
-        match services.iter().find(|service| !self.graph.instances(**service).any(runs)) {
+        let runs = |service: ServiceId| self.graph.instances(service).any(|id| self.is_program(id));
+        match services.iter().find(|service| !runs(**service)) {
             Some(service) => {
                 let name = &self.plan.service(*service).name;
-                let text = format!("cannot signal {name}: it is not running");
-                self.reply(id, Reply::Failed(text));
+                self.refuse(id, format!("cannot signal {name}: it is not running"));
             }
             None => {
                 let instances = self.instances_in_order(services);
@@ -147,77 +152,32 @@ impl Supervisor {
         }
     }
 
-    /// The request is answered when all instances of these have got there.
-    fn await_goal(&mut self, id: RequestId, goal: Goal, services: &[ServiceId]) {
-        let instances = self.instances_in_order(services);
-        let met = vec![false; instances.len()].into();
-        let missing = instances.len();
-        self.changed.extend(&instances);
-        self.pending.push(Pending { id, goal, instances, met, missing });
-    }
-
-    /// Answers every request whose time has come.
-    pub(super) fn answer_pending(&mut self) {
-        let changed = std::mem::take(&mut self.changed);
-        for mut pending in std::mem::take(&mut self.pending) {
-            match self.progress(&mut pending, &changed) {
-                Progress::Open => self.pending.push(pending),
-                Progress::Met => self.reply(pending.id, Reply::Done),
-                Progress::Failed(text) => self.reply(pending.id, Reply::Failed(text)),
+    fn reload(&mut self, id: RequestId, services: &[ServiceId]) {
+        let can = |id: InstanceId| self.is_program(id) && !self.instance(id).is_stopping();
+        let obstacle = |service: &ServiceId| {
+            if self.plan.service(*service).reload.is_none() {
+                Some("it has no `reload`")
+            } else if !self.graph.instances(*service).any(can) {
+                Some("it is not running")
+            } else {
+                None
             }
-        }
-        self.changed = changed;
-        self.changed.clear();
-    }
-
-    fn progress(&self, pending: &mut Pending, changed: &[InstanceId]) -> Progress {
-        if pending.goal == Goal::Up && self.phase.is_ending() {
-            return Progress::Failed("shutting down".into());
-        }
-        for id in changed {
-            let Ok(index) = pending.instances.binary_search(id) else { continue };
-            let met = match self.progress_of(*id, pending.goal) {
-                Progress::Met => true,
-                Progress::Open => false,
-                Progress::Failed(text) => return Progress::Failed(text),
-            };
-            pending.missing += usize::from(pending.met[index]);
-            pending.missing -= usize::from(met);
-            pending.met[index] = met;
-        }
-        match pending.missing {
-            0 => Progress::Met,
-            _ if self.phase == Phase::Done => Progress::Failed("a process would not end".into()),
-            _ => Progress::Open,
-        }
-    }
-
-    fn progress_of(&self, id: InstanceId, goal: Goal) -> Progress {
-        let (spec, it) = (self.spec_of(id), self.instance(id));
-        match goal {
-            Goal::Down if it.want == Want::Up && !self.phase.is_ending() => {
-                return Progress::Failed(format!("{} is to be up again", spec.name));
-            }
-            Goal::Down if it.has_process() => return Progress::Open,
-            Goal::Down => return Progress::Met,
-            Goal::Up => {}
-        }
-        let is_up = match &it.state {
-            State::Running { .. } => spec.kind == Kind::Longrun,
-            State::Exited { outcome } if spec.is_success(*outcome) => true,
-            State::Exited { .. } | State::Fatal { .. } | State::Stopped => {
-                let last = it.last.map(|outcome| format!(" ({outcome})")).unwrap_or_default();
-                return Progress::Failed(format!("{} is {}{last}", spec.name, it.state.name()));
-            }
-            State::Waiting { .. }
-            | State::Launching { .. }
-            | State::Executing { .. }
-            | State::Starting { .. }
-            | State::Stopping { .. }
-            | State::Killing { .. }
-            | State::Sweeping { .. }
-            | State::Backoff { .. } => false,
         };
-        if is_up { Progress::Met } else { Progress::Open }
+        if let Some((service, why)) = services.iter().find_map(|it| Some((it, obstacle(it)?))) {
+            let name = &self.plan.service(*service).name;
+            return self.refuse(id, format!("cannot reload {name}: {why}"));
+        }
+        let mut goals = Vec::new();
+        for instance in self.instances_in_order(services).into_iter().filter(|id| can(*id)) {
+            if let Some(pid) = self.instance(instance).pid() {
+                goals.push((instance, Goal::Reloaded(pid)));
+            }
+        }
+        for (instance, goal) in &goals {
+            if let Goal::Reloaded(pid) = *goal {
+                self.actions.push_back(Action::Reload { instance: *instance, pid });
+            }
+        }
+        self.await_goals(id, goals);
     }
 }

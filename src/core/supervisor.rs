@@ -36,6 +36,7 @@
 
 use super::action::{Action, Change, Occasion};
 use super::backoff;
+use super::goals::Pending;
 use super::graph::Graph;
 use super::ids::{InstanceId, Pid, ServiceId};
 use super::input::Input;
@@ -43,7 +44,6 @@ use super::instance::{Checkup, Deed, Event, Failure, Instance, State, Want};
 use super::occupancy::Occupancy;
 use super::phase::Phase;
 use super::plan::{Condition, Kind, Plan, ServiceSpec};
-use super::requests::Pending;
 use super::service;
 use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
@@ -149,6 +149,7 @@ impl Supervisor {
         self.clock = now;
         match input {
             Input::Request(id, request) => self.requested(id, request, now),
+            Input::Abandoned(id) => self.abandoned(id),
             // Nothing is left to decide, and nobody would obey.
             _ if self.phase == Phase::Done => return,
             Input::Boot => self.boot(now),
@@ -173,6 +174,7 @@ impl Supervisor {
             }
             Input::Said { instance, pid, text } => self.apply_to(instance, pid, Event::Said(text), now),
             Input::Alive { instance, pid } => self.apply_to(instance, pid, Event::Alive, now),
+            Input::Reloaded { instance, pid, answer } => self.reloaded(instance, pid, answer),
             Input::Signal(signal) => self.signalled(signal, now),
             Input::Due => self.due(now),
             Input::AllGone => self.all_gone(),

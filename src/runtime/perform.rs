@@ -27,6 +27,10 @@ impl Turn {
             Action::SignalTree { instance, leader, signal } => self.signal_tree(instance, leader, signal),
             Action::AskReady { instance, pid, within } => self.ask(instance, pid, within, Which::Ready),
             Action::AskHealth { instance, pid, within } => self.ask(instance, pid, within, Which::Health),
+            Action::Reload { instance, pid } => {
+                let answer = Err("this is not built yet".into());
+                self.tell(Input::Reloaded { instance, pid, answer });
+            }
             Action::Sweep(signal) => self.sweep(signal),
             // There are no clients yet but those of the tests of the core.
             Action::Reply(..) => {}

@@ -148,6 +148,10 @@ impl Judge {
                 }
                 Ok(())
             }
+            Action::Reload { instance, pid } => match self.about(*instance, *pid) {
+                Some(known) if known.program => Ok(()),
+                Some(_) | None => Err(format!("{instance:?} is to reload without a program")),
+            },
             Action::Sweep(_) => match sup.phase() {
                 Phase::Sweeping { .. } | Phase::Draining { hurried: true, .. } => Ok(()),
                 other => Err(format!("a sweep while {}", other.name())),

@@ -6,7 +6,7 @@ use crate::specs::random_plan;
 use minisup::core::action::Action;
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
-use minisup::core::input::{Input, Request};
+use minisup::core::input::{Awaited, Input, Request};
 use minisup::core::instance::{Deed, Event, Fault, Instance, State, Want};
 use minisup::core::phase::Phase;
 use minisup::core::service::step;
@@ -61,13 +61,23 @@ fn an_input() -> impl Strategy<Value = Input> {
     let services =
         || prop::collection::vec((0..6u32).prop_map(ServiceId), 0..4).prop_map(Vec::into_boxed_slice);
     let signal = || (1..=64).prop_map(|n| Signal::from_number(n).expect("a signal"));
+    let awaited = prop::sample::select(vec![
+        Awaited::Started,
+        Awaited::Ready,
+        Awaited::Healthy,
+        Awaited::Done,
+        Awaited::Stopped,
+    ]);
     let request = prop_oneof![
         services().prop_map(Request::Start),
         services().prop_map(Request::Stop),
         services().prop_map(Request::Restart),
         (services(), signal()).prop_map(|(services, signal)| Request::Signal(services, signal)),
         Just(Request::Status),
-        Just(Request::Shutdown),
+        (0..20u64).prop_map(|s| Request::Shutdown((s < 10).then(|| Duration::from_secs(s)))),
+        services().prop_map(Request::Reload),
+        prop::collection::vec(((0..6u32).prop_map(ServiceId), awaited), 0..4)
+            .prop_map(|wishes| Request::Wait(wishes.into())),
     ];
     prop_oneof![
         1 => Just(Input::Boot),
@@ -84,6 +94,9 @@ fn an_input() -> impl Strategy<Value = Input> {
         2 => (instance(), pid(), an_answer())
             .prop_map(|(instance, pid, answer)| Input::Answered { instance, pid, answer }),
         1 => (instance(), pid()).prop_map(|(instance, pid)| Input::Alive { instance, pid }),
+        2 => (instance(), pid(), an_answer())
+            .prop_map(|(instance, pid, answer)| Input::Reloaded { instance, pid, answer }),
+        1 => (0..150u64).prop_map(|id| Input::Abandoned(RequestId(id))),
         1 => signal().prop_map(Input::Signal),
         3 => request.prop_map(|request| Input::Request(RequestId(0), request)),
         6 => Just(Input::Due),
@@ -187,8 +200,10 @@ proptest! {
         for (serial, (input, millis)) in inputs.into_iter().enumerate() {
             now = now + Duration::from_millis(millis);
             let Some(input) = within(input, instances, services, RequestId(serial as u64)) else { continue };
-            if let Input::Request(id, _) = &input {
-                asked.insert(*id);
+            match &input {
+                Input::Request(id, _) => drop(asked.insert(*id)),
+                Input::Abandoned(id) if !answered.contains(id) => drop(asked.remove(id)),
+                _ => {}
             }
             let was_ending = supervisor.phase().is_ending();
             supervisor.handle(input, now);
@@ -211,6 +226,7 @@ proptest! {
                     | Action::SignalTree { .. }
                     | Action::AskReady { .. }
                     | Action::AskHealth { .. }
+                    | Action::Reload { .. }
                     | Action::Sweep(_)
                     | Action::Publish(_) => {}
                 }
@@ -218,7 +234,7 @@ proptest! {
             prop_assert!(supervisor.deadline().is_none_or(|at| at >= now));
         }
         // However it began, a stop signal and time are enough to end it.
-        supervisor.handle(Input::Request(RequestId(u64::MAX), Request::Shutdown), now);
+        supervisor.handle(Input::Request(RequestId(u64::MAX), Request::Shutdown(None)), now);
         for _ in 0..200 {
             now = supervisor.deadline().unwrap_or(now);
             supervisor.handle(Input::Due, now);
@@ -247,6 +263,7 @@ fn within(mut input: Input, instances: u32, services: u32, request: RequestId) -
         | Input::Ready { instance, .. }
         | Input::Answered { instance, .. }
         | Input::Said { instance, .. }
+        | Input::Reloaded { instance, .. }
         | Input::Alive { instance, .. } => instance.0 %= instances,
         Input::Request(id, what) => {
             *id = request;
@@ -254,11 +271,13 @@ fn within(mut input: Input, instances: u32, services: u32, request: RequestId) -
                 Request::Start(list)
                 | Request::Stop(list)
                 | Request::Restart(list)
+                | Request::Reload(list)
                 | Request::Signal(list, _) => list.iter_mut().for_each(|service| service.0 %= services),
-                Request::Status | Request::Shutdown => {}
+                Request::Wait(list) => list.iter_mut().for_each(|(service, _)| service.0 %= services),
+                Request::Status | Request::Shutdown(_) | Request::Update(_) => {}
             }
         }
-        Input::Boot | Input::Signal(_) | Input::Due | Input::AllGone => {}
+        Input::Boot | Input::Abandoned(_) | Input::Signal(_) | Input::Due | Input::AllGone => {}
     }
     Some(input)
 }

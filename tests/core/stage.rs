@@ -73,6 +73,7 @@ impl Stage {
                 | Action::SignalTree { .. }
                 | Action::AskReady { .. }
                 | Action::AskHealth { .. }
+                | Action::Reload { .. }
                 | Action::Sweep(_)
                 | Action::Publish(_) => {}
             }
@@ -185,7 +186,7 @@ impl Stage {
     /// Why the request failed.
     pub fn refusal(&self, id: RequestId) -> &str {
         match self.replies.get(&id) {
-            Some(Reply::Failed(text)) => text,
+            Some(Reply::Failed(refusal)) => &refusal.text,
             other => panic!("the reply is {other:?}"),
         }
     }

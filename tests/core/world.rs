@@ -124,7 +124,7 @@ impl World {
             self.later(at, what);
         }
         let stop = match self.rng.below(4) {
-            0 => Happening::Ask(Request::Shutdown),
+            0 => Happening::Ask(Request::Shutdown(None)),
             1 => Happening::Tell(Input::Signal(Signal::RTMIN_3)),
             _ => Happening::Tell(Input::Signal(Signal::TERM)),
         };
@@ -431,6 +431,11 @@ impl World {
                 if let Change::State { from, to, .. } = &*change {
                     self.ways.insert((variant(from), variant(to)));
                 }
+            }
+            Action::Reload { instance, pid } => {
+                let after = self.rng.upto(ms(500));
+                let answer = if self.rng.percent(80) { Ok(()) } else { Err("the check failed".into()) };
+                self.later(after, Happening::Tell(Input::Reloaded { instance, pid, answer }));
             }
             Action::Reply(..) => {}
         }

@@ -88,6 +88,7 @@ impl Judge {
                 let stops = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::PWR, Signal::RTMIN_3];
                 self.stop_signals += u32::from(stops.contains(signal));
             }
+            Input::Abandoned(_) | Input::Reloaded { .. } => {}
             Input::Boot | Input::Refused { .. } | Input::Said { .. } | Input::Due | Input::AllGone => {}
         }
     }
