@@ -71,6 +71,11 @@ impl Cutter {
         self.held.extend_from_slice(&data[whole..]);
     }
 
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
     /// The stream has ended: gives on what is held, if anything is.
     pub fn end(&mut self, to: &mut impl Lines) {
         if !self.held.is_empty() {

@@ -1,8 +1,10 @@
 //! The way of one stream's lines to where they go: matched, counted or formatted, written.
 
 use super::cut::Lines;
+use super::follow::Followers;
 use super::format::Stamp;
 use super::output::{Output, newlines};
+use super::ring::{Facts, Ring};
 use super::stream::{Event, Stream, StreamId};
 use crate::core::plan::{LogFormat, WhenFull};
 use memchr::memchr_iter;
@@ -17,6 +19,8 @@ pub(super) struct Desk {
     pub(super) before: Vec<u8>,
     pub(super) formatted: Vec<u8>,
     pub(super) stamp: Stamp,
+    /// When what is delivered was read.
+    pub(super) at: (i64, u32),
     pub(super) events: VecDeque<Event>,
 }
 
@@ -25,6 +29,8 @@ pub(super) struct Delivery<'a> {
     pub(super) index: u32,
     pub(super) stream: &'a mut Stream,
     pub(super) output: Option<MutexGuard<'a, Output>>,
+    pub(super) ring: &'a mut Ring,
+    pub(super) followers: &'a mut Followers,
     pub(super) desk: &'a mut Desk,
 }
 
@@ -63,6 +69,17 @@ impl Delivery<'_> {
         self.desk.formatted.clear();
     }
 
+    /// For those who ask later, and those who read along.
+    fn remember(&mut self, head: &[u8], tail: &[u8], continues: bool, shown: bool) {
+        let (source, desk) = (&self.stream.source, &mut *self.desk);
+        let facts = Facts { at: desk.at, stream: source.stream(), continues, shown };
+        self.ring.push(head, tail, facts);
+        if !self.followers.is_empty() {
+            let woken = |id| desk.events.push_back(Event::Followed(id));
+            self.followers.push(source.slot(), head, tail, facts, woken);
+        }
+    }
+
     fn find_match(&mut self, held: &[u8], lines: &[u8]) {
         let Some(regex) = &self.stream.watch else { return };
         let mut head = held;
@@ -82,7 +99,9 @@ impl Delivery<'_> {
 impl Lines for Delivery<'_> {
     fn whole(&mut self, held: &[u8], lines: &[u8]) {
         self.find_match(held, lines);
-        if !self.takes(|| newlines(lines)) {
+        let takes = self.takes(|| newlines(lines));
+        self.remember(held, lines, false, takes);
+        if !takes {
             return;
         }
         let Some(output) = &mut self.output else { return };
@@ -113,7 +132,9 @@ impl Lines for Delivery<'_> {
 
     fn piece(&mut self, held: &[u8], piece: &[u8], continues: bool) {
         self.find_match(held, piece);
-        if !self.takes(|| 1) {
+        let takes = self.takes(|| 1);
+        self.remember(held, piece, continues, takes);
+        if !takes {
             return;
         }
         let Some(output) = &mut self.output else { return };

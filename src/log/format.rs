@@ -141,9 +141,13 @@ fn json_before(out: &mut Vec<u8>, source: &Source, stamp: &Stamp) {
         let _ = write!(out, ",\"instance\":{instance}");
     }
     out.extend_from_slice(match source.stream() {
-        Std::Out => b",\"stream\":\"stdout\",\"message\":\"",
-        Std::Err => b",\"stream\":\"stderr\",\"message\":\"",
+        Std::Out => b",\"stream\":\"stdout\"",
+        Std::Err => b",\"stream\":\"stderr\"",
     });
+    if let Some(pid) = source.pid() {
+        let _ = write!(out, ",\"pid\":{pid}");
+    }
+    out.extend_from_slice(b",\"message\":\"");
 }
 
 /// Appends bytes as the inside of a JSON string.
@@ -252,6 +256,7 @@ fn date(mut days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ids::{InstanceId, Pid};
     use crate::core::plan::WhenFull;
 
     fn stamp(millis: u64) -> String {
@@ -261,7 +266,8 @@ mod tests {
 
     fn line(format: LogFormat, timestamps: bool, text: &[u8], continues: bool) -> Vec<u8> {
         let mut out = Vec::new();
-        let source = Source::new("web".into(), Some(1), Std::Err);
+        let mut source = Source::new("web".into(), InstanceId(4), Some(1), Std::Err);
+        source.set_pid(Pid(42));
         Look { format, timestamps }.line(&mut out, &source, &Stamp::default(), text, b"", continues);
         out
     }
@@ -303,6 +309,7 @@ mod tests {
         assert_eq!(value["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!((&value["service"], &value["stream"]), (&"web".into(), &"stderr".into()));
         assert_eq!((&value["instance"], &value["continues"]), (&1.into(), &true.into()));
+        assert_eq!(value["pid"], 42);
         assert_eq!(value["message"], String::from_utf8_lossy(&all).as_ref());
     }
 

@@ -16,20 +16,25 @@
 //! - [`cut`]: a stream of bytes into lines
 //! - [`format`]: how a line looks: raw, prefix, JSON, time stamp
 //! - [`stream`]: one stream of a child, and `delivery`: its lines' way to where they go
+//! - [`ring`]: the last lines of each instance; [`follow`]: who reads along
 //! - [`output`]: a descriptor that somebody else shares, written without ever waiting
 //! - [`own`]: what minisup says about itself
 #![forbid(unsafe_code)]
 
 pub mod cut;
 mod delivery;
+pub mod follow;
 pub mod format;
 pub mod output;
 pub mod own;
 pub mod pump;
+pub mod ring;
 pub mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use follow::{Followed, FollowerId};
 pub use format::Look;
 pub use pump::{Clock, Pump};
+pub use ring::RingLine;
 pub use stream::{Event, Source, Std, StreamId};

@@ -26,10 +26,13 @@
 
 use super::cut::Cutter;
 use super::delivery::{Delivery, Desk};
+use super::follow::{Followed, FollowerId, Followers};
 use super::format::{Look, Stamp};
 use super::output::{BUSY_PIPE, Notice, Output};
 use super::own;
+use super::ring::{self, Ring, RingLine};
 use super::stream::{Event, Mode, Route, Source, Stream, StreamId};
+use crate::core::ids::{InstanceId, Pid};
 use crate::core::plan::{LogLevel, LogPolicy, Sink, WhenFull};
 use crate::core::time::Moment;
 use ::log::warn;
@@ -103,6 +106,9 @@ pub struct Pump {
     has_more: bool,
     /// The last turn has begun.
     is_last: bool,
+    /// By the numbers of the instances; nothing for those who never wrote.
+    rings: Vec<Option<Box<Ring>>>,
+    followers: Followers,
     desk: Desk,
 }
 
@@ -154,12 +160,15 @@ impl Pump {
             next_tick: None,
             has_more: false,
             is_last: false,
+            rings: Vec::new(),
+            followers: Followers::default(),
             desk: Desk {
                 // Zeroed by the kernel: only the pages that are used are there.
                 buffer: vec![0; READ].into_boxed_slice(),
                 before: Vec::new(),
                 formatted: Vec::new(),
                 stamp: Stamp::default(),
+                at: (0, 0),
                 events: VecDeque::new(),
             },
         })
@@ -251,6 +260,70 @@ impl Pump {
         if self.stream(id).is_some() {
             self.release(id.index);
         }
+    }
+
+    /// The main process of the stream's instance is known now.
+    pub fn set_pid(&mut self, id: StreamId, pid: Pid) {
+        if let Some(stream) = self.stream(id) {
+            stream.source.set_pid(pid);
+        }
+    }
+
+    /// The last lines of an instance, the oldest first, up to what it has written by now. Lines of
+    /// several instances are merged by [`RingLine::at`].
+    pub fn last_lines(&mut self, instance: InstanceId, count: usize) -> Vec<RingLine> {
+        self.catch_up(instance);
+        match self.rings.get(instance.index()) {
+            Some(Some(ring)) => ring.last(count, instance),
+            Some(None) | None => Vec::new(),
+        }
+    }
+
+    /// Reads what an instance has written by now, but no more than its pipes hold.
+    fn catch_up(&mut self, instance: InstanceId) {
+        for index in 0..self.streams.len() as u32 {
+            let is_its = |stream: &Stream| stream.source.slot() == instance;
+            let mut left = BUSY_PIPE;
+            while left > 0
+                && self.streams[index as usize].as_ref().is_some_and(is_its)
+                && !self.must_wait(index)
+            {
+                match self.read(index) {
+                    0 => break,
+                    count => left = left.saturating_sub(count),
+                }
+            }
+        }
+    }
+
+    /// The lines of an instance have been shown by now, in another way than the usual one.
+    pub fn mark_shown(&mut self, instance: InstanceId) {
+        if let Some(Some(ring)) = self.rings.get_mut(instance.index()) {
+            ring.mark_shown();
+        }
+    }
+
+    /// An instance is no more, or its number is to be another's: nobody asks for its lines again.
+    pub fn forget_lines(&mut self, instance: InstanceId) {
+        if let Some(ring) = self.rings.get_mut(instance.index()) {
+            *ring = None;
+        }
+    }
+
+    /// From now on the lines of these instances (`None`: of all) wait for [`take_followed`](Self::take_followed),
+    /// up to [`QUEUE_LIMIT`](super::follow::QUEUE_LIMIT); [`Event::Followed`] tells when there are some.
+    pub fn follow(&mut self, whose: Option<Box<[InstanceId]>>) -> FollowerId {
+        self.followers.add(whose)
+    }
+
+    /// What has come for a follower, about so many bytes of it; empty when that was all.
+    pub fn take_followed(&mut self, id: FollowerId, bytes: usize) -> Followed {
+        self.followers.take(id, bytes)
+    }
+
+    /// The follower has gone.
+    pub fn unfollow(&mut self, id: FollowerId) {
+        self.followers.remove(id);
     }
 
     /// What happened since the last call.
@@ -480,9 +553,6 @@ impl Pump {
             stream.is_grown = fcntl(&stream.fd, FcntlArg::F_SETPIPE_SZ(BUSY_PIPE as i32)).is_ok();
             self.grown += usize::from(stream.is_grown);
         }
-        if stream.look.is_stamped() {
-            self.desk.stamp.set((self.clock.wall)());
-        }
         let buffer = std::mem::take(&mut self.desk.buffer);
         self.deliver(index, |cutter, max_line, to| cutter.feed(&buffer[..count], max_line, to));
         self.desk.buffer = buffer;
@@ -491,7 +561,7 @@ impl Pump {
 
     /// The stream is over: gives on what is held, tells, and lets go.
     fn end(&mut self, index: u32) {
-        if self.streams[index as usize].is_some() {
+        if self.streams[index as usize].as_ref().is_some_and(|stream| !stream.cutter.is_empty()) {
             self.deliver(index, |cutter, _, to| cutter.end(to));
         }
         if let Some(stream) = &self.streams[index as usize] {
@@ -521,6 +591,16 @@ impl Pump {
 
     fn deliver(&mut self, index: u32, cut: impl FnOnce(&mut Cutter, usize, &mut Delivery)) {
         let Some(stream) = &mut self.streams[index as usize] else { return };
+        self.desk.at = (self.clock.wall)();
+        if stream.look.is_stamped() {
+            self.desk.stamp.set(self.desk.at);
+        }
+        let slot = stream.source.slot().index();
+        if self.rings.len() <= slot {
+            self.rings.resize_with(slot + 1, || None);
+        }
+        let ring = self.rings[slot].get_or_insert_with(|| Box::new(Ring::new(ring::DEFAULT)));
+        let followers = &mut self.followers;
         let mut cutter = std::mem::take(&mut stream.cutter);
         let output = match stream.route {
             Route::Discard => None,
@@ -528,7 +608,8 @@ impl Pump {
         };
         let had_dropped = stream.dropped;
         let max_line = stream.max_line as usize;
-        let mut delivery = Delivery { index, stream: &mut *stream, output, desk: &mut self.desk };
+        let mut delivery =
+            Delivery { index, stream: &mut *stream, output, ring, followers, desk: &mut self.desk };
         cut(&mut cutter, max_line, &mut delivery);
         drop(delivery);
         stream.cutter = cutter;

@@ -1,7 +1,9 @@
 //! One stream of a child: whose it is, where it leads, how it is read.
 
 use super::cut::Cutter;
+use super::follow::FollowerId;
 use super::format::Look;
+use crate::core::ids::{InstanceId, Pid};
 use crate::core::plan::WhenFull;
 use regex_lite::Regex;
 use std::os::fd::OwnedFd;
@@ -27,19 +29,22 @@ pub enum Std {
 pub struct Source {
     service: Rc<str>,
     label: Rc<str>,
+    slot: InstanceId,
     /// `u32::MAX`: the only one.
-    instance: u32,
+    number: u32,
+    /// 0: not known yet.
+    pid: i32,
     stream: Std,
 }
 
 impl Source {
-    /// `instance` is `None` if the service has only one.
-    pub fn new(service: Rc<str>, instance: Option<u32>, stream: Std) -> Source {
-        let label = match instance {
+    /// `slot` is the instance, `number` its number within the service: `None` if it is the only one.
+    pub fn new(service: Rc<str>, slot: InstanceId, number: Option<u32>, stream: Std) -> Source {
+        let label = match number {
             None => Rc::clone(&service),
             Some(number) => format!("{service}:{number}").into(),
         };
-        Source { service, label, instance: instance.unwrap_or(u32::MAX), stream }
+        Source { service, label, slot, number: number.unwrap_or(u32::MAX), pid: 0, stream }
     }
 
     /// The service's name.
@@ -52,9 +57,23 @@ impl Source {
         &self.label
     }
 
+    /// The instance.
+    pub fn slot(&self) -> InstanceId {
+        self.slot
+    }
+
+    /// Its main process, once that is known.
+    pub fn pid(&self) -> Option<Pid> {
+        Some(Pid(self.pid)).filter(|pid| pid.0 != 0)
+    }
+
+    pub(super) fn set_pid(&mut self, pid: Pid) {
+        self.pid = pid.0;
+    }
+
     /// The number of the instance, where there are several.
     pub fn instance(&self) -> Option<u32> {
-        Some(self.instance).filter(|number| *number != u32::MAX)
+        Some(self.number).filter(|number| *number != u32::MAX)
     }
 
     /// Which of its streams.
@@ -71,6 +90,9 @@ pub enum Event {
     /// Its last writer has closed it, and everything has been read. Not the same as the
     /// process's end: it may close its stdout and live, and its children may keep it open.
     Closed(StreamId),
+    /// There is something for this follower: [`Pump::take_followed`](super::Pump::take_followed). Told
+    /// again only after everything has been taken.
+    Followed(FollowerId),
 }
 
 /// Where a stream leads. Files and rings will be further variants, and a stream will

@@ -1,6 +1,7 @@
 //! The pump as a whole, over real pipes.
 
 use super::*;
+use crate::core::ids::InstanceId;
 use crate::core::plan::{LogFormat, LogPolicy, Sink, WhenFull};
 use crate::core::time::Moment;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -68,7 +69,7 @@ impl Bench {
         watch: Option<&str>,
     ) -> (StreamId, File) {
         let watch = watch.map(|pattern| Regex::new(pattern).unwrap());
-        let source = Source::new(name.into(), None, Std::Out);
+        let source = Source::new(name.into(), InstanceId(0), None, Std::Out);
         let (id, fd) = self.pump.open(source, sink, &policy, watch).unwrap();
         (id, fd.into())
     }
@@ -206,7 +207,7 @@ fn runs_that_nobody_reads_do_not_take_all_descriptors() {
     let mut bench = Bench::new(RAW);
     let (mut refused, mut runs) = (false, 0);
     for run in 0..200 {
-        let source = Source::new("app".into(), None, Std::Out);
+        let source = Source::new("app".into(), InstanceId(0), None, Std::Out);
         match bench.pump.open(source, Sink::Forward, &policy(WhenFull::Block), None) {
             Ok((_, child)) => {
                 drop(write_all(child.into(), vec![b'x'; 60_000]));
@@ -277,7 +278,7 @@ fn a_stuck_stdout_does_not_hold_up_stderr() {
     let (_, child) = bench.open("app", policy(WhenFull::Block));
     let writer = write_all(child, vec![b'\n'; 4_000_000]);
     while bench.turn() {}
-    let source = Source::new("app".into(), None, Std::Err);
+    let source = Source::new("app".into(), InstanceId(0), None, Std::Err);
     let (_, fd) = bench.pump.open(source, Sink::Forward, &policy(WhenFull::Block), None).unwrap();
     File::from(fd).write_all(b"to stderr\n").unwrap();
     let mut seen = Vec::new();
@@ -370,6 +371,42 @@ fn a_stuck_reader_delays_the_end_no_longer_than_allowed() {
     assert!(began.elapsed() < BOUND);
     drop(bench);
     let _ = writer.join();
+}
+
+#[test]
+fn the_last_lines_of_an_instance_are_kept_also_those_still_in_its_pipe() {
+    let mut bench = Bench::new(PREFIX);
+    let (_, mut child) = bench.open("app", policy(WhenFull::Block));
+    assert_eq!(bench.pump.last_lines(InstanceId(0), 20), []);
+    child.write_all(b"one\ntwo\nthree\nunfinished").unwrap();
+    let texts = |bench: &mut Bench| -> Vec<String> {
+        let lines = bench.pump.last_lines(InstanceId(0), 2);
+        lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+    };
+    assert_eq!(texts(&mut bench), ["two", "three"]);
+    drop(child);
+    assert_eq!(texts(&mut bench), ["three", "unfinished"]);
+    assert!(bench.pump.last_lines(InstanceId(0), 1)[0].shown);
+    bench.pump.forget_lines(InstanceId(0));
+    assert_eq!(bench.pump.last_lines(InstanceId(0), 20), []);
+}
+
+#[test]
+fn a_follower_is_told_once_until_it_has_taken_everything() {
+    let mut bench = Bench::new(RAW);
+    let (_, mut child) = bench.open("app", policy(WhenFull::Block));
+    let follower = bench.pump.follow(None);
+    child.write_all(b"one\n").unwrap();
+    bench.until("the first line", |b| b.text() == "one\n");
+    child.write_all(b"two\n").unwrap();
+    bench.until("the second line", |b| b.text() == "one\ntwo\n");
+    assert_eq!(bench.events, [Event::Followed(follower)]);
+    assert_eq!(bench.pump.take_followed(follower, 1 << 20).lines.len(), 2);
+    child.write_all(b"three\n").unwrap();
+    bench.until("the third line", |b| b.text().ends_with("three\n"));
+    assert_eq!(bench.events, [Event::Followed(follower); 2]);
+    bench.pump.unfollow(follower);
+    assert!(bench.pump.take_followed(follower, 1).lines.is_empty());
 }
 
 #[test]

@@ -128,8 +128,9 @@ impl Turn {
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
         let means = Means::of(spec)?;
-        let stdout = self.stream(spec, number, Std::Out, &means)?;
-        let stderr = self.stream(spec, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
+        let stdout = self.stream(spec, instance, number, Std::Out, &means)?;
+        let stderr =
+            self.stream(spec, instance, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
         let mut more_env = self.launches.own_environment(spec, number);
         means.describe(spec, &mut more_env);
         let mut argv = Words::new();
@@ -168,6 +169,7 @@ impl Turn {
     ) {
         let Launched { pid, verdict } = launched;
         self.children.add(pid, Owner::Main(instance));
+        streams.into_iter().flatten().for_each(|id| self.pump.set_pid(id, pid));
         self.hearing.forget(instance);
         let mut heard = self.hearing.listen(verdict.as_fd(), Voice::Verdict(instance));
         self.launches.under_way.push(UnderWay { instance, pid, verdict });
@@ -188,6 +190,7 @@ impl Turn {
     fn stream(
         &mut self,
         spec: &ServiceSpec,
+        instance: InstanceId,
         number: u32,
         which: Std,
         means: &Means,
@@ -197,7 +200,8 @@ impl Turn {
             Std::Err => spec.stderr,
         };
         if Pump::needs_pipe(sink, means.regex.is_some()) {
-            let source = Source::new(spec.name.clone(), (spec.instances > 1).then_some(number), which);
+            let source =
+                Source::new(spec.name.clone(), instance, (spec.instances > 1).then_some(number), which);
             let opened = self.pump.open(source, sink, &spec.log, means.regex.clone());
             let (id, childs) = opened.map_err(|error| format!("no pipe for its output: {error}"))?;
             if let Some(who) = spec.launch.extra.as_ref().and_then(|extra| extra.credentials.as_ref()) {

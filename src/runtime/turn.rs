@@ -132,6 +132,7 @@ impl Turn {
                     }
                 }
                 log::Event::Closed(stream) => drop(self.hearing.matched(stream)),
+                log::Event::Followed(_) => {}
             }
         }
     }
