@@ -130,12 +130,14 @@ impl Hanging {
         }
     }
 
-    /// Whether it was done: not if the process has died in the meantime.
+    /// Whether it was done: not if the process has died in the meantime, nor if a signal came
+    /// to us, and then it is to be done again (seccomp_unotify(2)).
     fn control<T>(&self, request: libc::Ioctl, argument: &mut T) -> bool {
         // SAFETY: an argument of the request's type.
         let done = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, argument) } == 0;
         let error = std::io::Error::last_os_error();
-        assert!(done || error.raw_os_error() == Some(libc::ENOENT), "{error}");
+        let again = [Some(libc::ENOENT), Some(libc::EINTR)].contains(&error.raw_os_error());
+        assert!(done || again, "{error}");
         done
     }
 }
