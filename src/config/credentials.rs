@@ -90,6 +90,12 @@ fn name(field: Field<'_>, problems: &mut Problems) -> Option<String> {
     }
 }
 
+/// Reads `control_group`.
+pub fn control_group(view: &View<'_>, around: &Surroundings, problems: &mut Problems) -> Option<u32> {
+    let field = view.get("control_group")?;
+    find_group(&name(field, problems)?, field, around, problems)
+}
+
 fn find_user<'a>(
     text: &str,
     field: Field<'_>,

@@ -78,8 +78,15 @@ pub const SUPERVISOR: &[Key] = &[
     key(
         "control_socket",
         "path",
-        r#""/run/minisup.sock""#,
+        r#""${MINISUP_SOCKET:-/run/minisup.sock}""#,
         "Where `minisup status` and the other commands find the supervisor.",
+    ),
+    free(
+        "control_group",
+        "name or number",
+        "none",
+        r#""adm""#,
+        "Members of this group may command the supervisor, too; otherwise only its own user and root.",
     ),
     key(
         "shutdown_timeout",

@@ -238,6 +238,7 @@ fn resolve(
     let view = View::new(vec![supervisor, builtin.table("supervisor").unwrap_or(&empty)]);
     view::check_keys(supervisor, &[keys::SUPERVISOR], "[supervisor]", problems);
     let mut supervisor = supervisor::supervisor(&view, problems);
+    supervisor.control_group = credentials::control_group(&view, around, problems);
     let who = credentials::of(&view, around, problems);
     // From here on the world is the one that services will be launched from.
     let around = &around.seen_by(&who);

@@ -33,6 +33,7 @@ pub fn supervisor(view: &View<'_>, problems: &mut Problems) -> SupervisorSpec {
     let formats = [("raw", LogFormat::Raw), ("prefix", LogFormat::Prefix), ("json", LogFormat::Json)];
     SupervisorSpec {
         control_socket: PathBuf::from(socket),
+        control_group: None,
         shutdown_timeout: timeout.unwrap_or_default(),
         log_level: view.get("log_level").and_then(|f| f.choice(&levels, problems)).unwrap_or(LogLevel::Info),
         log_format: view

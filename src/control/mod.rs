@@ -4,8 +4,15 @@
 //! others how to write a client.
 //!
 //! - [`wire`]: the documents
+//! - [`place`]: where the socket is, for those who listen and those who look for them
+//! - [`listen`]: the socket's file
+//! - [`server`]: all clients; [`connection`]: one of them
 //! - [`client`]: asks, and waits for the answer; for short-lived processes only
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod connection;
+pub mod listen;
+pub mod place;
+pub mod server;
 pub mod wire;

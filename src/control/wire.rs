@@ -143,6 +143,7 @@ pub struct Status {
     /// Of the supervisor.
     pub pid: i32,
     /// Of its program.
+    #[serde(rename = "program_version")]
     pub version: String,
     /// Seconds since it began.
     pub uptime: f64,
@@ -249,7 +250,7 @@ pub struct ChangedKey {
 }
 
 /// Something happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When.
     pub time: String,

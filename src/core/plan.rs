@@ -30,6 +30,8 @@ pub struct Plan {
 pub struct SupervisorSpec {
     /// Where clients connect.
     pub control_socket: PathBuf,
+    /// Whose members may connect, too.
+    pub control_group: Option<u32>,
     /// The whole drain must end within it: Docker sends KILL after 10 s.
     pub shutdown_timeout: Duration,
     /// How much minisup says about itself.

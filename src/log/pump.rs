@@ -352,6 +352,11 @@ impl Pump {
         }
     }
 
+    /// Whether [`turn`](Self::turn) has something to do at once, which nothing tells us of.
+    pub fn is_due(&self) -> bool {
+        self.has_more || self.next_tick.is_some_and(|at| at <= (self.clock.now)())
+    }
+
     /// Moves what can be moved without waiting, for about a millisecond at most.
     pub fn turn(&mut self) {
         let mut moved = self.tick();

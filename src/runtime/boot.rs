@@ -2,6 +2,7 @@
 //!
 //! When [`run`] has reached the loop there is no error any more, only states.
 
+use super::clients::Clients;
 use super::deaths::Children;
 use super::hearing::Hearing;
 use super::launching::Launches;
@@ -16,10 +17,11 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
-use crate::sys::watch::Watched;
 use crate::sys::{clock, fd, identity, pid1, reap, signals};
 use std::io;
 use std::rc::Rc;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The first thing that PID 1 does: from now on no signal is lost, only late.
 pub fn hold_signals() {
@@ -58,10 +60,13 @@ pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
     let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
     pump.take_own_messages(plan.supervisor.log_level);
-    let caught = Watched::new(Signals::catch(wanted(&plan))?)?;
+    // Deprecated because a type might close its descriptor early; these keep it.
+    #[expect(deprecated)]
+    let caught = AsyncFd::with_interest(Signals::catch(wanted(&plan))?, Interest::READABLE)?;
     signals::unblock_all();
     // Blocks SIGCHLD, so it comes after the unblocking.
-    let bell = Watched::new(reap::Bell::hang()?)?;
+    #[expect(deprecated)]
+    let bell = AsyncFd::with_interest(reap::Bell::hang()?, Interest::READABLE)?;
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
@@ -70,12 +75,15 @@ pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
         bell,
         pump,
         hearing: Hearing::new()?,
+        clients: Clients::listen(&plan.supervisor)?,
         probes: Probes::new(pid1::own_program()),
         launches: Launches::default(),
         children: Children::new(),
         tree: Tree::at_boot(),
         reporter: Reporter::new(now),
         supervisor: Supervisor::new(plan, seed),
+        logs_are_next: false,
+        was_due: false,
     })
 }
 

@@ -7,14 +7,18 @@
 //! - `deaths`: every child that ended, and whose it was
 //! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
 //! - `probe`: asking services how they are
+//! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read
 //! - `report`: what is said about it all
 //! - `rescue`: what is done if we ourselves are at fault
 #![forbid(unsafe_code)]
 
+mod answers;
 pub mod boot;
+mod clients;
 mod deaths;
 mod hearing;
 mod launching;
+mod names;
 mod perform;
 mod probe;
 mod report;

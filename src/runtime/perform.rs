@@ -32,14 +32,19 @@ impl Turn {
                 self.tell(Input::Reloaded { instance, pid, answer });
             }
             Action::Sweep(signal) => self.sweep(signal),
-            // There are no clients yet but those of the tests of the core.
-            Action::Reply(..) => {}
+            Action::Reply(id, reply) => self.answer(id, reply),
             Action::Publish(change) => self.publish(&change),
         }
     }
 
     fn publish(&mut self, change: &Change) {
-        self.reporter.say(&self.supervisor, change);
+        let is_followed = self.clients.is_followed();
+        if let Some(line) = self.reporter.line(&self.supervisor, change, is_followed) {
+            line.log();
+            if is_followed {
+                self.tell_followers(change, line);
+            }
+        }
         match change {
             // All that boot needed and the loop does not.
             Change::Phase(Phase::Up) => memory::give_back(),

@@ -1,4 +1,5 @@
-//! What is said about it all: starts, stops, failures, and why. One line each.
+//! What is said about it all: starts, stops, failures, and why. One line each, the same in the
+//! log and in the events that clients follow.
 
 use crate::core::action::{Change, Occasion};
 use crate::core::exit::Outcome;
@@ -12,7 +13,9 @@ use crate::core::time::Moment;
 use crate::sys::clock;
 use crate::sys::pid1::Difference;
 use crate::sys::signals::Sender;
-use log::{debug, error, info, log_enabled, warn};
+use log::Level::{Debug, Error, Info, Warn};
+use log::{debug, info, log_enabled};
+use std::fmt;
 use std::time::Duration;
 
 /// Says what happens.
@@ -23,6 +26,11 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn new(began: Moment) -> Reporter {
         Reporter { began }
+    }
+
+    /// When minisup began.
+    pub(super) fn began(&self) -> Moment {
+        self.began
     }
 
     /// The first line, only if there is something unusual.
@@ -55,10 +63,10 @@ impl Reporter {
         }
     }
 
-    pub(super) fn say(&self, supervisor: &Supervisor, change: &Change) {
-        if !log_enabled!(log::Level::Error) {
-            return;
-        }
+    /// The line about this change, unless nobody would read it: it is below the log's level, and
+    /// nobody follows events.
+    pub(super) fn line(&self, supervisor: &Supervisor, change: &Change, is_followed: bool) -> Option<Line> {
+        let paper = Paper { is_followed };
         match change {
             Change::State { instance, from, to, failures, last } => {
                 let (service, _) = supervisor.whose(*instance);
@@ -69,7 +77,7 @@ impl Reporter {
                     failures: *failures,
                     last: *last,
                 };
-                story.tell(from, to);
+                story.tell(from, to, paper)
             }
             Change::Waits { instance, on, condition } => {
                 let on = &supervisor.plan().service(*on).name;
@@ -79,31 +87,69 @@ impl Reporter {
                     Condition::Healthy => "healthy",
                     Condition::Done => "done",
                 };
-                info!("{} waits for {on} to be {what}", self.label(supervisor, *instance));
+                paper.line(
+                    Info,
+                    format_args!("{} waits for {on} to be {what}", self.label(supervisor, *instance)),
+                )
             }
             Change::Health { instance, healthy: true } => {
-                info!("{} is healthy", self.label(supervisor, *instance))
+                paper.line(Info, format_args!("{} is healthy", self.label(supervisor, *instance)))
             }
             Change::Health { instance, healthy: false } => {
-                warn!("{} is unhealthy", self.label(supervisor, *instance))
+                paper.line(Warn, format_args!("{} is unhealthy", self.label(supervisor, *instance)))
             }
             Change::Phase(Phase::Up) => {
-                info!("all is up after {}", seconds(clock::now().since(self.began)));
+                paper.line(Info, format_args!("all is up after {}", seconds(clock::now().since(self.began))))
             }
-            Change::Phase(phase) => debug!("{}", phase.name()),
-            Change::Draining(Occasion::Signal(signal)) => info!("got {signal}: stopping everything"),
-            Change::Draining(Occasion::Request) => info!("asked to shut down: stopping everything"),
-            Change::Draining(Occasion::AllEnded) => info!("all services have ended"),
+            Change::Phase(phase) => paper.line(Debug, format_args!("{}", phase.name())),
+            Change::Draining(Occasion::Signal(signal)) => {
+                paper.line(Info, format_args!("got {signal}: stopping everything"))
+            }
+            Change::Draining(Occasion::Request) => {
+                paper.line(Info, format_args!("asked to shut down: stopping everything"))
+            }
+            Change::Draining(Occasion::AllEnded) => paper.line(Info, format_args!("all services have ended")),
             Change::Draining(Occasion::Essential(instance, failure)) => {
                 let name = self.label(supervisor, *instance);
                 let why = reason(failure, supervisor.plan());
-                error!(
-                    "{name} is essential and has failed ({why}): stopping everything, exit code {}",
-                    failure.code()
-                );
+                paper.line(
+                    Error,
+                    format_args!(
+                        "{name} is essential and has failed ({why}): stopping everything, exit code {}",
+                        failure.code()
+                    ),
+                )
             }
-            Change::Unassigned(signal) => info!("got {signal}, which [signals] passes on to nobody"),
+            Change::Unassigned(signal) => {
+                paper.line(Info, format_args!("got {signal}, which [signals] passes on to nobody"))
+            }
         }
+    }
+}
+
+/// A line, and how much it matters.
+pub(super) struct Line {
+    pub(super) level: log::Level,
+    pub(super) text: String,
+}
+
+impl Line {
+    /// Into the log.
+    pub(super) fn log(&self) {
+        log::log!(self.level, "{}", self.text);
+    }
+}
+
+/// What lines are written on, if anybody is to read them.
+#[derive(Clone, Copy)]
+struct Paper {
+    is_followed: bool,
+}
+
+impl Paper {
+    fn line(self, level: log::Level, text: fmt::Arguments<'_>) -> Option<Line> {
+        let is_read = self.is_followed || log_enabled!(level);
+        is_read.then(|| Line { level, text: text.to_string() })
     }
 }
 
@@ -117,73 +163,93 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn tell(&self, from: &State, to: &State) {
+    fn tell(&self, from: &State, to: &State, paper: Paper) -> Option<Line> {
         let name = &self.name;
         match to {
             State::Starting { pid, .. } => match &self.spec.ready {
-                Some(ready) => info!("{name} started (pid {pid}); waiting for {}", describe(&ready.probe)),
-                None => info!("{name} started (pid {pid})"),
+                Some(ready) => paper.line(
+                    Info,
+                    format_args!("{name} started (pid {pid}); waiting for {}", describe(&ready.probe)),
+                ),
+                None => paper.line(Info, format_args!("{name} started (pid {pid})")),
             },
             State::Running { pid, since, .. } => match from {
-                State::Starting { .. } => {
-                    info!("{name} is ready after {}", seconds(clock::now().since(*since)));
-                }
-                _ => info!("{name} started (pid {pid})"),
+                State::Starting { .. } => paper.line(
+                    Info,
+                    format_args!("{name} is ready after {}", seconds(clock::now().since(*since))),
+                ),
+                _ => paper.line(Info, format_args!("{name} started (pid {pid})")),
             },
-            State::Stopping { failure: None, .. } => info!("stopping {name}"),
+            State::Stopping { failure: None, .. } => paper.line(Info, format_args!("stopping {name}")),
             State::Stopping { failure: Some(failure), .. } => {
-                warn!("{name} {}: stopping it", self.why(failure))
+                paper.line(Warn, format_args!("{name} {}: stopping it", self.why(failure)))
             }
             State::Killing { failure: Some(failure), .. } if matches!(from, State::Executing { .. }) => {
-                warn!("{name} {}: KILL", self.why(failure))
+                paper.line(Warn, format_args!("{name} {}: KILL", self.why(failure)))
             }
-            State::Killing { .. } => warn!("{name} has not ended within its grace period: KILL"),
-            State::Sweeping { end, .. } => self.tell_sweep(end),
+            State::Killing { .. } => {
+                paper.line(Warn, format_args!("{name} has not ended within its grace period: KILL"))
+            }
+            State::Sweeping { end, .. } => self.tell_sweep(end, paper),
             State::Stopped => match from {
                 State::Waiting { .. } | State::Backoff { .. } | State::Launching { .. } => {
-                    info!("{name} will not start")
+                    paper.line(Info, format_args!("{name} will not start"))
                 }
-                _ => info!("{name} stopped ({})", self.ended()),
+                _ => paper.line(Info, format_args!("{name} stopped ({})", self.ended())),
             },
             State::Waiting { .. } => match from {
                 State::Running { .. }
                 | State::Executing { .. }
                 | State::Starting { .. }
                 | State::Sweeping { .. } => {
-                    warn!("{name} ended ({}): launching it again", self.ended());
+                    paper.line(Warn, format_args!("{name} ended ({}): launching it again", self.ended()))
                 }
-                State::Stopping { .. } | State::Killing { .. } => info!("{name} stopped ({})", self.ended()),
-                _ => debug!("{name} is to be launched"),
+                State::Stopping { .. } | State::Killing { .. } => {
+                    paper.line(Info, format_args!("{name} stopped ({})", self.ended()))
+                }
+                _ => paper.line(Debug, format_args!("{name} is to be launched")),
             },
             State::Backoff { until, cause: Some(cause), .. } => {
                 let delay = seconds(until.since(clock::now()));
-                warn!("{name} {}: trying again in {delay}{}", self.why(cause), self.count());
+                paper.line(
+                    Warn,
+                    format_args!("{name} {}: trying again in {delay}{}", self.why(cause), self.count()),
+                )
             }
             State::Exited { outcome }
                 if self.spec.is_success(*outcome) && self.spec.kind == Kind::Oneshot =>
             {
-                info!("{name} is done");
+                paper.line(Info, format_args!("{name} is done"))
             }
-            State::Exited { outcome } if self.spec.is_success(*outcome) => info!("{name} ended ({outcome})"),
-            State::Exited { outcome } => error!("{name} failed ({outcome})"),
+            State::Exited { outcome } if self.spec.is_success(*outcome) => {
+                paper.line(Info, format_args!("{name} ended ({outcome})"))
+            }
+            State::Exited { outcome } => paper.line(Error, format_args!("{name} failed ({outcome})")),
             State::Fatal { cause } => match self.failures {
-                0 | 1 => error!("{name} {}: given up", self.why(cause)),
-                failures => error!("{name} {}: given up after {failures} failures in a row", self.why(cause)),
+                0 | 1 => paper.line(Error, format_args!("{name} {}: given up", self.why(cause))),
+                failures => paper.line(
+                    Error,
+                    format_args!("{name} {}: given up after {failures} failures in a row", self.why(cause)),
+                ),
             },
             State::Launching { .. } | State::Executing { .. } | State::Backoff { .. } => {
-                debug!("{name} is {}", to.name());
+                paper.line(Debug, format_args!("{name} is {}", to.name()))
             }
         }
     }
 
-    fn tell_sweep(&self, end: &End) {
+    fn tell_sweep(&self, end: &End, paper: Paper) -> Option<Line> {
         let name = &self.name;
         match &end.reason {
-            Reason::Itself { .. } => {
-                warn!("{name} ended ({}), but others of its tree live on: ending them first", end.outcome);
-            }
+            Reason::Itself { .. } => paper.line(
+                Warn,
+                format_args!(
+                    "{name} ended ({}), but others of its tree live on: ending them first",
+                    end.outcome
+                ),
+            ),
             Reason::Asked | Reason::Failed(_) => {
-                info!("{name} ended ({}); ending the rest of its tree", end.outcome)
+                paper.line(Info, format_args!("{name} ended ({}); ending the rest of its tree", end.outcome))
             }
         }
     }
@@ -221,7 +287,7 @@ impl Story<'_> {
 }
 
 /// A failure in few words.
-fn reason(failure: &Failure, plan: &Plan) -> String {
+pub(super) fn reason(failure: &Failure, plan: &Plan) -> String {
     let name = |service: &ServiceId| plan.service(*service).name.clone();
     match failure {
         Failure::Ended(outcome) => outcome.to_string(),

@@ -3,6 +3,7 @@
 //! One turn: do all that is to be done, then wait for the next thing to happen, and tell the
 //! supervisor. Nothing in here fails: what can go wrong is an input.
 
+use super::clients::Clients;
 use super::deaths::Children;
 use super::hearing::{Hearing, Voice};
 use super::launching::Launches;
@@ -18,25 +19,33 @@ use crate::sys::clock;
 use crate::sys::reap::Bell;
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
-use crate::sys::watch::Watched;
 use std::time::Duration;
+use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 /// The last lines of those who ended last: how long the container's log has to take them.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
 
+/// The last answers: how long clients have to take them.
+const LAST_ANSWERS: Duration = Duration::from_millis(100);
+
 /// PID 1, running.
 pub(super) struct Turn {
     pub(super) supervisor: Supervisor,
-    pub(super) signals: Watched<Signals>,
-    pub(super) bell: Watched<Bell>,
+    pub(super) signals: AsyncFd<Signals>,
+    pub(super) bell: AsyncFd<Bell>,
     pub(super) pump: Pump,
     pub(super) hearing: Hearing,
     pub(super) probes: Probes,
+    pub(super) clients: Clients,
     pub(super) launches: Launches,
     pub(super) children: Children,
     pub(super) tree: Tree,
     pub(super) reporter: Reporter,
+    /// Whether clients have had their turn, and logs have not had theirs since.
+    pub(super) logs_are_next: bool,
+    /// Whether the deadline was what woke us last.
+    pub(super) was_due: bool,
 }
 
 /// What woke us.
@@ -45,6 +54,7 @@ enum Wake {
     Death,
     Voice,
     Log,
+    Client,
     Answer(Answer),
     Deadline,
 }
@@ -56,15 +66,20 @@ impl Turn {
         loop {
             self.perform_all();
             if let Some(code) = self.supervisor.exit_code() {
+                self.clients.finish(LAST_ANSWERS);
                 self.reporter.goodbye(code);
                 self.pump.finish(LAST_LINES);
                 return code;
             }
-            match self.wait().await {
+            let wake = self.wait().await;
+            self.logs_are_next = matches!(wake, Wake::Client);
+            self.was_due = matches!(wake, Wake::Deadline);
+            match wake {
                 Wake::Signal => self.take_signals(),
                 Wake::Death => self.take_deaths(),
                 Wake::Voice => self.hear_all(),
                 Wake::Log => self.pump_logs(),
+                Wake::Client => self.take_clients(),
                 Wake::Answer(answer) => self.take_answer(answer),
                 Wake::Deadline => self.tell(Input::Due),
             }
@@ -80,21 +95,40 @@ impl Turn {
         if self.children.has_more {
             return Wake::Death;
         }
+        // Whoever asks without a pause shares the rest with the logs, turn by turn.
+        if std::mem::take(&mut self.logs_are_next) && self.pump.is_due() {
+            return Wake::Log;
+        }
         let deadline = self.supervisor.deadline();
         let pause = deadline.map(|at| at.since(clock::now()));
+        // A timer of the runtime has a millisecond's patience; who never sleeps would never see it.
+        if pause.is_some_and(|pause| pause.is_zero()) && !self.was_due {
+            return Wake::Deadline;
+        }
         tokio::select! {
             biased;
-            () = self.signals.ready() => Wake::Signal,
-            () = self.bell.ready() => Wake::Death,
+            ready = self.signals.readable_mut() => {
+                if let Ok(mut guard) = ready {
+                    guard.clear_ready();
+                }
+                Wake::Signal
+            }
+            rung = self.bell.readable() => {
+                if let Ok(mut guard) = rung {
+                    guard.clear_ready();
+                }
+                Wake::Death
+            }
             () = self.hearing.ready() => Wake::Voice,
             answer = self.probes.next() => Wake::Answer(answer),
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => Wake::Deadline,
+            () = self.clients.ready() => Wake::Client,
             () = self.pump.ready() => Wake::Log,
         }
     }
 
     fn take_signals(&mut self) {
-        let pending: Vec<_> = self.signals.pending().collect();
+        let pending: Vec<_> = self.signals.get_mut().pending().collect();
         for (signal, sender) in pending {
             self.reporter.signalled(signal, sender);
             self.tell(Input::Signal(signal));

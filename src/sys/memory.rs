@@ -20,8 +20,7 @@ pub fn give_back() {
     super::stack::Stack::release_free();
     // SAFETY: gives free memory of the allocator back; touches nothing that is in use.
     unsafe { libc::malloc_trim(0) };
-    // SAFETY: asks for a number.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    let page = page_size();
     for segment in unwritable_segments() {
         // The first and last page may be shared with a segment that can be written.
         let start = segment.start.next_multiple_of(page);
@@ -32,6 +31,12 @@ pub fn give_back() {
             unsafe { libc::madvise(start as *mut c_void, end - start, libc::MADV_DONTNEED) };
         }
     }
+}
+
+/// How many bytes a page of memory has.
+pub(super) fn page_size() -> usize {
+    // SAFETY: asks for a number.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
 }
 
 /// Where the program itself lies in memory, without what can be written (elf(5), getauxval(3)).

@@ -6,12 +6,12 @@
 //! - [`signals`][]: what is caught, who sent it; sending
 //! - [`clock`][]: now
 //! - [`notify`][]: the socket on which a service says how it is
+//! - [`peer`][]: who is at the other end of a unix socket
 //! - [`identity`][]: becoming another user ourselves
 //! - [`pid1`][]: whether we are PID 1, and what differs when we are not
 //! - [`proc`][]: who there is, as /proc has it
 //! - [`tree`][]: who belongs to a service
 //! - [`terminal`][]: whose is the terminal
-//! - [`watch`][]: descriptors whose news wake the loop
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `prepare` makes what a child needs, `child` is what runs between clone and exec,
@@ -28,6 +28,7 @@ pub mod launch;
 mod mark;
 pub mod memory;
 pub mod notify;
+pub mod peer;
 pub mod pid1;
 mod prepare;
 pub mod proc;
@@ -38,5 +39,4 @@ mod stage;
 mod syscall;
 pub mod terminal;
 pub mod tree;
-pub mod watch;
 pub mod words;

@@ -36,6 +36,14 @@ pub fn process(pid: Pid) -> Option<Process> {
     parse_stat(pid, &bytes[..length])
 }
 
+/// The memory of a process that is in RAM, in bytes (the second field of /proc/PID/statm).
+pub fn resident(pid: Pid) -> Option<u64> {
+    let mut bytes = [0u8; 128];
+    let length = File::open(format!("/proc/{pid}/statm")).ok()?.read(&mut bytes).ok()?;
+    let pages: u64 = std::str::from_utf8(&bytes[..length]).ok()?.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * super::memory::page_size() as u64)
+}
+
 /// All processes of our namespace, in the order of their pids. Empty without /proc.
 pub fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -77,6 +77,7 @@ pub fn plan(services: impl Into<Box<[ServiceSpec]>>) -> Plan {
     Plan {
         supervisor: SupervisorSpec {
             control_socket: PathBuf::from("/run/minisup.sock"),
+            control_group: None,
             shutdown_timeout: secs(9),
             log_level: LogLevel::Info,
             log_format: LogFormat::Raw,

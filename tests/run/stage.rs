@@ -125,6 +125,7 @@ impl Stage {
         let (input, mut go) = std::io::pipe().unwrap();
         let container = container(&command)
             .env("DIR", self.folder.to_str().unwrap())
+            .env("MINISUP_SOCKET", self.folder.join("minisup.sock").to_str().unwrap())
             .env("ACTOR", actor())
             .env("HELPER", helper());
         let running = (self.container)(container).stdin(input.as_raw_fd()).start();

@@ -80,6 +80,7 @@ fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
     json!({
         "supervisor": {
             "control_socket": plan.supervisor.control_socket,
+            "control_group": plan.supervisor.control_group,
             "shutdown_timeout": seconds(plan.supervisor.shutdown_timeout),
             "log_level": format!("{:?}", plan.supervisor.log_level).to_lowercase(),
             "log_format": format!("{:?}", plan.supervisor.log_format).to_lowercase(),

@@ -1,0 +1,243 @@
+//! What clients read: snapshots, health and events, from the core's words to those of the wire.
+
+use super::report::{Reporter, reason};
+use crate::control::wire;
+use crate::core::action::Change;
+use crate::core::exit::Outcome;
+use crate::core::ids::{InstanceId, Pid};
+use crate::core::instance::{State, Want};
+use crate::core::phase::Phase;
+use crate::core::plan::{Condition, Kind, ServiceSpec};
+use crate::core::snapshot::{InstanceStatus, Snapshot};
+use crate::core::supervisor::Supervisor;
+use crate::log::format::Stamp;
+use crate::sys::{clock, pid1, proc};
+
+/// Now, as documents have it: RFC 3339 in UTC with milliseconds.
+pub(super) fn stamp() -> String {
+    String::from_utf8_lossy(Stamp::of(clock::wall()).as_bytes()).into_owned()
+}
+
+/// These instances as they are now. What the kernel knows of them is read here and now.
+pub(super) fn status(
+    supervisor: &Supervisor,
+    reporter: &Reporter,
+    snapshot: &Snapshot,
+    chosen: &[InstanceId],
+) -> wire::Status {
+    wire::Status {
+        phase: snapshot.phase.name().into(),
+        pid: pid1::own_pid().0,
+        version: env!("CARGO_PKG_VERSION").into(),
+        uptime: clock::now().since(reporter.began()).as_secs_f64(),
+        instances: chosen
+            .iter()
+            .filter_map(|id| Some(instance(supervisor, *id, snapshot.instances.get(id.index())?)))
+            .collect(),
+    }
+}
+
+fn instance(supervisor: &Supervisor, id: InstanceId, it: &InstanceStatus) -> wire::Instance {
+    let spec = supervisor.plan().service(it.service);
+    let now = supervisor.instance(id);
+    wire::Instance {
+        service: spec.name.to_string(),
+        instance: (spec.instances > 1).then_some(it.number),
+        state: it.state.into(),
+        kind: match spec.kind {
+            Kind::Longrun => "longrun",
+            Kind::Oneshot => "oneshot",
+        }
+        .into(),
+        wanted: now.want == Want::Up,
+        ready: it.ready,
+        healthy: it.healthy,
+        essential: spec.essential,
+        pid: it.pid.map(|pid| pid.0),
+        uptime: it.uptime.map(|span| span.as_secs_f64()),
+        restarts: it.launches.saturating_sub(1),
+        failures: it.failures,
+        last: it.last.map(|outcome| outcome.to_string()),
+        reason: why(supervisor, spec, &now.state),
+        said: None,
+        memory: it.pid.and_then(proc::resident),
+    }
+}
+
+/// Why an instance is not what it should be, if there is more to say than its state.
+fn why(supervisor: &Supervisor, spec: &ServiceSpec, state: &State) -> Option<String> {
+    let plan = supervisor.plan();
+    match state {
+        State::Waiting { .. } => {
+            let lacks = spec.requires.iter().find(|it| !supervisor.holds(it.service, it.condition))?;
+            let name = &plan.service(lacks.service).name;
+            Some(match lacks.condition {
+                Condition::Started => format!("waits for {name} to be started"),
+                Condition::Ready => format!("waits for {name} to be ready"),
+                Condition::Healthy => format!("waits for {name} to be healthy"),
+                Condition::Done => format!("waits for {name} to be done"),
+            })
+        }
+        State::Starting { last, .. } => last.as_ref().map(|last| format!("not ready yet: {last}")),
+        State::Stopping { failure, .. } | State::Killing { failure, .. } => {
+            failure.as_ref().map(|failure| reason(failure, plan))
+        }
+        State::Backoff { cause, .. } => cause.as_ref().map(|cause| reason(cause, plan)),
+        State::Fatal { cause } => Some(reason(cause, plan)),
+        State::Exited { outcome } if !spec.is_success(*outcome) => Some(outcome.to_string()),
+        State::Stopped
+        | State::Launching { .. }
+        | State::Executing { .. }
+        | State::Running { .. }
+        | State::Sweeping { .. }
+        | State::Exited { .. } => None,
+    }
+}
+
+/// What an instance adds to the container's health.
+enum Wellness {
+    /// It does not count: stopped by somebody, or ended well.
+    Apart,
+    Well,
+    /// It is on its way, in these words.
+    Coming(&'static str),
+    /// In these words.
+    Ill(String),
+}
+
+/// Whether all essential services are well.
+pub(super) fn health(supervisor: &Supervisor, reporter: &Reporter) -> wire::Health {
+    let ill = |message: String| wire::Health { healthy: false, message };
+    let phase = supervisor.phase();
+    if phase.is_ending() {
+        return ill(format!("{}: everything is being stopped", phase.name()));
+    }
+    let plan = supervisor.plan();
+    let (mut well, mut coming) = (0, None);
+    let mut last = None;
+    for (id, service) in plan.instances() {
+        let spec = plan.service(service);
+        if !spec.essential {
+            continue;
+        }
+        match wellness(supervisor, spec, id) {
+            Wellness::Apart => {}
+            Wellness::Well => {
+                well += u32::from(last != Some(service));
+                last = Some(service);
+            }
+            Wellness::Coming(word) => {
+                coming.get_or_insert_with(|| format!("{} {word}", reporter.label(supervisor, id)));
+            }
+            Wellness::Ill(why) => {
+                return ill(format!("unhealthy: {} {why}", reporter.label(supervisor, id)));
+            }
+        }
+    }
+    match coming {
+        Some(who) if phase == Phase::Boot => ill(format!("starting: {who}")),
+        Some(who) => ill(format!("unhealthy: {who}")),
+        None => {
+            let message = match well {
+                0 => "healthy: no essential service has to run".into(),
+                1 => "healthy: 1 essential service".into(),
+                _ => format!("healthy: {well} essential services"),
+            };
+            wire::Health { healthy: true, message }
+        }
+    }
+}
+
+fn wellness(supervisor: &Supervisor, spec: &ServiceSpec, id: InstanceId) -> Wellness {
+    let it = supervisor.instance(id);
+    let is_boot = supervisor.phase() == Phase::Boot;
+    if it.want == Want::Down {
+        return Wellness::Apart;
+    }
+    match &it.state {
+        State::Exited { outcome } if spec.is_success(*outcome) => Wellness::Apart,
+        State::Exited { outcome } => Wellness::Ill(format!("has failed ({outcome})")),
+        State::Fatal { cause } => Wellness::Ill(format!("has failed ({})", reason(cause, supervisor.plan()))),
+        State::Backoff { cause: Some(cause), .. } => {
+            Wellness::Ill(format!("is to be tried again ({})", reason(cause, supervisor.plan())))
+        }
+        State::Running { checkup: Some(checkup), .. } if !checkup.healthy && !is_boot => {
+            // A first check that has not been answered yet is no failure.
+            match checkup.failed {
+                0 => Wellness::Well,
+                _ => Wellness::Ill("fails its check".into()),
+            }
+        }
+        State::Running { .. } if spec.kind == Kind::Longrun => Wellness::Well,
+        // A oneshot that runs again later, by hand or by the clock, is nobody's illness.
+        State::Stopped
+        | State::Waiting { .. }
+        | State::Launching { .. }
+        | State::Executing { .. }
+        | State::Starting { .. }
+        | State::Running { .. }
+        | State::Stopping { .. }
+        | State::Killing { .. }
+        | State::Sweeping { .. }
+        | State::Backoff { .. } => match spec.kind {
+            Kind::Oneshot if !is_boot => Wellness::Apart,
+            Kind::Oneshot => Wellness::Coming("is not done"),
+            Kind::Longrun => Wellness::Coming("is not ready"),
+        },
+    }
+}
+
+/// What followers are told of a change; `message` is the line of the log about it.
+pub(super) fn event(supervisor: &Supervisor, change: &Change, message: String) -> wire::Event {
+    let plain = |event: &str, to: Option<&str>| wire::Event {
+        time: stamp(),
+        event: event.into(),
+        to: to.map(str::to_owned),
+        message: message.clone(),
+        ..wire::Event::default()
+    };
+    let about = |id: InstanceId, event: wire::Event| {
+        let (service, number) = supervisor.whose(id);
+        let spec = supervisor.plan().service(service);
+        wire::Event {
+            service: Some(spec.name.to_string()),
+            instance: (spec.instances > 1).then_some(number),
+            ..event
+        }
+    };
+    match change {
+        Change::State { instance, from, to, failures: _, last } => {
+            let event = wire::Event {
+                from: Some(from.name().into()),
+                pid: pid_of(to).map(|pid| pid.0),
+                outcome: last.as_ref().map(Outcome::to_string),
+                ..plain("state", Some(to.name()))
+            };
+            about(*instance, event)
+        }
+        Change::Waits { instance, .. } => about(*instance, plain("waits", None)),
+        Change::Health { instance, healthy } => {
+            about(*instance, plain("health", Some(if *healthy { "healthy" } else { "unhealthy" })))
+        }
+        Change::Phase(phase) => plain("phase", Some(phase.name())),
+        Change::Draining(_) => plain("draining", None),
+        Change::Unassigned(_) => plain("signal", None),
+    }
+}
+
+fn pid_of(state: &State) -> Option<Pid> {
+    match state {
+        State::Executing { pid, .. }
+        | State::Starting { pid, .. }
+        | State::Running { pid, .. }
+        | State::Stopping { pid, .. }
+        | State::Killing { pid, .. } => Some(*pid),
+        State::Stopped
+        | State::Waiting { .. }
+        | State::Launching { .. }
+        | State::Sweeping { .. }
+        | State::Backoff { .. }
+        | State::Exited { .. }
+        | State::Fatal { .. } => None,
+    }
+}
