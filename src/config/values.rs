@@ -3,6 +3,7 @@
 //! Pure functions from text to meaning. What is wrong comes back as words that continue
 //! "KEY must be …" sentences; places and notes are the callers' part.
 
+pub use crate::core::time::duration_text;
 use std::time::Duration;
 
 /// The longest duration that is accepted: a year. Longer ones are typing errors.
@@ -54,31 +55,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         total if total > LONGEST => Err("a duration of at most a year (366d)".into()),
         total => Ok(total),
     }
-}
-
-/// A duration as it would be written: `1h30m`, `250ms`, `0s`.
-pub fn duration_text(duration: Duration) -> String {
-    let mut nanos = duration.as_nanos();
-    if nanos == 0 {
-        return "0s".to_owned();
-    }
-    let units: [(u128, &str); 7] = [
-        (86_400_000_000_000, "d"),
-        (3_600_000_000_000, "h"),
-        (60_000_000_000, "m"),
-        (1_000_000_000, "s"),
-        (1_000_000, "ms"),
-        (1_000, "us"),
-        (1, "ns"),
-    ];
-    let mut text = String::new();
-    for (unit, name) in units {
-        if nanos >= unit {
-            text += &format!("{}{name}", nanos / unit);
-            nanos %= unit;
-        }
-    }
-    text
 }
 
 /// `64KiB`, `10MB`, `1GiB`, `512`: bytes. KB, MB, GB are powers of ten.

@@ -16,6 +16,7 @@
 //! - [`graph`]: who requires whom
 //! - [`snapshot`]: what clients read
 //! - [`input`], [`action`]: what the supervisor is told, and what it answers
+//! - [`difference`]: what distinguishes two plans
 //! - `requests`: what clients ask for; `goals`: when they are answered
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
@@ -26,6 +27,7 @@
 pub mod action;
 pub mod admission;
 pub mod backoff;
+pub mod difference;
 mod ending;
 pub mod exit;
 mod goals;

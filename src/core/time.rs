@@ -42,3 +42,28 @@ impl Sub<Moment> for Moment {
         self.since(earlier)
     }
 }
+
+/// A duration as it would be written: `1h30m`, `250ms`, `0s`.
+pub fn duration_text(duration: Duration) -> String {
+    let mut nanos = duration.as_nanos();
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    let units: [(u128, &str); 7] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    let mut text = String::new();
+    for (unit, name) in units {
+        if nanos >= unit {
+            text += &format!("{}{name}", nanos / unit);
+            nanos %= unit;
+        }
+    }
+    text
+}

@@ -2,6 +2,7 @@
 
 mod asking;
 mod cells;
+mod differing;
 mod draining;
 mod judge;
 mod living;
