@@ -4,24 +4,58 @@
 //! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
 //! - [`probe`]: asks a server one question; launched by the supervisor
+//!
+//! What talks to a supervisor:
+//!
+//! - [`status`], [`health`], [`logs`], [`events`]: look
+//! - [`change`] (start, stop, restart, reload), [`kill`] (signal), [`update`], [`shutdown`]: change
+//! - [`await_state`] (wait): waits
+//! - [`ask`]: finds it and asks; [`patience`]: waits for what takes its time; [`text`]: words for people
+//!
+//! - [`completions`]: of the shell, and pages for man(1)
 #![forbid(unsafe_code)]
 
+pub mod ask;
+pub mod await_state;
+pub mod change;
 pub mod check;
+pub mod completions;
+pub mod events;
 pub mod exec;
+pub mod health;
+pub mod kill;
+pub mod logs;
+pub mod patience;
 pub mod probe;
 pub mod run;
+pub mod shutdown;
+pub mod status;
+pub mod text;
+pub mod update;
 
-use clap::{Args, Parser, Subcommand};
+use crate::control::client::Client;
+use change::Change;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 /// PID 1 for containers that run more than one process: it launches services in order, keeps
 /// them up, stops them well, and its exit code tells the truth.
 #[derive(Parser, Debug)]
-#[command(name = "minisup", version, about, args_conflicts_with_subcommands = true)]
 #[command(
-    after_help = "Without a command: run. Start with `minisup check --plan`, which shows what would run."
+    name = "minisup",
+    version,
+    about,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
 )]
+#[command(override_usage = "minisup [run] [--config FILE]... [-- COMMAND...]\n       minisup COMMAND ...")]
+#[command(after_help = "\
+Without a command: run. Start with `minisup check --plan`, which shows what would run.
+`minisup COMMAND --help` tells more. Names of services may be globs (\"web*\") or \"all\".
+What asks a supervisor takes --socket PATH, or $MINISUP_SOCKET.")]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -37,10 +71,47 @@ enum Command {
     Check(check::Args),
     /// Run one command: the smallest honest init around it
     Exec(exec::Args),
+    /// Show how the services are
+    Status(status::Args),
+    /// Say whether the container is well, in one line: for HEALTHCHECK
+    Health(health::Args),
+    /// Show what services have written
+    Logs(logs::Args),
+    /// Follow what happens
+    Events(events::Args),
+    /// Start services, and wait until they are ready
+    Start(change::Args),
+    /// Stop services and those that require them, and wait until they are down
+    Stop(change::Args),
+    /// Replace the processes of services, and wait until the new ones are ready
+    Restart(change::Args),
+    /// Have services read their own configuration again, if their check finds it good
+    Reload(change::Args),
+    /// Send a signal to the main processes of services
+    Signal(kill::Args),
+    /// Wait until services are ready, or in another state
+    Wait(await_state::Args),
+    /// Read the configuration again, show the difference, and apply it
+    Update(update::Args),
+    /// Stop everything in order and end
+    Shutdown(shutdown::Args),
+    /// Write a script that completes minisup's command line in a shell
+    Completions(completions::Args),
+    /// Write a page for man(1)
+    Man(completions::ManArgs),
     /// Ask a server one question and say what it got: what `ready` and `health` are made of
     #[command(hide = true)]
     Probe(probe::Args),
 }
+
+/// In which order and under which heads `--help` shows the commands.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Run", &["run", "check", "exec"]),
+    ("Look", &["status", "health", "logs", "events"]),
+    ("Change", &["start", "stop", "restart", "reload", "signal", "update", "shutdown"]),
+    ("Wait", &["wait"]),
+    ("Other", &["completions", "man"]),
+];
 
 /// Which configuration.
 #[derive(Args, Debug, Clone)]
@@ -58,7 +129,11 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     {
         return code;
     }
-    let line = match CommandLine::try_parse_from(words) {
+    if let Some(code) = health::without_arguments(&words) {
+        return code;
+    }
+    let parsed = command().try_get_matches_from(behind_the_command(words));
+    let line = match parsed.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(line) => line,
         Err(error) => {
             // Help and version are printed here too, on stdout, with code 0.
@@ -72,10 +147,124 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Probe(args)) => probe::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Exec(args)) => exec::run(args),
+        Some(Command::Status(args)) => status::run(args),
+        Some(Command::Health(args)) => health::run(args),
+        Some(Command::Logs(args)) => logs::run(args),
+        Some(Command::Events(args)) => events::run(args),
+        Some(Command::Start(args)) => change::run(Change::Start, args),
+        Some(Command::Stop(args)) => change::run(Change::Stop, args),
+        Some(Command::Restart(args)) => change::run(Change::Restart, args),
+        Some(Command::Reload(args)) => change::run(Change::Reload, args),
+        Some(Command::Signal(args)) => kill::run(args),
+        Some(Command::Wait(args)) => await_state::run(args),
+        Some(Command::Update(args)) => update::run(args),
+        Some(Command::Shutdown(args)) => shutdown::run(args),
+        Some(Command::Completions(args)) => completions::run(args),
+        Some(Command::Man(args)) => completions::man(args),
+    }
+}
+
+/// The table of the whole command line, with the help in groups.
+pub fn command() -> clap::Command {
+    let command = CommandLine::command();
+    let about = |name: &str| command.find_subcommand(name).and_then(clap::Command::get_about);
+    let mut template = "{about-with-newline}\n{usage-heading} {usage}\n".to_owned();
+    for (head, names) in GROUPS {
+        template += &format!("\n{head}:\n");
+        for name in names {
+            let about = about(name).map(ToString::to_string).unwrap_or_default();
+            template += &format!("  {name:11}  {about}\n");
+        }
+    }
+    template += "\nOptions:\n{options}{after-help}";
+    command.help_template(template)
+}
+
+/// `minisup --socket PATH status` is `minisup status --socket PATH`: people write it both ways.
+fn behind_the_command(mut words: Vec<OsString>) -> Vec<OsString> {
+    let count = match words.get(1).and_then(|word| word.to_str()) {
+        Some("--socket") => 2,
+        Some(word) if word.starts_with("--socket=") => 1,
+        Some(_) | None => return words,
+    };
+    if words.len() > count + 1 {
+        words[1..count + 2].rotate_left(count);
+    }
+    words
+}
+
+/// Whether there is still somebody to read our output: waits until the supervisor has something
+/// to say, and for the end of the reader.
+fn reader_is_there(client: &Client) -> bool {
+    if client.has_next() {
+        return true;
+    }
+    let stdout = io::stdout();
+    let mut polled =
+        [PollFd::new(client.as_fd(), PollFlags::POLLIN), PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    while poll(&mut polled, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+    // Of a pipe without readers, pipe(7).
+    !polled[1].revents().is_some_and(|happened| happened.contains(PollFlags::POLLERR))
+}
+
+/// The one of these that was probably meant.
+fn similar<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let alike = |name: &str| strsim::jaro(&word, &name.to_lowercase());
+    among
+        .map(|name| (name, alike(name)))
+        .filter(|(_, alike)| *alike > 0.7)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(name, _)| name)
+}
+
+/// `: did you mean "status"?`, of a command; nothing if no command is like it.
+fn did_you_mean(word: &str) -> String {
+    let names = GROUPS.iter().flat_map(|(_, names)| names.iter().copied());
+    similar(word, names).map(|name| format!(": did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// Says something to whoever asked, on stdout; nothing if there is nothing to say.
+fn say(text: &str) {
+    if !text.is_empty() {
+        let _ = writeln!(io::stdout().lock(), "{text}");
     }
 }
 
 /// Says something to people, on stderr. A reader who has gone is no reason to fail.
 pub fn complain(text: impl std::fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_that_is_not_hidden_is_in_one_group() {
+        let command = CommandLine::command();
+        let all = command.get_subcommands().filter(|sub| !sub.is_hide_set()).map(clap::Command::get_name);
+        let mut all: Vec<&str> = all.collect();
+        let mut shown: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        all.sort_unstable();
+        shown.sort_unstable();
+        assert_eq!(all, shown);
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn the_socket_may_come_before_the_command() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        let moved = |line| behind_the_command(words(line));
+        assert_eq!(moved("m --socket /s status web"), words("m status --socket /s web"));
+        assert_eq!(moved("m --socket=/s status"), words("m status --socket=/s"));
+        assert_eq!(moved("m --socket"), words("m --socket"));
+        assert_eq!(moved("m exec --socket"), words("m exec --socket"));
+    }
+
+    #[test]
+    fn who_mistypes_a_command_is_told_what_it_may_be() {
+        assert_eq!(did_you_mean("statsu"), ": did you mean \"status\"?");
+        assert_eq!(did_you_mean("xyz"), "");
+    }
 }

@@ -4,7 +4,7 @@ use super::ConfigArgs;
 use crate::config::{self, Surroundings};
 use crate::core::exit::code;
 use crate::runtime;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 /// `minisup [run]`.
@@ -39,7 +39,13 @@ For a single command there is nothing to configure: `minisup exec -- COMMAND`.";
 
 /// Runs the services to their end. Returns the container's exit code.
 pub fn run(args: Args) -> u8 {
-    if !args.instead.is_empty() {
+    if let Some(word) = args.instead.first() {
+        if let Some(meant) = mistyped(word) {
+            super::complain(format_args!(
+                "minisup: there is neither a command nor a program {word:?}{meant}"
+            ));
+            return code::USAGE;
+        }
         return super::exec::alone(args.instead);
     }
     runtime::boot::hold_signals();
@@ -67,6 +73,14 @@ pub fn run(args: Args) -> u8 {
             code::INTERNAL
         }
     }
+}
+
+/// What to say of a word that is no program, and nearly a command of ours.
+fn mistyped(word: &OsStr) -> Option<String> {
+    let meant = super::did_you_mean(word.to_str()?);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_program = || std::env::split_paths(&path).any(|folder| folder.join(word).exists());
+    (!meant.is_empty() && !is_program()).then_some(meant)
 }
 
 impl ConfigArgs {

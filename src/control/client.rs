@@ -4,6 +4,7 @@
 use super::wire::{self, Reply, Request};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -55,6 +56,12 @@ impl Client {
         self.stream.get_mut().write_all(&wire::line(request))
     }
 
+    /// Whether a whole reply has come that [`next`](Self::next) has not yet returned: poll(2) does
+    /// not know of it.
+    pub fn has_next(&self) -> bool {
+        self.stream.buffer().contains(&b'\n')
+    }
+
     /// The next reply; `None` if the supervisor has closed the connection.
     ///
     /// # Errors
@@ -78,5 +85,11 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.get_ref().as_fd()
     }
 }

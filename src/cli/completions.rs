@@ -1,0 +1,62 @@
+//! `minisup completions` and `minisup man`: what a shell and man(1) want to know of the command
+//! line, from the table that reads it.
+
+use super::complain;
+use crate::core::exit::code;
+use clap_complete::Shell;
+use std::io::{self, Write};
+
+/// `minisup completions`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+bash: source <(minisup completions bash)
+zsh:  minisup completions zsh > \"${fpath[1]}/_minisup\"
+fish: minisup completions fish > ~/.config/fish/completions/minisup.fish")]
+pub struct Args {
+    /// For which shell
+    shell: Shell,
+}
+
+/// `minisup man`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "minisup man status | man -l -")]
+pub struct ManArgs {
+    /// The page of this command; without it, the page of minisup
+    #[arg(value_name = "COMMAND")]
+    command: Option<String>,
+}
+
+/// Writes the script for the shell.
+pub fn run(args: Args) -> u8 {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::command(), "minisup", &mut script);
+    let _ = io::stdout().lock().write_all(&script);
+    0
+}
+
+/// Writes a page in the language of man(7).
+pub fn man(args: ManArgs) -> u8 {
+    let mut command = super::command();
+    command.build();
+    let wanted = match &args.command {
+        None => Some(&command),
+        Some(name) => command.find_subcommand(name),
+    };
+    let Some(wanted) = wanted else {
+        let name = args.command.unwrap_or_default();
+        complain(format_args!("minisup: there is no command {name:?}{}", super::did_you_mean(&name)));
+        return code::USAGE;
+    };
+    let name = wanted.get_display_name().unwrap_or("minisup").to_owned();
+    let mut page = Vec::new();
+    match clap_mangen::Man::new(wanted.clone().display_name(name)).render(&mut page) {
+        Ok(()) => {
+            let _ = io::stdout().lock().write_all(&page);
+            0
+        }
+        Err(error) => {
+            complain(format_args!("minisup: cannot write the page: {error}"));
+            code::INTERNAL
+        }
+    }
+}

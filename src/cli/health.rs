@@ -1,0 +1,49 @@
+//! `minisup health`: for HEALTHCHECK. Engines run it every few seconds in every container, so it
+//! is the one command that does without the parser of arguments where it has none to parse: half
+//! its memory would be that parser's.
+
+use super::ask::{self, Socket, Trouble};
+use super::say;
+use crate::control::wire::{Health, Reply, Request};
+use crate::core::exit::code;
+use std::ffi::OsString;
+use std::io::{self, Write};
+
+/// `minisup health`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The same for programs: one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// Runs it if these are its words, and only they.
+pub fn without_arguments(words: &[OsString]) -> Option<u8> {
+    match words {
+        [_, command] if command == "health" => Some(run(Args { json: false, socket: Socket::default() })),
+        _ => None,
+    }
+}
+
+/// Asks, and says the answer in one line. 0 is healthy, 1 unhealthy.
+pub fn run(args: Args) -> u8 {
+    ask::ended(ask_for_it(&args.socket).map(|health| {
+        match args.json {
+            true => {
+                let line = serde_json::to_string(&health).unwrap_or_default();
+                let _ = writeln!(io::stdout().lock(), "{line}");
+            }
+            false => say(&health.message),
+        }
+        if health.healthy { 0 } else { code::FAILED }
+    }))
+}
+
+fn ask_for_it(socket: &Socket) -> Result<Health, Trouble> {
+    match socket.ask(&Request::Health)? {
+        Reply::Health(health) => Ok(health),
+        other => Err(Trouble::surprise(&other)),
+    }
+}

@@ -1,0 +1,250 @@
+//! `minisup status`: how the services are, once or for as long as somebody looks.
+
+use super::ask::{self, Socket, Trouble};
+use super::patience::{drain, wait};
+use super::text::{self, Colour, Paint, Redrawn, Table};
+use crate::control::client::Client;
+use crate::control::wire::{Instance, Request, Status};
+use crate::sys::fd;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+/// `minisup status`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Names of services, or globs ("web*"); all if there is none
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// The same for programs: one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Show every change: on a terminal in one place, else one table (or, with --json, one line) after the other
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    socket: Socket,
+}
+
+/// A named service is not running: what LSB says of a program that is not running.
+const NOT_RUNNING: u8 = 3;
+
+/// On a terminal uptime and memory are shown anew after this time.
+const BETWEEN_TWO: Duration = Duration::from_secs(1);
+/// However much happens, nobody reads faster.
+const AT_LEAST: Duration = Duration::from_millis(100);
+
+/// Shows it.
+pub fn run(args: Args) -> u8 {
+    ask::ended(if args.watch { watch(&args) } else { once(&args) })
+}
+
+fn once(args: &Args) -> Result<u8, Trouble> {
+    let status = ask::status(&mut args.socket.connect()?, &args.names)?;
+    let stdout = io::stdout();
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&status).unwrap_or_default() + "\n",
+        false => {
+            let width = fd::is_terminal(&stdout).then(|| text::window(&stdout).0);
+            let mut text = lines(&status, Paint::on(&stdout), width).join("\n");
+            text += "\n";
+            text
+        }
+    };
+    let _ = stdout.lock().write_all(text.as_bytes());
+    let is_running = |it: &Instance| it.pid.is_some() || text::is_done(it);
+    let all_run = args.names.is_empty() || status.instances.iter().all(is_running);
+    Ok(if all_run { 0 } else { NOT_RUNNING })
+}
+
+/// What is shown when something has happened: events say when, `status` says what.
+fn watch(args: &Args) -> Result<u8, Trouble> {
+    let mut events = args.socket.connect()?;
+    events.ask(&Request::Events).map_err(|error| Trouble::lost(&error))?;
+    let mut client = args.socket.connect()?;
+    let mut drawn = Redrawn::default();
+    let mut last = String::new();
+    let is_terminal = fd::is_terminal(&io::stdout()) && !args.json;
+    loop {
+        let status = ask::status(&mut client, &args.names)?;
+        let text = match is_terminal {
+            true => drawn.draw(&for_window(&status)),
+            false => when_changed(&status, args.json, &mut last),
+        };
+        let mut stdout = io::stdout().lock();
+        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+            return Ok(0);
+        }
+        drop(stdout);
+        wait(&[], Some(AT_LEAST));
+        if !happened(&mut events, is_terminal.then_some(BETWEEN_TWO)) {
+            return Err(Trouble::gone());
+        }
+    }
+}
+
+/// Waits for the next event, or so long. Whether there may be more.
+fn happened(events: &mut Client, within: Option<Duration>) -> bool {
+    loop {
+        if !events.has_next() && wait(&[Some(events.as_fd())], within) == 0 {
+            return true;
+        }
+        match drain(events) {
+            Some(replies) if replies.is_empty() => {}
+            Some(_) => return true,
+            None => return false,
+        }
+    }
+}
+
+/// The table as far as there is room: the cursor stands below it.
+fn for_window(status: &Status) -> Vec<String> {
+    let stdout = io::stdout();
+    let (columns, rows) = text::window(&stdout);
+    let mut all = lines(status, Paint::on(&stdout), Some(columns));
+    let room = rows.saturating_sub(1).max(2);
+    if all.len() > room {
+        let hidden = all.len() - (room - 1);
+        all.truncate(room - 1);
+        all.push(format!("and {hidden} more"));
+    }
+    all
+}
+
+/// The text if it is another than the last, apart from what changes by itself.
+fn when_changed(status: &Status, json: bool, last: &mut String) -> String {
+    let mut lasting = status.clone();
+    lasting.uptime = 0.0;
+    for it in &mut lasting.instances {
+        (it.uptime, it.memory) = (None, None);
+    }
+    let key = serde_json::to_string(&lasting).unwrap_or_default();
+    if key == *last {
+        return String::new();
+    }
+    let gap = if last.is_empty() { "" } else { "\n" };
+    *last = key;
+    match json {
+        true => serde_json::to_string(status).unwrap_or_default() + "\n",
+        false => format!("{gap}{}\n", lines(status, Paint::PLAIN, None).join("\n")),
+    }
+}
+
+/// The table, with a last line if the supervisor is not simply up.
+fn lines(status: &Status, paint: Paint, width: Option<usize>) -> Vec<String> {
+    let mut table = Table::default();
+    let heads = ["NAME", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "MEMORY", "LAST", "REASON"];
+    table.row(heads.map(|head| (head.to_owned(), Some(Colour::Head))).into());
+    for it in &status.instances {
+        table.row(row(it));
+    }
+    let mut lines = table.lines(paint, &[3, 4, 5, 6], width);
+    if status.phase != "up" {
+        lines.push(format!("minisup is {}", text::tame(&status.phase)));
+    }
+    lines
+}
+
+fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
+    let is_done = text::is_done(it);
+    let ready = match (it.healthy, it.ready) {
+        (Some(false), _) if it.pid.is_some() => ("unhealthy", Some(Colour::Bad)),
+        (Some(true), true) => ("healthy", Some(Colour::Good)),
+        _ if is_done => ("done", Some(Colour::Good)),
+        (_, true) => ("ready", Some(Colour::Good)),
+        (_, false) => ("-", Some(Colour::Dim)),
+    };
+    let colour = match it.state.as_str() {
+        "running" => Some(Colour::Good),
+        "exited" if is_done => Some(Colour::Good),
+        "fatal" | "backoff" => Some(Colour::Bad),
+        "exited" if it.last.as_deref() != Some("exit code 0") => Some(Colour::Bad),
+        "stopped" | "exited" => Some(Colour::Dim),
+        _ => Some(Colour::Busy),
+    };
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let words = [it.reason.as_deref(), it.said.as_deref()];
+    vec![
+        (text::label(&it.service, it.instance), None),
+        (text::tame(&it.state), colour),
+        (ready.0.to_owned(), ready.1),
+        (or_none(it.pid.map(|pid| pid.to_string())), None),
+        (or_none(it.uptime.map(text::seconds)), None),
+        (it.restarts.to_string(), (it.restarts > 0).then_some(Colour::Busy)),
+        (or_none(it.memory.map(text::size)), None),
+        (or_none(it.last.as_deref().map(text::tame)), None),
+        (words.into_iter().flatten().map(text::tame).collect::<Vec<_>>().join("; "), None),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn instance(service: &str, state: &str) -> Instance {
+        Instance {
+            service: service.to_owned(),
+            instance: None,
+            state: state.to_owned(),
+            kind: "longrun".to_owned(),
+            wanted: true,
+            ready: state == "running",
+            healthy: None,
+            essential: true,
+            pid: (state == "running").then_some(12),
+            uptime: (state == "running").then_some(192.0),
+            restarts: 0,
+            failures: 0,
+            last: None,
+            reason: None,
+            said: None,
+            memory: (state == "running").then_some(41_000_000),
+        }
+    }
+
+    fn status(instances: Vec<Instance>) -> Status {
+        let phase = "up".to_owned();
+        Status { phase, pid: 1, version: "0".to_owned(), uptime: 200.0, instances }
+    }
+
+    #[test]
+    fn the_table_has_everything_in_its_column() {
+        let mut done = instance("migrate", "exited");
+        done.kind = "oneshot".to_owned();
+        done.ready = true;
+        done.last = Some("exit code 0".to_owned());
+        let mut failing = instance("worker", "backoff");
+        failing.restarts = 4;
+        failing.last = Some("killed by KILL".to_owned());
+        failing.reason = Some("again in 3 s\n\x1b[2J".to_owned());
+        let shown = lines(&status(vec![instance("web", "running"), done, failing]), Paint::PLAIN, None);
+        assert_eq!(
+            shown,
+            [
+                "NAME     STATE    READY  PID    UPTIME  RESTARTS  MEMORY  LAST            REASON",
+                "web      running  ready   12  3 m 12 s         0   41 MB  -",
+                "migrate  exited   done     -         -         0       -  exit code 0",
+                "worker   backoff  -        -         -         4       -  killed by KILL  again in 3 s  [2J",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_supervisor_that_ends_says_so_below() {
+        let mut status = status(vec![]);
+        status.phase = "draining".to_owned();
+        assert_eq!(lines(&status, Paint::PLAIN, None).last().unwrap(), "minisup is draining");
+    }
+
+    #[test]
+    fn time_that_passes_is_no_change() {
+        let mut last = String::new();
+        let mut status = status(vec![instance("web", "running")]);
+        assert_ne!(when_changed(&status, false, &mut last), "");
+        status.uptime += 1.0;
+        status.instances[0].uptime = Some(193.0);
+        assert_eq!(when_changed(&status, false, &mut last), "");
+        status.instances[0].healthy = Some(false);
+        assert_ne!(when_changed(&status, false, &mut last), "");
+    }
+}
