@@ -285,11 +285,19 @@ fn of_log(LogPolicy { prefix, timestamps, max_line, when_full }: &LogPolicy, out
 
 /// What stands outside of the services.
 pub(super) fn of_supervisor(plan: &Plan) -> Pairs {
-    let SupervisorSpec { control_socket, shutdown_timeout, log_level, log_format, timestamps, credentials } =
-        &plan.supervisor;
+    let SupervisorSpec {
+        control_socket,
+        control_group,
+        shutdown_timeout,
+        log_level,
+        log_format,
+        timestamps,
+        credentials,
+    } = &plan.supervisor;
     let mut out = Pairs::new();
     let mut say = |key: &str, value: String| out.push((format!("supervisor.{key}"), value));
     say("control_socket", control_socket.display().to_string());
+    say("control_group", control_group.map(|gid| gid.to_string()).unwrap_or_default());
     say("shutdown_timeout", duration_text(*shutdown_timeout));
     say("log_level", format!("{log_level:?}").to_lowercase());
     say("log_format", format!("{log_format:?}").to_lowercase());
