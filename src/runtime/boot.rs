@@ -17,11 +17,10 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
+use crate::sys::watch::Watched;
 use crate::sys::{clock, fd, identity, pid1, reap, signals};
 use std::io;
 use std::rc::Rc;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// The first thing that PID 1 does: from now on no signal is lost, only late.
 pub fn hold_signals() {
@@ -60,13 +59,10 @@ pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
     let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
     pump.take_own_messages(plan.supervisor.log_level);
-    // Deprecated because a type might close its descriptor early; these keep it.
-    #[expect(deprecated)]
-    let caught = AsyncFd::with_interest(Signals::catch(wanted(&plan))?, Interest::READABLE)?;
+    let caught = Watched::new(Signals::catch(wanted(&plan))?)?;
     signals::unblock_all();
     // Blocks SIGCHLD, so it comes after the unblocking.
-    #[expect(deprecated)]
-    let bell = AsyncFd::with_interest(reap::Bell::hang()?, Interest::READABLE)?;
+    let bell = Watched::new(reap::Bell::hang()?)?;
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;

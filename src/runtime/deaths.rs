@@ -96,7 +96,7 @@ impl Turn {
         let mut adopted = false;
         let mut ended = Vec::new();
         self.children.has_more = true;
-        self.bell.get_ref().hush();
+        self.bell.hush();
         for _ in 0..AT_ONCE {
             let Some(death) = reap::any() else {
                 self.children.has_more = false;

@@ -9,12 +9,12 @@ use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::log::StreamId;
 use crate::sys::notify;
+use crate::sys::watch::{EpollFd, Watched};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// So many voices are taken in one turn.
 const AT_ONCE: usize = 64;
@@ -36,18 +36,10 @@ pub(super) enum Voice {
 
 /// Everything we listen to.
 pub(super) struct Hearing {
-    epoll: AsyncFd<EpollFd>,
+    epoll: Watched<EpollFd>,
     sockets: HashMap<InstanceId, (Pid, notify::Socket)>,
     descriptors: HashMap<InstanceId, (Pid, OwnedFd)>,
     matchers: Vec<(StreamId, InstanceId, Pid)>,
-}
-
-struct EpollFd(Epoll);
-
-impl AsRawFd for EpollFd {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
-    }
 }
 
 impl Voice {
@@ -76,10 +68,7 @@ impl Hearing {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
     pub(super) fn new() -> io::Result<Hearing> {
-        let epoll = EpollFd(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?);
-        // Deprecated because a type might close its descriptor early; this one keeps it.
-        #[expect(deprecated)]
-        let epoll = AsyncFd::with_interest(epoll, Interest::READABLE)?;
+        let epoll = Watched::epoll(Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))?;
         Ok(Hearing { epoll, sockets: HashMap::new(), descriptors: HashMap::new(), matchers: Vec::new() })
     }
 
@@ -88,7 +77,7 @@ impl Hearing {
     /// # Errors
     /// ENOMEM, ENOSPC: the kernel has no room for another one.
     pub(super) fn listen(&self, fd: impl AsFd, voice: Voice) -> io::Result<()> {
-        Ok(self.epoll.get_ref().0.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, voice.token()))?)
+        Ok(self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, voice.token()))?)
     }
 
     pub(super) fn add_socket(
@@ -128,18 +117,14 @@ impl Hearing {
 
     /// Returns when somebody speaks.
     pub(super) async fn ready(&self) {
-        match self.epoll.readable().await {
-            // Cleared before it is read: what comes in between is told again.
-            Ok(mut guard) => guard.clear_ready(),
-            Err(_) => std::future::pending().await,
-        }
+        self.epoll.ready().await;
     }
 
     /// Who speaks now.
     pub(super) fn heard(&self) -> Vec<Voice> {
         let mut all = Vec::new();
         let mut events = [EpollEvent::empty(); AT_ONCE];
-        while let Ok(count) = self.epoll.get_ref().0.wait(&mut events, EpollTimeout::ZERO) {
+        while let Ok(count) = self.epoll.wait(&mut events, EpollTimeout::ZERO) {
             for event in &events[..count] {
                 let voice = Voice::from_token(event.data());
                 if all.contains(&voice) {

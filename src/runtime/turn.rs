@@ -19,8 +19,8 @@ use crate::sys::clock;
 use crate::sys::reap::Bell;
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
+use crate::sys::watch::Watched;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
 use tokio::time::sleep;
 
 /// The last lines of those who ended last: how long the container's log has to take them.
@@ -32,8 +32,8 @@ const LAST_ANSWERS: Duration = Duration::from_millis(100);
 /// PID 1, running.
 pub(super) struct Turn {
     pub(super) supervisor: Supervisor,
-    pub(super) signals: AsyncFd<Signals>,
-    pub(super) bell: AsyncFd<Bell>,
+    pub(super) signals: Watched<Signals>,
+    pub(super) bell: Watched<Bell>,
     pub(super) pump: Pump,
     pub(super) hearing: Hearing,
     pub(super) probes: Probes,
@@ -107,18 +107,8 @@ impl Turn {
         }
         tokio::select! {
             biased;
-            ready = self.signals.readable_mut() => {
-                if let Ok(mut guard) = ready {
-                    guard.clear_ready();
-                }
-                Wake::Signal
-            }
-            rung = self.bell.readable() => {
-                if let Ok(mut guard) = rung {
-                    guard.clear_ready();
-                }
-                Wake::Death
-            }
+            () = self.signals.ready() => Wake::Signal,
+            () = self.bell.ready() => Wake::Death,
             () = self.hearing.ready() => Wake::Voice,
             answer = self.probes.next() => Wake::Answer(answer),
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => Wake::Deadline,
@@ -128,7 +118,7 @@ impl Turn {
     }
 
     fn take_signals(&mut self) {
-        let pending: Vec<_> = self.signals.get_mut().pending().collect();
+        let pending: Vec<_> = self.signals.pending().collect();
         for (signal, sender) in pending {
             self.reporter.signalled(signal, sender);
             self.tell(Input::Signal(signal));

@@ -12,6 +12,7 @@
 //! - [`proc`][]: who there is, as /proc has it
 //! - [`tree`][]: who belongs to a service
 //! - [`terminal`][]: whose is the terminal
+//! - [`watch`][]: descriptors whose news wake the loop
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `prepare` makes what a child needs, `child` is what runs between clone and exec,
@@ -39,4 +40,5 @@ mod stage;
 mod syscall;
 pub mod terminal;
 pub mod tree;
+pub mod watch;
 pub mod words;

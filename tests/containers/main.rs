@@ -20,12 +20,6 @@ const STOP: Duration = Duration::from_secs(2);
 #[test]
 #[ignore = "needs a Docker engine: make containers"]
 fn docker_stop_under_load_cuts_no_request_off_and_the_exit_code_is_0() {
-    // A machine that is busy with other things may take its time; not three times in a row.
-    assert!((0..3).any(|_| stop_under_load() < STOP), "docker stop took more than {STOP:?}, three times");
-}
-
-/// How long `docker stop` took.
-fn stop_under_load() -> Duration {
     let web = Web::run(&[]);
     web.wait_for_page();
     let load = Load::on(web.address, 16);
@@ -39,7 +33,7 @@ fn stop_under_load() -> Duration {
     assert_eq!(web.exit_code(), 0, "{}", web.logs());
     let in_work = assert_none_was_cut_off(&asked, &web.logs(), stopped);
     eprintln!("{} requests, {in_work} in work at docker stop, which took {took:?}", asked.len());
-    took
+    assert!(took < STOP, "docker stop took {took:?}\n{}", web.logs());
 }
 
 #[test]

@@ -20,6 +20,7 @@ const TO_UWSGI: &str = "include /etc/nginx/uwsgi_params; uwsgi_pass unix:FOLDER/
 const NGINX: &str = r#"
 [supervisor]
 control_socket = "FOLDER/minisup.sock"
+timestamps     = true
 
 [service.web]
 preset   = "nginx"
@@ -53,7 +54,9 @@ while not os.path.exists("FOLDER/open"):
 from app import app
 "#;
 
-/// As long as the issue allows for a stop under load.
+/// As long as the issue allows for a stop under load. Where the container has the processors it
+/// takes half of that; without, the five interpreters of gunicorn, which clean up after their
+/// last request for 60 ms of CPU time each, are what it waits for.
 const STOP: Duration = Duration::from_secs(2);
 
 #[test]
@@ -68,12 +71,6 @@ fn a_stop_under_load_cuts_no_request_of_uwsgi_off_and_exits_with_0() {
 
 fn stop_under_load(name: &str, pass: &str, app: &str) {
     needs_namespaces!();
-    // A machine that is busy with other things may take its time; not three times in a row.
-    let in_time = (0..3).any(|_| time_to_stop_under_load(name, pass, app) < STOP);
-    assert!(in_time, "the stop took more than {STOP:?}, three times");
-}
-
-fn time_to_stop_under_load(name: &str, pass: &str, app: &str) -> Duration {
     let stage = Stage::new(name, pass);
     let container = stage.run(&format!("{NGINX}{app}"));
     stage.wait_for_page(&container);
@@ -89,7 +86,7 @@ fn time_to_stop_under_load(name: &str, pass: &str, app: &str) -> Duration {
     assert_eq!(code, 0, "{output}");
     let in_work = assert_none_was_cut_off(&asked, &output, stopped);
     eprintln!("{name}: {} requests, {in_work} in work at the stop, which took {took:?}", asked.len());
-    took
+    assert!(took < STOP, "the stop took {took:?}\n{output}");
 }
 
 #[test]

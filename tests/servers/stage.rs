@@ -48,7 +48,9 @@ impl Stage {
     pub fn run(&self, config: &str) -> Container {
         self.write("supervise.toml", config);
         let config = self.folder.join("supervise.toml");
-        Container::of(container(&[MINISUP, "run", "--config", config.to_str().unwrap()]).start())
+        Container::of(
+            container(&[MINISUP, "run", "--config", config.to_str().unwrap()]).comes_first().start(),
+        )
     }
 
     /// Asks nginx.

@@ -130,13 +130,20 @@ impl Hanging {
         }
     }
 
-    /// Whether it was done: not if the process has died in the meantime.
+    /// Whether it was done: not if the process has died in the meantime (seccomp_unotify(2)).
     fn control<T>(&self, request: libc::Ioctl, argument: &mut T) -> bool {
-        // SAFETY: an argument of the request's type.
-        let done = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, argument) } == 0;
-        let error = std::io::Error::last_os_error();
-        assert!(done || error.raw_os_error() == Some(libc::ENOENT), "{error}");
-        done
+        loop {
+            // SAFETY: an argument of the request's type.
+            let done = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, &raw mut *argument) } == 0;
+            let error = std::io::Error::last_os_error();
+            match error.raw_os_error() {
+                _ if done => return true,
+                // A signal came to us: an answer that is not sent again would hang for ever.
+                Some(libc::EINTR) => {}
+                Some(libc::ENOENT) => return false,
+                _ => panic!("{error}"),
+            }
+        }
     }
 }
 
