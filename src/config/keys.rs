@@ -261,7 +261,7 @@ pub const SERVICE: &[Key] = &[
     free("log", "table", "", "", "How its lines are handled."),
     later("restart_mode", "How an asked restart is done."),
     later("sockets", "Sockets that minisup opens and holds."),
-    later("hooks", "Commands around its life."),
+    free("hooks", "table", "", "", "Commands around its life."),
     later("schedule", "When a oneshot runs."),
     later("watch", "Files whose change reloads it."),
     later("memory_limit", "A ceiling that restarts it."),
@@ -382,6 +382,28 @@ pub const RELOAD: &[Key] = &[
     free("signal", "name", "", r#""HUP""#, "This signal makes it read its configuration again; or `exec`."),
     free("exec", "command", "", r#"["nginx", "-s", "reload"]"#, "This command does."),
     free("check", "command", "none", r#"["nginx", "-t"]"#, "Runs first; if it fails, nothing is touched."),
+    key("timeout", "duration", r#""30s""#, "The check, and the command, get KILL after it."),
+];
+
+/// `hooks`.
+pub const HOOKS: &[Key] = &[
+    free(
+        "before_start",
+        "command",
+        "none",
+        r#"["./migrate"]"#,
+        "Must succeed before each launch; if it fails, so has the start.",
+    ),
+    free("after_ready", "command", "none", r#"["./announce"]"#, "When others may depend on it."),
+    free(
+        "before_stop",
+        "command",
+        "none",
+        r#"["./leave-the-pool"]"#,
+        "Before the first stop signal, which waits for it, but not longer than the grace period.",
+    ),
+    free("after_exit", "command", "none", r#"["./clean-up"]"#, "When its main process has ended."),
+    key("timeout", "duration", r#""60s""#, "A hook that takes longer gets KILL and has failed."),
 ];
 
 /// `reopen`.
@@ -440,6 +462,7 @@ pub const INSIDE: &[(&str, &[&[Key]])] = &[
     ("backoff", &[BACKOFF]),
     ("stop", &[STOP]),
     ("reload", &[RELOAD]),
+    ("hooks", &[HOOKS]),
     ("reopen", &[REOPEN]),
     ("log", &[LOG]),
     ("limits", &[LIMITS]),

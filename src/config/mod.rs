@@ -19,6 +19,7 @@ mod cycles;
 pub mod diagnostics;
 mod environment;
 mod file;
+mod hooks;
 mod include;
 pub mod keys;
 mod launch;

@@ -62,7 +62,7 @@ pub fn health(service: &View<'_>, problems: &mut Problems) -> Option<Box<Health>
 }
 
 /// A duration that is longer than nothing.
-fn some_time(field: Field<'_>, problems: &mut Problems) -> Option<Duration> {
+pub fn some_time(field: Field<'_>, problems: &mut Problems) -> Option<Duration> {
     let duration = field.duration(problems)?;
     if duration.is_zero() {
         problems.error(field.span(), format!("{} must be longer than nothing", field.title()));

@@ -12,7 +12,7 @@ use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
 use super::why::{self, Layer};
-use super::{Surroundings, probe, stop};
+use super::{Surroundings, hooks, probe, stop};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
@@ -117,6 +117,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let max_failures = integer(&view, "max_failures", 0, u32::MAX, problems);
     let sinks = [("inherit", Sink::Inherit), ("forward", Sink::Forward), ("null", Sink::Null)];
     let ready = probe::ready(&view, found, problems);
+    let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let spec = ServiceSpec {
         name: name.into(),
         kind,
@@ -134,6 +135,10 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         essential: switch(&view, "essential", problems),
         stop: shared(&mut all.stops, Rc::new(stop)),
         reload: reload(&view, &draft, problems),
+        hooks,
+        schedule: None,
+        watch: None,
+        memory_limit: None,
         reopen: reopen(&view, problems),
         stdout: sink(&view, "stdout", &sinks, problems),
         stderr: sink(&view, "stderr", &sinks, problems),
@@ -301,7 +306,8 @@ fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -
         Some(check) => check.command(problems),
         None => draft.check.clone(),
     };
-    Some(Box::new(Reload { check, how }))
+    let timeout = table.get("timeout").and_then(|timeout| probe::some_time(timeout, problems))?;
+    Some(Box::new(Reload { check, how, timeout }))
 }
 
 fn reopen(view: &View<'_>, problems: &mut Problems) -> Option<Signal> {

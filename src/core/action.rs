@@ -4,7 +4,7 @@ use super::exit::Outcome;
 use super::ids::{InstanceId, Pid, RequestId, ServiceId};
 use super::instance::{Failure, State};
 use super::phase::Phase;
-use super::plan::Condition;
+use super::plan::{Condition, Hook};
 use super::signal::Signal;
 use super::snapshot::Snapshot;
 use std::time::Duration;
@@ -15,6 +15,11 @@ use std::time::Duration;
 pub enum Action {
     /// Launch it; answer with Forked or Refused before anything else is handled.
     Launch { instance: InstanceId },
+    /// Launch its `before_start` hook in its place; answered as Launch is.
+    Prepare { instance: InstanceId },
+    /// Run a hook, about this process, which has ended so, if it has; answer with HookEnded
+    /// within the time.
+    Hook { instance: InstanceId, pid: Pid, hook: Hook, outcome: Option<Outcome>, within: Duration },
     /// Send the main process a signal.
     Signal { instance: InstanceId, pid: Pid, signal: Signal },
     /// Send the main process CONT if it is stopped.

@@ -104,7 +104,7 @@ impl Supervisor {
         }
         self.actions.push_back(Action::Publish(Box::new(Change::Draining(occasion))));
         self.enter(Phase::Draining { kill_at, end_at: kill_at + LAST_WAIT, hurried: false });
-        self.actions.retain(|action| !matches!(action, Action::Launch { .. }));
+        self.actions.retain(|action| !matches!(action, Action::Launch { .. } | Action::Prepare { .. }));
         self.queue.clear();
         self.occupancy.keep_order(&self.plan);
         for id in self.all() {
@@ -132,6 +132,7 @@ impl Supervisor {
     pub(super) fn begin_sweep(&mut self, now: Moment) {
         if let Phase::Draining { kill_at, end_at, hurried } = self.phase
             && self.occupancy.is_nobody()
+            && (hurried || self.hooks == 0)
         {
             let signal = if hurried { Signal::KILL } else { Signal::TERM };
             let end_at = if end_at <= now { now + LAST_WAIT } else { end_at };

@@ -167,6 +167,7 @@ impl Supervisor {
             | State::Waiting { .. }
             | State::Launching { .. }
             | State::Executing { .. }
+            | State::Preparing { .. }
             | State::Starting { .. }
             | State::Running { .. }
             | State::Stopping { .. }
@@ -202,6 +203,7 @@ fn is_up(spec: &ServiceSpec, it: &Instance) -> Result<bool, String> {
         State::Waiting { .. }
         | State::Launching { .. }
         | State::Executing { .. }
+        | State::Preparing { .. }
         | State::Starting { .. }
         | State::Stopping { .. }
         | State::Killing { .. }

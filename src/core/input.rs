@@ -3,7 +3,7 @@
 use super::exit::Outcome;
 use super::ids::{InstanceId, Pid, RequestId, ServiceId};
 use super::instance::Fault;
-use super::plan::Plan;
+use super::plan::{Hook, Plan};
 use super::signal::Signal;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,6 +30,10 @@ pub enum Input {
     Ready { instance: InstanceId, pid: Pid },
     /// The answer to [`Action::AskReady`] or [`Action::AskHealth`].
     Answered { instance: InstanceId, pid: Pid, answer: Result<(), Rc<str>> },
+    /// The answer to [`Action::Hook`]: it is done, or has had its time.
+    HookEnded { instance: InstanceId, pid: Pid, hook: Hook },
+    /// It and its descendants use more memory than they may, in bytes, for some time now.
+    Exceeded { instance: InstanceId, pid: Pid, used: u64, limit: u64 },
     /// The service said what it is doing.
     Said { instance: InstanceId, pid: Pid, text: Rc<str> },
     /// The service said that it is alive.

@@ -3,7 +3,7 @@
 
 use super::exit::Outcome;
 use super::ids::{Pid, ServiceId};
-use super::plan::ServiceSpec;
+use super::plan::{Hook, ServiceSpec};
 use super::signal::Signal;
 use super::time::Moment;
 use std::rc::Rc;
@@ -39,6 +39,13 @@ pub enum State {
     /// The process exists, but is not the program yet.
     Executing {
         /// The process.
+        pid: Pid,
+        /// When it was forked.
+        since: Moment,
+    },
+    /// Its `before_start` hook runs in its place.
+    Preparing {
+        /// The hook's process.
         pid: Pid,
         /// When it was forked.
         since: Moment,
@@ -159,6 +166,8 @@ pub enum Reason {
         /// Whether it had been ready and had lived for `min_uptime`.
         lived: bool,
     },
+    /// By itself, and it was the `before_start` hook.
+    Prepared,
     /// We stopped it because we were asked to.
     Asked,
     /// We stopped it because it failed.
@@ -184,6 +193,15 @@ pub enum Failure {
     },
     /// It could not be launched.
     Launch(Fault),
+    /// Its `before_start` hook ended with this, or not in time.
+    BeforeStart(Option<Outcome>),
+    /// It and its descendants use more memory than `memory_limit`, in bytes.
+    TooBig {
+        /// So much.
+        used: u64,
+        /// So much it may.
+        limit: u64,
+    },
     /// What it requires will never be there.
     Requirement(ServiceId),
 }
@@ -199,11 +217,13 @@ impl Failure {
     /// The container's exit code when this failure ends it: never 0.
     pub fn code(&self) -> u8 {
         match self {
-            Failure::Ended(outcome) => outcome.failure_code(),
+            Failure::Ended(outcome) | Failure::BeforeStart(Some(outcome)) => outcome.failure_code(),
             Failure::Launch(fault) => fault.code.max(1),
-            Failure::NotReady { .. } | Failure::Unhealthy { .. } | Failure::Requirement(_) => {
-                super::exit::code::FAILED
-            }
+            Failure::NotReady { .. }
+            | Failure::Unhealthy { .. }
+            | Failure::BeforeStart(None)
+            | Failure::TooBig { .. }
+            | Failure::Requirement(_) => super::exit::code::FAILED,
         }
     }
 }
@@ -240,6 +260,8 @@ pub struct Instance {
     pub last: Option<Outcome>,
     /// Whether the last process was ended by our KILL, its grace period being over.
     pub forced: bool,
+    /// Whether its `before_start` hook has succeeded for this launch: the process is the service's.
+    pub prepared: bool,
 }
 
 /// What can happen to an instance.
@@ -280,6 +302,15 @@ pub enum Event {
     },
     /// The last of its tree is gone.
     TreeGone,
+    /// Its `before_stop` hook is done, or has had its time.
+    TookLeave,
+    /// It and its descendants use more memory than they may, in bytes, for some time now.
+    Exceeded {
+        /// So much.
+        used: u64,
+        /// So much it may.
+        limit: u64,
+    },
     /// No more grace.
     Hurry,
     /// Its deadline has come.
@@ -291,6 +322,10 @@ pub enum Event {
 pub enum Deed {
     /// Launch it. Answered by Forked or Refused.
     Launch,
+    /// Launch its `before_start` hook in its place. Answered as Launch is.
+    Prepare,
+    /// Run this hook, about this process, which ended so, if it has. Answered within the time.
+    Hook(Hook, Pid, Option<Outcome>, Duration),
     /// Send the main process this signal.
     Signal(Pid, Signal),
     /// Make the main process go on if it is stopped (SIGSTOP): else it takes no signal but KILL.
@@ -310,6 +345,7 @@ impl State {
             State::Stopped => "stopped",
             State::Waiting { .. } => "waiting",
             State::Launching { .. } | State::Executing { .. } => "launching",
+            State::Preparing { .. } => "preparing",
             State::Starting { .. } => "starting",
             State::Running { .. } => "running",
             State::Stopping { .. } => "stopping",
@@ -325,13 +361,22 @@ impl State {
 impl Instance {
     /// An instance before its first launch.
     pub fn new(want: Want) -> Self {
-        Instance { want, state: State::Stopped, failures: 0, launches: 0, last: None, forced: false }
+        Instance {
+            want,
+            state: State::Stopped,
+            failures: 0,
+            launches: 0,
+            last: None,
+            forced: false,
+            prepared: false,
+        }
     }
 
     /// Its main process and when that was forked, if there is one.
     pub fn process(&self) -> Option<(Pid, Moment)> {
         match self.state {
             State::Executing { pid, since, .. }
+            | State::Preparing { pid, since, .. }
             | State::Starting { pid, since, .. }
             | State::Running { pid, since, .. }
             | State::Stopping { pid, since, .. }
@@ -373,6 +418,7 @@ impl Instance {
                 }
             }
             State::Executing { since, .. } => Some(*since + EXEC_LIMIT),
+            State::Preparing { since, .. } => spec.hooks.as_ref().map(|hooks| *since + hooks.timeout),
             State::Running { checkup: Some(Checkup { asking: Asking::Next(at), .. }), .. } => Some(*at),
             State::Stopping { at, .. } | State::Killing { at, .. } | State::Sweeping { at, .. } => Some(*at),
             State::Backoff { until, .. } => Some(*until),

@@ -114,6 +114,15 @@ pub struct ServiceSpec {
     pub reload: Option<Box<Reload>>,
     /// How it reopens its own log files.
     pub reopen: Option<Signal>,
+    /// Commands around its life.
+    pub hooks: Option<Box<Hooks>>,
+    /// When it runs, if not once at boot; oneshots only.
+    pub schedule: Option<Box<Schedule>>,
+    /// Files whose change makes it reload, or restart if it has no `reload`: patterns of
+    /// glob(7), absolute.
+    pub watch: Option<Box<[String]>>,
+    /// More than so many bytes of memory, for some time, mean restart.
+    pub memory_limit: Option<u64>,
     /// What is launched, and as whom.
     pub launch: Launch,
     /// Where its output goes.
@@ -274,6 +283,8 @@ pub struct Reload {
     pub check: Option<Box<[String]>>,
     /// What is done.
     pub how: ReloadHow,
+    /// So long the check may take, and so long the command.
+    pub timeout: Duration,
 }
 
 /// What a reload does.
@@ -282,6 +293,40 @@ pub struct Reload {
 pub enum ReloadHow {
     Signal(Signal),
     Exec(Box<[String]>),
+}
+
+/// Commands around a service's life; all of them run as the service does.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Hooks {
+    /// Must succeed before each launch.
+    pub before_start: Option<Box<[String]>>,
+    /// When it may be depended on.
+    pub after_ready: Option<Box<[String]>>,
+    /// Before the first stop signal, which waits for it.
+    pub before_stop: Option<Box<[String]>>,
+    /// When its main process has ended, however that came.
+    pub after_exit: Option<Box<[String]>>,
+    /// So long each of them may take; `before_stop` not longer than the grace period either.
+    pub timeout: Duration,
+}
+
+/// Which of a service's hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Hook {
+    BeforeStart,
+    AfterReady,
+    BeforeStop,
+    AfterExit,
+}
+
+/// When a oneshot runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Once, at boot, but nobody waits for it.
+    Boot,
+    /// At the times of this line of five fields as in crontab(5), which has been checked.
+    Cron(String),
 }
 
 /// What is launched, and as whom. Every `None` means: as minisup itself has it.
@@ -410,7 +455,51 @@ impl Plan {
     }
 }
 
+impl Hooks {
+    /// The command of this hook.
+    pub fn command(&self, hook: Hook) -> Option<&[String]> {
+        match hook {
+            Hook::BeforeStart => self.before_start.as_deref(),
+            Hook::AfterReady => self.after_ready.as_deref(),
+            Hook::BeforeStop => self.before_stop.as_deref(),
+            Hook::AfterExit => self.after_exit.as_deref(),
+        }
+    }
+}
+
+impl Hook {
+    /// As its key is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hook::BeforeStart => "before_start",
+            Hook::AfterReady => "after_ready",
+            Hook::BeforeStop => "before_stop",
+            Hook::AfterExit => "after_exit",
+        }
+    }
+}
+
 impl ServiceSpec {
+    /// Whether it has this hook.
+    pub fn has_hook(&self, hook: Hook) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.command(hook).is_some())
+    }
+
+    /// So long the first stop signal may wait for the `before_stop` hook.
+    pub fn leave(&self) -> Duration {
+        match &self.hooks {
+            Some(hooks) if hooks.before_stop.is_some() => {
+                hooks.timeout.min(self.stop.longest().saturating_sub(self.stop.delay))
+            }
+            Some(_) | None => Duration::ZERO,
+        }
+    }
+
+    /// Whether it runs again and again by its schedule.
+    pub fn recurs(&self) -> bool {
+        self.schedule.as_deref().is_some_and(|schedule| matches!(schedule, Schedule::Cron(_)))
+    }
+
     /// Whether this outcome is no failure.
     pub fn is_success(&self, outcome: super::exit::Outcome) -> bool {
         match outcome {

@@ -117,6 +117,7 @@ impl Supervisor {
                 State::Waiting { .. }
                 | State::Launching { .. }
                 | State::Executing { .. }
+                | State::Preparing { .. }
                 | State::Starting { .. }
                 | State::Running { .. }
                 | State::Stopping { .. }
@@ -131,10 +132,11 @@ impl Supervisor {
     }
 
     /// The instance is the program: before exec, a signal that the program would handle ends
-    /// the process.
+    /// the process, and its `before_start` hook is another program.
     pub(super) fn is_program(&self, id: InstanceId) -> bool {
         let instance = self.instance(id);
-        instance.pid().is_some() && !matches!(instance.state, State::Executing { .. })
+        instance.pid().is_some()
+            && !matches!(instance.state, State::Executing { .. } | State::Preparing { .. })
     }
 
     fn signal_services(&mut self, id: RequestId, services: &[ServiceId], signal: Signal) {

@@ -28,6 +28,11 @@
 //! minute: whoever cannot be killed even then has at least made room for others. A kernel that refuses the fork (EAGAIN, ENOMEM, EMFILE) is not the
 //! service's failure: the instance tries again, ever slower, and never becomes fatal by it.
 //!
+//! Where a `before_start` hook is to run first, the instance is launched twice: once as the hook
+//! (it is Preparing, and stopped like any other), and when that has succeeded it waits and is
+//! launched again, as the service. A hook that fails, or takes too long, is a failed start.
+//! A `before_stop` hook delays the first stop signal until it is done, or has had its time.
+//!
 //! A *failure in a row* is an end before `min_uptime` or before readiness, whatever the
 //! exit code; a failed launch; a readiness that does not come in time; a failed oneshot.
 //! `max_failures` of them are fatal. After a longer life the count starts anew, and the
@@ -40,6 +45,7 @@
 
 mod check;
 mod end;
+mod hooks;
 
 use super::backoff;
 use super::exit::Outcome;
@@ -67,6 +73,7 @@ pub fn step(
     let mut step = Step { spec, die, now, deeds, it: from };
     let state = std::mem::replace(&mut step.it.state, State::Stopped);
     step.it.state = step.next(state, event);
+    step.it.prepared &= !matches!(step.it.state, State::Stopped | State::Exited { .. } | State::Fatal { .. });
     step.it
 }
 
@@ -88,15 +95,17 @@ impl Step<'_> {
                     Waiting { refused: 0 }
                 }
                 Stopping { .. } | Killing { .. } | Sweeping { .. } => self.pardon(state),
-                Waiting { .. } | Launching { .. } | Executing { .. } | Starting { .. } | Running { .. } => {
-                    state
-                }
+                Waiting { .. }
+                | Launching { .. }
+                | Executing { .. }
+                | Preparing { .. }
+                | Starting { .. }
+                | Running { .. } => state,
             },
             Event::Stop => match state {
                 Waiting { .. } | Backoff { .. } => Stopped,
-                Executing { pid, since } | Starting { pid, since, .. } | Running { pid, since, .. } => {
-                    self.begin_stop(pid, since, None)
-                }
+                Executing { pid, since } | Preparing { pid, since } => self.begin_stop(pid, since, None),
+                Starting { pid, since, .. } | Running { pid, since, .. } => self.take_leave(pid, since, None),
                 Stopped
                 | Launching { .. }
                 | Stopping { .. }
@@ -106,9 +115,13 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::Replace => match state {
-                Executing { pid, since } | Starting { pid, since, .. } | Running { pid, since, .. } => {
+                Executing { pid, since } | Preparing { pid, since } => {
                     self.it.failures = 0;
                     self.begin_stop(pid, since, None)
+                }
+                Starting { pid, since, .. } | Running { pid, since, .. } => {
+                    self.it.failures = 0;
+                    self.take_leave(pid, since, None)
                 }
                 Stopped | Exited { .. } | Fatal { .. } | Backoff { .. } => {
                     self.it.failures = 0;
@@ -119,12 +132,13 @@ impl Step<'_> {
             },
             Event::Admit => match state {
                 Waiting { refused } => {
-                    self.deeds.push(Deed::Launch);
+                    self.deeds.push(if self.prepares() { Deed::Prepare } else { Deed::Launch });
                     Launching { refused }
                 }
                 Stopped
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -139,6 +153,7 @@ impl Step<'_> {
                 Stopped
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -150,13 +165,14 @@ impl Step<'_> {
             },
             Event::Forked(pid) => match state {
                 Launching { .. } => {
-                    self.it.launches = self.it.launches.saturating_add(1);
+                    self.it.launches = self.it.launches.saturating_add(u32::from(!self.prepares()));
                     self.it.forced = false;
                     Executing { pid, since: self.now }
                 }
                 Stopped
                 | Waiting { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -178,6 +194,7 @@ impl Step<'_> {
                 Stopped
                 | Waiting { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -188,10 +205,12 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::Executed => match state {
+                Executing { pid, since } if self.prepares() => Preparing { pid, since },
                 Executing { pid, since } => self.started(pid, since),
                 Stopped
                 | Waiting { .. }
                 | Launching { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -202,7 +221,7 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::ExecFailed(fault) => match state {
-                Executing { .. } | Starting { .. } | Running { .. } => {
+                Executing { .. } | Preparing { .. } | Starting { .. } | Running { .. } => {
                     self.it.last = Some(Outcome::Exited(fault.code));
                     self.failed(Failure::Launch(fault))
                 }
@@ -225,6 +244,7 @@ impl Step<'_> {
                 | Waiting { .. }
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Running { .. }
                 | Stopping { .. }
                 | Killing { .. }
@@ -244,6 +264,7 @@ impl Step<'_> {
                 | Waiting { .. }
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -259,6 +280,7 @@ impl Step<'_> {
                 | Waiting { .. }
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Running { .. }
                 | Stopping { .. }
                 | Killing { .. }
@@ -277,6 +299,7 @@ impl Step<'_> {
                 | Waiting { .. }
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -287,14 +310,11 @@ impl Step<'_> {
                 | Fatal { .. } => state,
             },
             Event::Ended { outcome, leftovers } => match state {
-                Executing { pid, .. } | Starting { pid, .. } => {
+                Executing { pid, .. } | Preparing { pid, .. } | Starting { pid, .. } => {
                     let kill_at = self.now + self.spec.stop.longest();
-                    self.ended(
-                        pid,
-                        End { outcome, reason: Reason::Itself { lived: false } },
-                        leftovers,
-                        kill_at,
-                    )
+                    let reason =
+                        if self.prepares() { Reason::Prepared } else { Reason::Itself { lived: false } };
+                    self.ended(pid, End { outcome, reason }, leftovers, kill_at)
                 }
                 Running { pid, since, .. } => {
                     let lived = self.now.since(since) >= self.spec.min_uptime;
@@ -324,6 +344,7 @@ impl Step<'_> {
                 | Waiting { .. }
                 | Launching { .. }
                 | Executing { .. }
+                | Preparing { .. }
                 | Starting { .. }
                 | Running { .. }
                 | Stopping { .. }
@@ -337,11 +358,52 @@ impl Step<'_> {
                     self.kill(pid, since, failure)
                 }
                 Sweeping { leader, end, .. } => self.sweep(leader, end),
-                Executing { pid, since } | Starting { pid, since, .. } | Running { pid, since, .. } => {
-                    self.kill(pid, since, None)
-                }
+                Executing { pid, since }
+                | Preparing { pid, since }
+                | Starting { pid, since, .. }
+                | Running { pid, since, .. } => self.kill(pid, since, None),
                 Waiting { .. } | Backoff { .. } => Stopped,
                 Stopped | Launching { .. } | Exited { .. } | Fatal { .. } => state,
+            },
+            Event::TookLeave => match state {
+                Stopping { pid, since, next: 0, at, failure } => self.left(pid, since, at, failure),
+                Stopped
+                | Waiting { .. }
+                | Launching { .. }
+                | Executing { .. }
+                | Preparing { .. }
+                | Starting { .. }
+                | Running { .. }
+                | Stopping { .. }
+                | Killing { .. }
+                | Sweeping { .. }
+                | Backoff { .. }
+                | Exited { .. }
+                | Fatal { .. } => state,
+            },
+            Event::Exceeded { used, limit } => match state {
+                Starting { pid, since, .. } if self.it.want == Want::Up => {
+                    self.take_leave(pid, since, Some(Failure::TooBig { used, limit }))
+                }
+                Running { pid, since, .. } if self.it.want == Want::Up => {
+                    if self.now.since(since) >= self.spec.min_uptime {
+                        self.it.failures = 0;
+                    }
+                    self.take_leave(pid, since, Some(Failure::TooBig { used, limit }))
+                }
+                Stopped
+                | Waiting { .. }
+                | Launching { .. }
+                | Executing { .. }
+                | Preparing { .. }
+                | Starting { .. }
+                | Running { .. }
+                | Stopping { .. }
+                | Killing { .. }
+                | Sweeping { .. }
+                | Backoff { .. }
+                | Exited { .. }
+                | Fatal { .. } => state,
             },
             Event::Due => self.due(state),
         }
@@ -353,12 +415,15 @@ impl Step<'_> {
             Executing { pid, since } if since + EXEC_LIMIT <= self.now => {
                 self.kill(pid, since, Some(Failure::Launch(Fault::late())))
             }
+            Preparing { pid, since } if self.prepared_by(since).is_some_and(|at| at <= self.now) => {
+                self.begin_stop(pid, since, Some(Failure::BeforeStart(None)))
+            }
             Starting { pid, since, asking, last } => {
                 let Some(ready) = &self.spec.ready else { return self.run(pid, since) };
                 let waited = self.now.since(since);
                 if waited >= ready.timeout {
                     let last = silence(asking, ready.interval, self.now).or(last);
-                    return self.begin_stop(pid, since, Some(Failure::NotReady { waited, last }));
+                    return self.take_leave(pid, since, Some(Failure::NotReady { waited, last }));
                 }
                 match asking {
                     Asking::Next(at) if at <= self.now => {
@@ -404,6 +469,7 @@ impl Step<'_> {
             | Waiting { .. }
             | Launching { .. }
             | Executing { .. }
+            | Preparing { .. }
             | Running { checkup: None, .. }
             | Stopping { .. }
             | Killing { .. }

@@ -43,7 +43,7 @@ use super::input::Input;
 use super::instance::{Checkup, Deed, Event, Failure, Instance, State, Want};
 use super::occupancy::Occupancy;
 use super::phase::Phase;
-use super::plan::{Condition, Kind, Plan, ServiceSpec};
+use super::plan::{Condition, Hook, Kind, Plan, ServiceSpec};
 use super::service;
 use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
@@ -100,6 +100,8 @@ pub struct Supervisor {
     unsettled: u32,
     /// Instances whose end is still to come: when there are none, all is over.
     open: u32,
+    /// Hooks that have been ordered and are not over: the last sweep waits for them.
+    pub(super) hooks: u32,
     /// The container's exit code, once something has decided it.
     pub(super) verdict: Option<u8>,
     deeds: Vec<Deed>,
@@ -135,6 +137,7 @@ impl Supervisor {
             changed: Vec::new(),
             unsettled: wanted,
             open: wanted,
+            hooks: 0,
             verdict: None,
             deeds: Vec::new(),
             #[cfg(debug_assertions)]
@@ -171,6 +174,15 @@ impl Supervisor {
             Input::Ready { instance, pid } => self.apply_to(instance, pid, Event::Ready, now),
             Input::Answered { instance, pid, answer } => {
                 self.apply_to(instance, pid, Event::Answered(answer), now)
+            }
+            Input::HookEnded { instance, pid, hook } => {
+                self.hooks = self.hooks.saturating_sub(1);
+                if hook == Hook::BeforeStop {
+                    self.apply_to(instance, pid, Event::TookLeave, now);
+                }
+            }
+            Input::Exceeded { instance, pid, used, limit } => {
+                self.apply_to(instance, pid, Event::Exceeded { used, limit }, now);
             }
             Input::Said { instance, pid, text } => self.apply_to(instance, pid, Event::Said(text), now),
             Input::Alive { instance, pid } => self.apply_to(instance, pid, Event::Alive, now),
@@ -317,7 +329,19 @@ impl Supervisor {
         slot.instance = service::step(spec, die, instance, event, now, &mut self.deeds);
         self.open += u32::from(slot.is_open());
         for deed in self.deeds.drain(..) {
+            let is_over = matches!(
+                self.phase,
+                Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done
+            );
             self.actions.push_back(match deed {
+                // Once draining began nothing is launched but what belongs to stopping.
+                Deed::Hook(Hook::AfterReady, ..) if self.phase.is_ending() => continue,
+                Deed::Hook(..) if is_over => continue,
+                Deed::Hook(hook, pid, outcome, within) => {
+                    self.hooks += 1;
+                    Action::Hook { instance: id, pid, hook, outcome, within }
+                }
+                Deed::Prepare => Action::Prepare { instance: id },
                 Deed::Launch => Action::Launch { instance: id },
                 Deed::Signal(pid, signal) => Action::Signal { instance: id, pid, signal },
                 Deed::Resume(pid) => Action::Resume { instance: id, pid },
@@ -392,6 +416,7 @@ impl Supervisor {
             State::Waiting { .. }
             | State::Launching { .. }
             | State::Executing { .. }
+            | State::Preparing { .. }
             | State::Starting { .. }
             | State::Stopping { .. }
             | State::Killing { .. }

@@ -87,6 +87,7 @@ fn why(supervisor: &Supervisor, spec: &ServiceSpec, state: &State) -> Option<Str
         State::Exited { outcome } if !spec.is_success(*outcome) => Some(outcome.to_string()),
         State::Stopped
         | State::Launching { .. }
+        | State::Preparing { .. }
         | State::Executing { .. }
         | State::Running { .. }
         | State::Sweeping { .. }
@@ -173,6 +174,7 @@ fn wellness(supervisor: &Supervisor, spec: &ServiceSpec, id: InstanceId) -> Well
         State::Stopped
         | State::Waiting { .. }
         | State::Launching { .. }
+        | State::Preparing { .. }
         | State::Executing { .. }
         | State::Starting { .. }
         | State::Running { .. }
@@ -228,6 +230,7 @@ pub(super) fn event(supervisor: &Supervisor, change: &Change, message: String) -
 fn pid_of(state: &State) -> Option<Pid> {
     match state {
         State::Executing { pid, .. }
+        | State::Preparing { pid, .. }
         | State::Starting { pid, .. }
         | State::Running { pid, .. }
         | State::Stopping { pid, .. }

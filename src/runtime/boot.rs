@@ -4,6 +4,7 @@
 
 use super::clients::Clients;
 use super::deaths::Children;
+use super::errands::Errands;
 use super::hearing::Hearing;
 use super::launching::Launches;
 use super::probe::Probes;
@@ -73,6 +74,8 @@ pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
         hearing: Hearing::new()?,
         clients: Clients::listen(&plan.supervisor)?,
         probes: Probes::new(pid1::own_program()),
+        errands: Errands::new(),
+        reloads: Vec::new(),
         launches: Launches::default(),
         children: Children::new(),
         tree: Tree::at_boot(),

@@ -29,6 +29,8 @@ pub(super) enum Owner {
     Main(InstanceId),
     /// A process that asks this instance how it is.
     Probe(Asked),
+    /// A process that does something on a service's behalf.
+    Errand,
 }
 
 /// All processes that we launched ourselves, and whose trees are not gone yet.
@@ -108,6 +110,7 @@ impl Turn {
                     ended.push((instance, death));
                 }
                 Some(Owner::Probe(asked)) => self.probe_ended(asked, death.pid, death.outcome),
+                Some(Owner::Errand) => self.errand_ended(death.pid, death.outcome),
                 None => adopted = true,
             }
         }

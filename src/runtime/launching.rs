@@ -3,10 +3,11 @@
 
 use super::deaths::Owner;
 use super::hearing::Voice;
+use super::hooks::EVENT;
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
-use crate::core::plan::{Launch, Probe, ServiceSpec, Sink, with_instance};
+use crate::core::plan::{Hook, Launch, Probe, ServiceSpec, Sink, with_instance};
 use crate::log::{Pump, Source, Std, StreamId};
 use crate::sys::launch::{LaunchError, Launched, Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
@@ -36,9 +37,18 @@ struct Environment {
     templates: Box<[usize]>,
 }
 
+/// As what an instance is launched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// As the service.
+    Service,
+    /// As the hook that comes before it.
+    BeforeStart,
+}
+
 /// What a service is given to speak with, besides stdout and stderr.
 #[derive(Default)]
-struct Means {
+pub(super) struct Means {
     socket: Option<notify::Socket>,
     /// The pipe's read end, its write end, and the number at which the service finds that.
     descriptor: Option<(OwnedFd, OwnedFd, RawFd)>,
@@ -46,11 +56,11 @@ struct Means {
 }
 
 /// One stream of a service.
-struct Stream {
+pub(super) struct Stream {
     id: Option<StreamId>,
     /// Ours to close once the child has it.
-    _childs: Option<OwnedFd>,
-    stdio: Stdio,
+    pub(super) childs: Option<OwnedFd>,
+    pub(super) stdio: Stdio,
 }
 
 impl Launches {
@@ -92,7 +102,7 @@ impl Launches {
 
     /// What is of one instance only: `${instance}` filled in, and our mark, by which we know
     /// its processes again when they have left its group.
-    fn own_environment(&mut self, spec: &ServiceSpec, number: u32) -> Words {
+    pub(super) fn own_environment(&mut self, spec: &ServiceSpec, number: u32) -> Words {
         let mut words = Words::new();
         let environment = self.known(&spec.launch);
         for (name, value) in environment.templates.iter().map(|i| &environment.of[*i]) {
@@ -110,8 +120,8 @@ impl Turn {
     }
 
     /// Launches an instance and tells the supervisor its pid, or that it was refused.
-    pub(super) fn launch(&mut self, instance: InstanceId) {
-        match self.try_launch(instance) {
+    pub(super) fn launch(&mut self, instance: InstanceId, role: Role) {
+        match self.try_launch(instance, role) {
             Ok(pid) => self.tell(Input::Forked { instance, pid }),
             Err(why) => {
                 ::log::warn!(
@@ -123,18 +133,30 @@ impl Turn {
         }
     }
 
-    fn try_launch(&mut self, instance: InstanceId) -> Result<Pid, String> {
+    fn try_launch(&mut self, instance: InstanceId, role: Role) -> Result<Pid, String> {
         let plan = self.supervisor.plan().clone();
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
-        let means = Means::of(spec)?;
+        let means = match role {
+            Role::Service => Means::of(spec)?,
+            Role::BeforeStart => Means::default(),
+        };
         let stdout = self.stream(spec, instance, number, Std::Out, &means)?;
         let stderr =
             self.stream(spec, instance, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
         let mut more_env = self.launches.own_environment(spec, number);
-        means.describe(spec, &mut more_env);
         let mut argv = Words::new();
-        spec.launch.argv(number).for_each(|word| argv.push(word));
+        match role {
+            Role::Service => {
+                means.describe(spec, &mut more_env);
+                spec.launch.argv(number).for_each(|word| argv.push(word));
+            }
+            Role::BeforeStart => {
+                let command = spec.hooks.as_ref().and_then(|hooks| hooks.command(Hook::BeforeStart));
+                command.into_iter().flatten().for_each(|word| argv.push(with_instance(word, number)));
+                more_env.push_variable(EVENT, Hook::BeforeStart.name());
+            }
+        }
         let fds: Vec<_> =
             means.descriptor.iter().map(|(_, childs, number)| (childs.as_raw_fd(), *number)).collect();
         let order = Order {
@@ -187,7 +209,7 @@ impl Turn {
         }
     }
 
-    fn stream(
+    pub(super) fn stream(
         &mut self,
         spec: &ServiceSpec,
         instance: InstanceId,
@@ -208,13 +230,13 @@ impl Turn {
                 // So that it can open /dev/stdout. Who is not root stays who he is anyway.
                 let _ = fd::give_to(&childs, who.uid);
             }
-            return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), _childs: Some(childs) });
+            return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), childs: Some(childs) });
         }
         let stdio = match sink {
             Sink::Null => Stdio::Null,
             Sink::Inherit | Sink::Forward => Stdio::Inherit,
         };
-        Ok(Stream { id: None, _childs: None, stdio })
+        Ok(Stream { id: None, childs: None, stdio })
     }
 
     fn forget(&mut self, stream: &Stream) {

@@ -5,6 +5,9 @@
 //! - `perform`: each action, done
 //! - `launching`: from an instance to a process
 //! - `deaths`: every child that ended, and whose it was
+//! - `errands`: short-lived processes on a service's behalf
+//! - `hooks`: commands around a service's life
+//! - `reload`: carrying a reload out
 //! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
 //! - `probe`: asking services how they are
 //! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read
@@ -16,11 +19,14 @@ mod answers;
 pub mod boot;
 mod clients;
 mod deaths;
+mod errands;
 mod hearing;
+mod hooks;
 mod launching;
 mod names;
 mod perform;
 mod probe;
+mod reload;
 mod report;
 mod rescue;
 mod turn;

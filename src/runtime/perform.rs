@@ -1,6 +1,7 @@
 //! Each action, done, and its answer fed back before the next one.
 
 use super::deaths::Known;
+use super::launching::Role;
 use super::probe::Which;
 use super::turn::Turn;
 use crate::core::action::{Action, Change};
@@ -20,17 +21,18 @@ impl Turn {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Launch { instance } => self.launch(instance),
+            Action::Launch { instance } => self.launch(instance, Role::Service),
+            Action::Prepare { instance } => self.launch(instance, Role::BeforeStart),
+            Action::Hook { instance, pid, hook, outcome, within } => {
+                self.run_hook(instance, pid, hook, outcome, within);
+            }
             // A process that has just ended cannot be signalled; we shall hear of its end.
             Action::Signal { pid, signal, .. } => drop(signals::kill(pid, signal)),
             Action::Resume { pid, .. } => resume(pid),
             Action::SignalTree { instance, leader, signal } => self.signal_tree(instance, leader, signal),
             Action::AskReady { instance, pid, within } => self.ask(instance, pid, within, Which::Ready),
             Action::AskHealth { instance, pid, within } => self.ask(instance, pid, within, Which::Health),
-            Action::Reload { instance, pid } => {
-                let answer = Err("this is not built yet".into());
-                self.tell(Input::Reloaded { instance, pid, answer });
-            }
+            Action::Reload { instance, pid } => self.reload(instance, pid),
             Action::Sweep(signal) => self.sweep(signal),
             Action::Reply(id, reply) => self.answer(id, reply),
             Action::Publish(change) => self.publish(&change),
@@ -88,7 +90,7 @@ fn resume(pid: Pid) {
 fn to_has_voice(state: &crate::core::instance::State) -> bool {
     use crate::core::instance::State::*;
     match state {
-        Launching { .. } | Executing { .. } | Starting { .. } | Running { .. } => true,
+        Launching { .. } | Executing { .. } | Preparing { .. } | Starting { .. } | Running { .. } => true,
         Stopped
         | Waiting { .. }
         | Stopping { .. }

@@ -6,7 +6,7 @@ use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, ServiceId};
 use crate::core::instance::{End, Failure, Reason, State};
 use crate::core::phase::Phase;
-use crate::core::plan::{Condition, Kind, Plan, Probe, ProbeAddress, ServiceSpec};
+use crate::core::plan::{Condition, Hook, Kind, Plan, Probe, ProbeAddress, ServiceSpec};
 use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::core::time::Moment;
@@ -197,7 +197,15 @@ impl Story<'_> {
                 }
                 _ => paper.line(Info, format_args!("{name} stopped ({})", self.ended())),
             },
+            State::Preparing { pid, .. } => {
+                paper.line(Debug, format_args!("{name} runs its before_start hook (pid {pid})"))
+            }
             State::Waiting { .. } => match from {
+                State::Sweeping { end: End { reason: Reason::Prepared, .. }, .. }
+                | State::Preparing { .. } => paper.line(Debug, format_args!("{name} is prepared")),
+                State::Executing { .. } if self.spec.has_hook(Hook::BeforeStart) => {
+                    paper.line(Debug, format_args!("{name} is prepared"))
+                }
                 State::Running { .. }
                 | State::Executing { .. }
                 | State::Starting { .. }
@@ -241,6 +249,9 @@ impl Story<'_> {
     fn tell_sweep(&self, end: &End, paper: Paper) -> Option<Line> {
         let name = &self.name;
         match &end.reason {
+            Reason::Prepared => {
+                paper.line(Debug, format_args!("{name}: ending what its before_start hook has left behind"))
+            }
             Reason::Itself { .. } => paper.line(
                 Warn,
                 format_args!(
@@ -279,7 +290,8 @@ impl Story<'_> {
                     self.spec.health.as_ref().map_or("its check".into(), |health| describe(&health.probe));
                 format!("is unhealthy: {probe}, last got: {last}")
             }
-            Failure::Ended(_) | Failure::Launch(_) | Failure::Requirement(_) => {
+            Failure::TooBig { .. } => reason(failure, self.plan),
+            Failure::Ended(_) | Failure::Launch(_) | Failure::BeforeStart(_) | Failure::Requirement(_) => {
                 format!("failed ({})", reason(failure, self.plan))
             }
         }
@@ -294,6 +306,11 @@ pub(super) fn reason(failure: &Failure, plan: &Plan) -> String {
         Failure::NotReady { waited, .. } => format!("not ready after {}", seconds(*waited)),
         Failure::Unhealthy { .. } => "unhealthy".into(),
         Failure::Launch(fault) => fault.text.to_string(),
+        Failure::BeforeStart(Some(outcome)) => format!("before_start hook: {outcome}"),
+        Failure::BeforeStart(None) => "before_start hook: not done in time".into(),
+        Failure::TooBig { used, limit } => {
+            format!("uses {}, more than memory_limit {}", megabytes(*used), megabytes(*limit))
+        }
         Failure::Requirement(service) => format!("it requires {}, which will not come", name(service)),
     }
 }
@@ -315,6 +332,11 @@ fn describe(probe: &Probe) -> String {
         Probe::Log(pattern) => format!("a line of log like {pattern:?}"),
         Probe::File(path) => format!("file {}", path.display()),
     }
+}
+
+/// Bytes for people: `512 MB`.
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
 }
 
 /// A duration for people: `80 ms`, `1.5 s`, `60 s`.

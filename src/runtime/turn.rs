@@ -5,6 +5,7 @@
 
 use super::clients::Clients;
 use super::deaths::Children;
+use super::errands::{Errands, News};
 use super::hearing::{Hearing, Voice};
 use super::launching::Launches;
 use super::probe::{Answer, Probes};
@@ -38,6 +39,9 @@ pub(super) struct Turn {
     pub(super) hearing: Hearing,
     pub(super) probes: Probes,
     pub(super) clients: Clients,
+    pub(super) errands: Errands,
+    /// Reloads that have not been answered, in the order in which they were asked for.
+    pub(super) reloads: Vec<(InstanceId, Pid)>,
     pub(super) launches: Launches,
     pub(super) children: Children,
     pub(super) tree: Tree,
@@ -56,6 +60,7 @@ enum Wake {
     Log,
     Client,
     Answer(Answer),
+    News(News),
     Deadline,
 }
 
@@ -81,6 +86,7 @@ impl Turn {
                 Wake::Log => self.pump_logs(),
                 Wake::Client => self.take_clients(),
                 Wake::Answer(answer) => self.take_answer(answer),
+                Wake::News(news) => self.take_news(news),
                 Wake::Deadline => self.tell(Input::Due),
             }
         }
@@ -111,6 +117,7 @@ impl Turn {
             () = self.bell.ready() => Wake::Death,
             () = self.hearing.ready() => Wake::Voice,
             answer = self.probes.next() => Wake::Answer(answer),
+            news = self.errands.next() => Wake::News(news),
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => Wake::Deadline,
             () = self.clients.ready() => Wake::Client,
             () = self.pump.ready() => Wake::Log,

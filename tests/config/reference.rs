@@ -111,7 +111,8 @@ fn setting(table: &str, key: &Key, value: &str) -> String {
         ("ready" | "health", "status") => "http = \"http://127.0.0.1/\"\n",
         ("health", "interval" | "timeout" | "failures" | "action") => "tcp = \"127.0.0.1:1\"\n",
         ("ready", "interval" | "timeout") => "tcp = \"127.0.0.1:1\"\n",
-        ("reload", "check") => "signal = \"HUP\"\n",
+        ("reload", "check" | "timeout") => "signal = \"HUP\"\n",
+        ("hooks", "timeout") => "before_start = \"true\"\n",
         _ => "",
     };
     let line = format!("{} = {value}\n", key.name);
@@ -217,7 +218,7 @@ fn table(groups: &[&[Key]]) -> String {
 fn the_tables_of_the_manual_are_fresh() {
     let path = "docs/configuration.md";
     let mut page = std::fs::read_to_string(in_tree(path)).unwrap();
-    let tables: [(&str, &[&[Key]]); 13] = [
+    let tables: [(&str, &[&[Key]]); 14] = [
         ("top level", &[keys::TOP]),
         ("supervisor", &[keys::SUPERVISOR]),
         ("service", &[keys::SERVICE]),
@@ -227,6 +228,7 @@ fn the_tables_of_the_manual_are_fresh() {
         ("backoff", &[keys::BACKOFF]),
         ("stop", &[keys::STOP]),
         ("reload", &[keys::RELOAD]),
+        ("hooks", &[keys::HOOKS]),
         ("reopen", &[keys::REOPEN]),
         ("log", &[keys::LOG]),
         ("limits", &[keys::LIMITS]),

@@ -1,12 +1,12 @@
 //! Every cell of the table: a state, an event, a kind of service, and what is wanted.
 
-use crate::specs::{health, oneshot, ready, secs, service, stop, tcp};
+use crate::specs::{health, hooks, oneshot, ready, secs, service, stop, tcp};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{Pid, ServiceId};
 use minisup::core::instance::{
     Asking, Checkup, Deed, End, Event, Failure, Fault, Instance, Reason, State, Want,
 };
-use minisup::core::plan::{Health, Probe, Restart, ServiceSpec, Stop};
+use minisup::core::plan::{Health, Hook, Probe, Restart, ServiceSpec, Stop};
 use minisup::core::service::step;
 use minisup::core::signal::Signal;
 use minisup::core::time::Moment;
@@ -22,6 +22,10 @@ const PID: Pid = Pid(7);
 pub struct Form {
     pub name: &'static str,
     pub state: State,
+    /// Its process is, or is to be, its `before_start` hook.
+    pub is_hook: bool,
+    /// That hook has succeeded.
+    pub is_prepared: bool,
 }
 
 impl Form {
@@ -32,6 +36,8 @@ impl Form {
         match &self.state {
             State::Starting { asking: Asking::Listening, .. } => heard,
             State::Starting { .. } => spec.ready.is_some() && !heard,
+            State::Preparing { .. } => spec.has_hook(Hook::BeforeStart),
+            _ if self.is_hook || self.is_prepared => spec.has_hook(Hook::BeforeStart),
             State::Running { checkup: None, .. } => spec.health.is_none(),
             State::Running { checkup: Some(Checkup { asking: Asking::Pending { .. }, .. }), .. } => {
                 spec.health.is_some() && !watched
@@ -100,6 +106,31 @@ pub fn kinds() -> Vec<Sort> {
             ..sort("health by tcp, action none", ServiceSpec { health: no_action, ..service("x") })
         },
         Sort { like: 16, ..sort("health by watchdog", with(|s| s.health = health(Probe::Notify))) },
+        sort("before_start hook", with(|s| s.hooks = hooks(&[Hook::BeforeStart]))),
+        Sort {
+            like: 19,
+            ..sort(
+                "before_start hook, restart never",
+                with(|s| {
+                    s.hooks = hooks(&[Hook::BeforeStart]);
+                    s.restart = Restart::Never;
+                }),
+            )
+        },
+        sort(
+            "all other hooks",
+            with(|s| s.hooks = hooks(&[Hook::AfterReady, Hook::BeforeStop, Hook::AfterExit])),
+        ),
+        Sort {
+            like: 21,
+            ..sort(
+                "all other hooks, stop after a delay",
+                with(|s| {
+                    s.hooks = hooks(&[Hook::AfterReady, Hook::BeforeStop, Hook::AfterExit]);
+                    s.stop = Rc::new(Stop { delay: secs(3), ..(*s.stop).clone() });
+                }),
+            )
+        },
     ]
 }
 
@@ -115,11 +146,20 @@ pub fn forms() -> Vec<Form> {
     let killing = |at, failure| State::Killing { pid: PID, since: old, at, failure };
     let sweeping = |outcome, reason, at| State::Sweeping { leader: PID, end: End { outcome, reason }, at };
     let (zero, one) = (Outcome::Exited(0), Outcome::Exited(1));
-    let form = |name, state| Form { name, state };
+    let form = |name, state| Form { name, state, is_hook: false, is_prepared: false };
+    let hook = |name, state| Form { is_hook: true, ..form(name, state) };
     vec![
         form("Stopped", State::Stopped),
         form("Waiting", State::Waiting { refused: 0 }),
         form("Waiting, fork refused twice", State::Waiting { refused: 2 }),
+        Form { is_prepared: true, ..form("Waiting, prepared", State::Waiting { refused: 0 }) },
+        hook("Launching the hook", State::Launching { refused: 0 }),
+        hook("Executing the hook", State::Executing { pid: PID, since: young }),
+        hook("Preparing", State::Preparing { pid: PID, since: young }),
+        hook("Preparing, for too long", State::Preparing { pid: PID, since: at(30, 0) }),
+        hook("Stopping the hook", stopping(1, soon, None)),
+        hook("Sweeping after the hook", sweeping(zero, Reason::Prepared, soon)),
+        hook("Sweeping after the hook, failed", sweeping(one, Reason::Prepared, soon)),
         form("Launching", State::Launching { refused: 0 }),
         form("Launching, fork refused twice", State::Launching { refused: 2 }),
         form("Executing", State::Executing { pid: PID, since: young }),
@@ -188,6 +228,8 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ("Ended: KILL", ended(Outcome::Killed(Signal::KILL), false)),
         ("Ended: 0, leftovers", ended(Outcome::Exited(0), true)),
         ("TreeGone", Event::TreeGone),
+        ("TookLeave", Event::TookLeave),
+        ("Exceeded", Event::Exceeded { used: 200_000_000, limit: 100_000_000 }),
         ("Hurry", Event::Hurry),
         ("Due", Event::Due),
     ]
@@ -195,13 +237,22 @@ pub fn events() -> Vec<(&'static str, Event)> {
 
 /// An instance in this state that has failed twice and been launched three times.
 pub fn instance(want: Want, state: State) -> Instance {
-    Instance { want, state, failures: 2, launches: 3, last: None, forced: false }
+    Instance { want, state, failures: 2, launches: 3, last: None, forced: false, prepared: false }
 }
 
 /// What one cell says: the state after, what else changed, and what is to be done; or
 /// nothing if nothing changes.
 pub fn cell(spec: &ServiceSpec, want: Want, form: &Form, event: Event) -> (Instance, Option<String>) {
-    let before = instance(want, form.state.clone());
+    let mut before = instance(want, form.state.clone());
+    let is_at_rest = matches!(
+        form.state,
+        State::Stopped
+            | State::Waiting { .. }
+            | State::Backoff { .. }
+            | State::Exited { .. }
+            | State::Fatal { .. }
+    );
+    before.prepared = spec.has_hook(Hook::BeforeStart) && (form.is_prepared || !is_at_rest && !form.is_hook);
     let mut deeds = Vec::new();
     let after = step(spec, 0.0, before.clone(), event, NOW, &mut deeds);
     if after == before && deeds.is_empty() {
@@ -213,6 +264,9 @@ pub fn cell(spec: &ServiceSpec, want: Want, form: &Form, event: Event) -> (Insta
     }
     if after.launches != before.launches {
         words.push("launches + 1".into());
+    }
+    if after.prepared && !before.prepared {
+        words.push("prepared".into());
     }
     if after.forced {
         words.push("forced".into());
@@ -232,6 +286,7 @@ pub fn variant(state: &State) -> &'static str {
         State::Waiting { .. } => "Waiting",
         State::Launching { .. } => "Launching",
         State::Executing { .. } => "Executing",
+        State::Preparing { .. } => "Preparing",
         State::Starting { .. } => "Starting",
         State::Running { .. } => "Running",
         State::Stopping { .. } => "Stopping",
@@ -249,7 +304,7 @@ fn state(state: &State) -> String {
         State::Stopped => vec![],
         State::Waiting { refused: 0 } | State::Launching { refused: 0 } => vec![],
         State::Waiting { refused } | State::Launching { refused } => vec![format!("refused {refused}")],
-        State::Executing { .. } => vec![],
+        State::Executing { .. } | State::Preparing { .. } => vec![],
         State::Starting { asking: how, last, .. } => {
             let last = last.as_ref().map(|last| format!("got \"{last}\""));
             [Some(asking(*how)), last].into_iter().flatten().collect()
@@ -287,6 +342,7 @@ fn reason(reason: &Reason) -> String {
     match reason {
         Reason::Itself { lived: true } => "by itself after long".into(),
         Reason::Itself { lived: false } => "by itself early".into(),
+        Reason::Prepared => "its hook".into(),
         Reason::Asked => "asked".into(),
         Reason::Failed(cause) => failure(cause),
     }
@@ -298,6 +354,9 @@ fn failure(failure: &Failure) -> String {
         Failure::NotReady { .. } => "not ready in time".into(),
         Failure::Unhealthy { .. } => "unhealthy".into(),
         Failure::Launch(fault) => format!("cannot launch: {}", fault.code),
+        Failure::BeforeStart(Some(outcome)) => format!("its hook ended: {outcome}"),
+        Failure::BeforeStart(None) => "its hook took too long".into(),
+        Failure::TooBig { .. } => "too big".into(),
         Failure::Requirement(_) => "lost a requirement".into(),
     }
 }
@@ -305,6 +364,11 @@ fn failure(failure: &Failure) -> String {
 fn deed(deed: &Deed) -> String {
     match deed {
         Deed::Launch => "launch".into(),
+        Deed::Prepare => "launch the hook".into(),
+        Deed::Hook(hook, _, None, within) => format!("run {} within {within:?}", hook.name()),
+        Deed::Hook(hook, _, Some(outcome), within) => {
+            format!("run {} ({outcome}) within {within:?}", hook.name())
+        }
         Deed::Signal(_, signal) => signal.to_string(),
         Deed::Resume(_) => "CONT if stopped".into(),
         Deed::SignalTree(_, signal) => format!("{signal} to the tree"),

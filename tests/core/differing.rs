@@ -117,7 +117,11 @@ fn what_only_minisup_reads_changes_under_a_living_process() {
         ("essential", |s| s.essential = false),
         ("stop.grace_period", |s| s.stop = crate::specs::stop(&[(Signal::TERM, secs(9))])),
         ("reload.signal", |s| {
-            s.reload = Some(Box::new(Reload { check: None, how: ReloadHow::Signal(Signal::HUP) }));
+            s.reload = Some(Box::new(Reload {
+                check: None,
+                how: ReloadHow::Signal(Signal::HUP),
+                timeout: secs(30),
+            }));
         }),
         ("reopen", |s| s.reopen = Some(Signal::USR1)),
         ("log.max_line", |s| s.log.max_line = 100),

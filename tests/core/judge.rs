@@ -13,7 +13,8 @@ use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::instance::{EXEC_LIMIT, Failure, State, Want};
 use minisup::core::phase::Phase;
-use minisup::core::plan::{Dependency, Kind, Plan, ServiceSpec};
+use minisup::core::plan::{Dependency, Hook, Kind, Plan, ServiceSpec};
+use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,8 @@ pub struct Judge {
     /// How the last process ended of the instance whose failure began the drain.
     last_of_essential: Option<Outcome>,
     killed: bool,
+    /// How many hooks are not over.
+    hooks: u32,
     /// How many stop signals came; the one that began the drain counts as the first.
     stop_signals: u32,
     moment: (Moment, u32),
@@ -57,6 +60,7 @@ impl Judge {
             occasion: None,
             last_of_essential: None,
             killed: false,
+            hooks: 0,
             stop_signals: 0,
             moment: (Moment::default(), 0),
         }
@@ -109,12 +113,44 @@ impl Judge {
         now: Moment,
     ) -> Verdict {
         match action {
-            Action::Launch { instance } => self.may_launch(*instance, sup, all),
+            Action::Launch { instance } => {
+                let known = &mut self.known[instance.index()];
+                known.hook = false;
+                let has_hook =
+                    self.plan.service(self.service_of[instance.index()]).has_hook(Hook::BeforeStart);
+                if has_hook && !known.prepared {
+                    return Err(format!("{instance:?} is launched although its hook has not succeeded"));
+                }
+                self.may_launch(*instance, sup, all)
+            }
+            Action::Prepare { instance } => {
+                let known = &mut self.known[instance.index()];
+                (known.hook, known.prepared) = (true, false);
+                self.may_launch(*instance, sup, all)
+            }
+            Action::Hook { instance, pid, hook, within, .. } => {
+                self.hooks += 1;
+                match hook {
+                    Hook::BeforeStart => return Err("before_start runs in its service's place".into()),
+                    Hook::AfterReady if sup.phase().is_ending() => {
+                        return Err(format!("after_ready of {instance:?} although the drain began"));
+                    }
+                    Hook::BeforeStop => self.known[instance.index()].leave = Some((*pid, now + *within)),
+                    Hook::AfterReady | Hook::AfterExit => {}
+                }
+                Ok(())
+            }
             Action::Signal { instance, pid, signal } => {
                 if !all.contains_key(pid) {
                     return Err(format!("{signal} is sent to {pid}, which has been reaped"));
                 }
-                if matches!(sup.instance(*instance).state, State::Executing { .. }) {
+                let takes_leave = self.known[instance.index()].leave;
+                let takes_leave = takes_leave.is_some_and(|(of, until)| of == *pid && now < until);
+                let state = &sup.instance(*instance).state;
+                if takes_leave && matches!(state, State::Stopping { next: 1.., .. }) {
+                    return Err(format!("{signal} is sent to {pid} before its before_stop hook is done"));
+                }
+                if matches!(state, State::Executing { .. } | State::Preparing { .. }) {
                     return Err(format!("{signal} is sent to {pid}, which is not the program yet"));
                 }
                 self.note_kill(*instance, *signal, sup);
@@ -152,6 +188,7 @@ impl Judge {
                 Some(known) if known.program => Ok(()),
                 Some(_) | None => Err(format!("{instance:?} is to reload without a program")),
             },
+            Action::Sweep(Signal::TERM) if self.hooks > 0 => Err("a sweep while a hook runs".into()),
             Action::Sweep(_) => match sup.phase() {
                 Phase::Sweeping { .. } | Phase::Draining { hurried: true, .. } => Ok(()),
                 other => Err(format!("a sweep while {}", other.name())),
@@ -255,6 +292,7 @@ impl Judge {
             | State::Waiting { .. }
             | State::Launching { .. }
             | State::Executing { .. }
+            | State::Preparing { .. }
             | State::Starting { .. }
             | State::Running { .. }
             | State::Sweeping { .. } => Ok(()),
@@ -415,7 +453,20 @@ impl Judge {
                     (Failure::Ended(_) | Failure::Launch(_), last) => {
                         return Err(format!("the drain began by {failure:?}, but the outcome was {last:?}"));
                     }
-                    (Failure::NotReady { .. } | Failure::Unhealthy { .. } | Failure::Requirement(_), _) => 1,
+                    (Failure::BeforeStart(Some(outcome)), Some(last)) if *outcome == last => {
+                        last.failure_code()
+                    }
+                    (Failure::BeforeStart(Some(_)), last) => {
+                        return Err(format!("the drain began by {failure:?}, but the outcome was {last:?}"));
+                    }
+                    (
+                        Failure::NotReady { .. }
+                        | Failure::Unhealthy { .. }
+                        | Failure::BeforeStart(None)
+                        | Failure::TooBig { .. }
+                        | Failure::Requirement(_),
+                        _,
+                    ) => 1,
                 }
             }
             _ if self.killed || unkillable => 137,

@@ -9,6 +9,7 @@ use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::input::{Awaited, Input, Request};
 use minisup::core::instance::{Deed, Event, Fault, Instance, State, Want};
 use minisup::core::phase::Phase;
+use minisup::core::plan::Hook;
 use minisup::core::service::step;
 use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
@@ -96,6 +97,17 @@ fn an_input() -> impl Strategy<Value = Input> {
         1 => (instance(), pid()).prop_map(|(instance, pid)| Input::Alive { instance, pid }),
         2 => (instance(), pid(), an_answer())
             .prop_map(|(instance, pid, answer)| Input::Reloaded { instance, pid, answer }),
+        2 => (instance(), pid()).prop_map(|(instance, pid)| Input::HookEnded {
+            instance,
+            pid,
+            hook: Hook::BeforeStop,
+        }),
+        1 => (instance(), pid()).prop_map(|(instance, pid)| Input::Exceeded {
+            instance,
+            pid,
+            used: 2,
+            limit: 1,
+        }),
         1 => (0..150u64).prop_map(|id| Input::Abandoned(RequestId(id))),
         1 => signal().prop_map(Input::Signal),
         3 => request.prop_map(|request| Input::Request(RequestId(0), request)),
@@ -106,7 +118,7 @@ fn an_input() -> impl Strategy<Value = Input> {
 
 /// What must be true of every instance, whatever has happened to it.
 fn is_sound(before: &Instance, after: &Instance, deeds: &[Deed]) -> Result<(), TestCaseError> {
-    let launches = deeds.iter().filter(|deed| **deed == Deed::Launch).count();
+    let launches = deeds.iter().filter(|deed| matches!(deed, Deed::Launch | Deed::Prepare)).count();
     let launching = matches!(after.state, State::Launching { .. });
     prop_assert_eq!(launches == 1, launching && before.state != after.state, "a launch is Launching");
     let born = before.pid().is_none() && after.pid().is_some();
@@ -116,10 +128,12 @@ fn is_sound(before: &Instance, after: &Instance, deeds: &[Deed]) -> Result<(), T
     }
     for deed in deeds {
         let about = match deed {
-            Deed::Launch => continue,
-            Deed::Signal(pid, _) | Deed::Resume(pid) | Deed::AskReady(pid, _) | Deed::AskHealth(pid, _) => {
-                before.pid() == Some(*pid)
-            }
+            Deed::Launch | Deed::Prepare => continue,
+            Deed::Hook(_, pid, ..)
+            | Deed::Signal(pid, _)
+            | Deed::Resume(pid)
+            | Deed::AskReady(pid, _)
+            | Deed::AskHealth(pid, _) => before.pid() == Some(*pid),
             Deed::SignalTree(pid, _) => {
                 before.pid() == Some(*pid)
                     || matches!(before.state, State::Sweeping { leader, .. } if leader == *pid)
@@ -209,7 +223,7 @@ proptest! {
             supervisor.handle(input, now);
             while let Some(action) = supervisor.poll_action() {
                 match action {
-                    Action::Launch { instance } => {
+                    Action::Launch { instance } | Action::Prepare { instance } => {
                         prop_assert!(!was_ending && !supervisor.phase().is_ending());
                         last_pid += 1;
                         let answer = match last_pid % 5 {
@@ -227,6 +241,7 @@ proptest! {
                     | Action::AskReady { .. }
                     | Action::AskHealth { .. }
                     | Action::Reload { .. }
+                    | Action::Hook { .. }
                     | Action::Sweep(_)
                     | Action::Publish(_) => {}
                 }
@@ -264,6 +279,8 @@ fn within(mut input: Input, instances: u32, services: u32, request: RequestId) -
         | Input::Answered { instance, .. }
         | Input::Said { instance, .. }
         | Input::Reloaded { instance, .. }
+        | Input::HookEnded { instance, .. }
+        | Input::Exceeded { instance, .. }
         | Input::Alive { instance, .. } => instance.0 %= instances,
         Input::Request(id, what) => {
             *id = request;

@@ -35,6 +35,10 @@ pub fn service(name: &str) -> ServiceSpec {
         essential: true,
         stop: stop(&[(Signal::TERM, secs(8))]),
         reload: None,
+        hooks: None,
+        schedule: None,
+        watch: None,
+        memory_limit: None,
         reopen: None,
         launch: Launch {
             command: Box::new(["/bin/x".into()]),
@@ -54,6 +58,18 @@ pub fn oneshot(name: &str) -> ServiceSpec {
 
 pub fn stop(sequence: &[(Signal, Duration)]) -> Rc<Stop> {
     Rc::new(Stop { sequence: sequence.into(), delay: Duration::ZERO, tree: true })
+}
+
+/// These hooks, each with 60 seconds.
+pub fn hooks(all: &[Hook]) -> Option<Box<Hooks>> {
+    let command = |hook| all.contains(&hook).then(|| Box::from(["/bin/hook".to_string()]));
+    Some(Box::new(Hooks {
+        before_start: command(Hook::BeforeStart),
+        after_ready: command(Hook::AfterReady),
+        before_stop: command(Hook::BeforeStop),
+        after_exit: command(Hook::AfterExit),
+        timeout: secs(60),
+    }))
 }
 
 pub fn tcp() -> Probe {
@@ -133,6 +149,7 @@ fn random_service(rng: &mut Rng, index: u32, earlier: &[ServiceSpec]) -> Service
         max_failures: rng.pick(&[None, Some(1), Some(2), Some(5), Some(5)]),
         essential: rng.percent(60),
         stop: random_stop(rng),
+        hooks: rng.percent(40).then(|| random_hooks(rng)),
         reopen: rng.percent(20).then_some(Signal::USR1),
         ..service(&format!("s{index}"))
     }
@@ -168,6 +185,14 @@ fn random_health(rng: &mut Rng) -> Box<Health> {
         failures: rng.pick(&[1, 2, 3]),
         restart: rng.percent(70),
     })
+}
+
+fn random_hooks(rng: &mut Rng) -> Box<Hooks> {
+    let mut all = [Hook::BeforeStart, Hook::AfterReady, Hook::BeforeStop, Hook::AfterExit].to_vec();
+    all.retain(|_| rng.percent(60));
+    let timeout = rng.pick(&[ms(50), secs(1), secs(5)]);
+    let hooks = hooks(&all).unwrap_or_default();
+    Box::new(Hooks { timeout, ..*hooks })
 }
 
 fn random_stop(rng: &mut Rng) -> Rc<Stop> {

@@ -56,10 +56,10 @@ impl Stage {
         self.supervisor.handle(input, self.now);
         while let Some(action) = self.supervisor.poll_action() {
             match action {
-                Action::Launch { instance } if self.refuses => {
+                Action::Launch { instance } | Action::Prepare { instance } if self.refuses => {
                     self.supervisor.handle(Input::Refused { instance }, self.now);
                 }
-                Action::Launch { instance } => {
+                Action::Launch { instance } | Action::Prepare { instance } => {
                     self.last_pid += 1;
                     let pid = Pid(self.last_pid);
                     self.supervisor.handle(Input::Forked { instance, pid }, self.now);
@@ -74,6 +74,7 @@ impl Stage {
                 | Action::AskReady { .. }
                 | Action::AskHealth { .. }
                 | Action::Reload { .. }
+                | Action::Hook { .. }
                 | Action::Sweep(_)
                 | Action::Publish(_) => {}
             }

@@ -3,7 +3,7 @@
 
 use crate::cells::variant;
 use crate::judge::Judge;
-use crate::process::{Effect, Life, Process};
+use crate::process::{Effect, Life, Manner, Process};
 use crate::rng::Rng;
 use crate::specs::{ms, random_plan, secs};
 use minisup::core::action::{Action, Change};
@@ -12,7 +12,7 @@ use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::input::{Input, Request};
 use minisup::core::instance::Fault;
 use minisup::core::phase::Phase;
-use minisup::core::plan::{Plan, Probe};
+use minisup::core::plan::{Kind, Plan, Probe};
 use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
@@ -395,7 +395,15 @@ impl World {
 
     fn perform(&mut self, action: Action) -> Result<(), String> {
         match action {
-            Action::Launch { instance } => self.launch(instance)?,
+            Action::Launch { instance } => self.launch(instance, false)?,
+            Action::Prepare { instance } => self.launch(instance, true)?,
+            Action::Hook { instance, pid, hook, within, .. } => {
+                let after = match self.rng.below(4) {
+                    0 => within,
+                    _ => self.rng.upto(within),
+                };
+                self.later(after, Happening::Tell(Input::HookEnded { instance, pid, hook }));
+            }
             Action::Signal { pid, signal, .. } => self.hit(pid, signal),
             Action::Resume { pid, .. } => self.hit(pid, Signal::CONT),
             Action::SignalTree { instance, leader, signal } => {
@@ -442,14 +450,18 @@ impl World {
         Ok(())
     }
 
-    fn launch(&mut self, instance: InstanceId) -> Result<(), String> {
+    fn launch(&mut self, instance: InstanceId, as_hook: bool) -> Result<(), String> {
         if self.refusals > 0 || self.rng.percent(2) {
             self.refusals = self.refusals.saturating_sub(1);
             return self.tell(Input::Refused { instance });
         }
         let (service, _) = self.supervisor.whose(instance);
-        let kind = self.plan.service(service).kind;
+        let kind = if as_hook { Kind::Oneshot } else { self.plan.service(service).kind };
         let life = match self.tempers[service.index()] {
+            _ if as_hook && self.rng.percent(60) => {
+                let end = Some((self.rng.upto(secs(5)), Outcome::Exited(0)));
+                Life { end, ..Life::of_child(Manner::Dies) }
+            }
             Some(temper) => Life::random(&mut Rng::new(temper), kind),
             None => Life::random(&mut self.rng, kind),
         };

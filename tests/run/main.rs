@@ -19,6 +19,7 @@ mod environment;
 mod exits;
 mod faults;
 mod health;
+mod hooks;
 mod launches;
 mod order;
 mod places;
@@ -61,6 +62,7 @@ everywhere! {
     trees::what_is_left_of_a_service_is_ended_before_it_is_launched_again
     ready::every_way_to_be_ready_is_heard
     ready::who_is_not_ready_in_time_ends_the_container_with_the_reason
+    hooks::every_hook_has_its_moment_and_knows_it
     health::who_is_unhealthy_is_launched_again
     restarts::who_is_killed_is_launched_again
     restarts::failures_in_a_row_are_waited_for_ever_longer_and_then_are_fatal

@@ -179,6 +179,7 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         "essential": spec.essential,
         "stop": { "delay": seconds(spec.stop.delay), "sequence": steps, "tree": spec.stop.tree },
         "reload": spec.reload.as_ref().map(|reload| json!({
+            "timeout": seconds(reload.timeout),
             "check": reload.check.as_deref().map(mask),
             "signal": match &reload.how {
                 ReloadHow::Signal(signal) => Some(signal.to_string()),
@@ -188,6 +189,13 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
                 ReloadHow::Exec(argv) => Some(mask(argv)),
                 ReloadHow::Signal(_) => None,
             },
+        })),
+        "hooks": spec.hooks.as_ref().map(|hooks| json!({
+            "before_start": hooks.before_start.as_deref().map(mask),
+            "after_ready": hooks.after_ready.as_deref().map(mask),
+            "before_stop": hooks.before_stop.as_deref().map(mask),
+            "after_exit": hooks.after_exit.as_deref().map(mask),
+            "timeout": seconds(hooks.timeout),
         })),
         "reopen": spec.reopen.map(|signal| signal.to_string()),
         "stdout": format!("{:?}", spec.stdout).to_lowercase(),

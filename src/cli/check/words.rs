@@ -204,6 +204,16 @@ impl<'a> Words<'a> {
                     }
                 }
             },
+            "hooks" => match &spec.hooks {
+                None => "none".into(),
+                Some(hooks) => {
+                    let all = [Hook::BeforeStart, Hook::AfterReady, Hook::BeforeStop, Hook::AfterExit];
+                    let word =
+                        |hook: Hook| Some(format!("{} {}", hook.name(), self.shell(hooks.command(hook)?)));
+                    let all: Vec<String> = all.into_iter().filter_map(word).collect();
+                    format!("{}; each within {}", all.join(", "), duration_text(hooks.timeout))
+                }
+            },
             "reopen" => spec.reopen.map_or("none".into(), |signal| signal.to_string()),
             "stdout" => sink(spec.stdout).into(),
             "stderr" => sink(spec.stderr).into(),

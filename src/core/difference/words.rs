@@ -102,6 +102,10 @@ impl Words<'_> {
             stop,
             reload,
             reopen,
+            hooks,
+            schedule,
+            watch,
+            memory_limit,
             launch,
             stdout,
             stderr,
@@ -133,12 +137,26 @@ impl Words<'_> {
         say("max_failures", max_failures.unwrap_or(0).to_string());
         say("essential", essential.to_string());
         say("reopen", reopen.map(|signal| signal.to_string()).unwrap_or_default());
+        if let Some(schedule) = schedule {
+            say(
+                "schedule",
+                match schedule.as_ref() {
+                    Schedule::Boot => word("@reboot"),
+                    Schedule::Cron(line) => line.clone(),
+                },
+            );
+        }
+        say("watch", joined(watch.iter().flatten()));
+        if let Some(bytes) = memory_limit {
+            say("memory_limit", bytes.to_string());
+        }
         say("stdout", sink(stdout));
         say("stderr", sink(stderr));
         self.checks(ready.as_deref(), health.as_deref(), &mut out);
         of_backoff(backoff, &mut out);
         of_stop(stop, &mut out);
         self.reload(reload.as_deref(), &mut out);
+        self.hooks(hooks.as_deref(), &mut out);
         self.launch(launch, &mut out);
         of_log(log, &mut out);
         out
@@ -204,12 +222,22 @@ impl Words<'_> {
     }
 
     fn reload(&self, reload: Option<&Reload>, out: &mut Pairs) {
-        let Some(Reload { check, how }) = reload else { return };
+        let Some(Reload { check, how, timeout }) = reload else { return };
+        out.push(("reload.timeout".into(), duration_text(*timeout)));
         out.push(match how {
             ReloadHow::Signal(signal) => ("reload.signal".into(), signal.to_string()),
             ReloadHow::Exec(argv) => ("reload.exec".into(), self.command(argv)),
         });
         out.extend(check.as_ref().map(|argv| ("reload.check".into(), self.command(argv))));
+    }
+
+    fn hooks(&self, hooks: Option<&Hooks>, out: &mut Pairs) {
+        let Some(hooks) = hooks else { return };
+        for hook in [Hook::BeforeStart, Hook::AfterReady, Hook::BeforeStop, Hook::AfterExit] {
+            let command = hooks.command(hook).map(|argv| self.command(argv));
+            out.extend(command.map(|command| (format!("hooks.{}", hook.name()), command)));
+        }
+        out.push(("hooks.timeout".into(), duration_text(hooks.timeout)));
     }
 
     fn launch(&self, launch: &Launch, out: &mut Pairs) {

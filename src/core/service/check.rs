@@ -27,6 +27,7 @@ impl Step<'_> {
     }
 
     pub(super) fn run(&mut self, pid: Pid, since: Moment) -> State {
+        self.welcome(pid);
         State::Running { pid, since, checkup: self.first_checkup() }
     }
 
@@ -76,7 +77,7 @@ impl Step<'_> {
                     if checkup.healthy && self.now.since(since) >= self.spec.min_uptime {
                         self.it.failures = 0;
                     }
-                    return self.begin_stop(pid, since, Some(Failure::Unhealthy { last }));
+                    return self.take_leave(pid, since, Some(Failure::Unhealthy { last }));
                 }
                 Checkup { healthy: checkup.healthy && failed < health.failures, failed, asking }
             }

@@ -2,6 +2,7 @@
 
 use super::Step;
 use crate::core::backoff;
+use crate::core::exit::Outcome;
 use crate::core::ids::Pid;
 use crate::core::instance::{Deed, End, Failure, Reason, State, Want};
 use crate::core::plan::{Kind, Restart};
@@ -28,6 +29,7 @@ impl Step<'_> {
             | State::Waiting { .. }
             | State::Launching { .. }
             | State::Executing { .. }
+            | State::Preparing { .. }
             | State::Starting { .. }
             | State::Running { .. }
             | State::Backoff { .. }
@@ -61,7 +63,12 @@ impl Step<'_> {
     /// The main process is gone. Who is left of its tree is asked to end too, and has what
     /// remains of the grace period: all of it if the process died by itself.
     pub(super) fn ended(&mut self, pid: Pid, end: End, leftovers: bool, kill_at: Moment) -> State {
-        self.it.last = Some(end.outcome);
+        match end.reason {
+            // How the service itself ended last is not forgotten because of a hook that did well.
+            Reason::Prepared if end.outcome == Outcome::Exited(0) => {}
+            _ => self.it.last = Some(end.outcome),
+        }
+        self.say_goodbye(pid, end.outcome);
         if !(leftovers && self.spec.stop.tree) {
             return self.settle(end);
         }
@@ -85,7 +92,13 @@ impl Step<'_> {
             return State::Stopped;
         }
         let outcome = end.outcome;
+        self.it.prepared = false;
         let lived = match end.reason {
+            Reason::Prepared if outcome == Outcome::Exited(0) => {
+                self.it.prepared = true;
+                return State::Waiting { refused: 0 };
+            }
+            Reason::Prepared => return self.failed(Failure::BeforeStart(Some(outcome))),
             Reason::Asked => return self.again(),
             Reason::Failed(failure) => return self.failed(failure),
             Reason::Itself { lived } => lived,
@@ -115,6 +128,7 @@ impl Step<'_> {
         if self.it.want == Want::Down {
             return State::Stopped;
         }
+        self.it.prepared = false;
         self.it.failures = self.it.failures.saturating_add(1);
         let given_up = self.spec.max_failures.is_some_and(|max| self.it.failures >= max);
         if given_up || self.spec.restart == Restart::Never {

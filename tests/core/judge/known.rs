@@ -21,6 +21,12 @@ pub(super) struct Known {
     pub(super) healthy: bool,
     pub(super) failed_checks: u32,
     pub(super) succeeded: bool,
+    /// Its process is, or is to be, its `before_start` hook.
+    pub(super) hook: bool,
+    /// That hook has succeeded, and nothing has been launched since.
+    pub(super) prepared: bool,
+    /// Whose `before_stop` hook runs, and how long it may.
+    pub(super) leave: Option<(Pid, Moment)>,
     /// When it was asked to stop, or killed.
     pub(super) stopping: Option<Moment>,
     /// The answer that is awaited is the health probe's.
@@ -48,13 +54,19 @@ impl Judge {
             Input::Forked { instance, pid } => {
                 self.born.insert(*pid, now);
                 let old = &self.known[instance.index()];
-                let (last, delay) = (old.last, old.delay);
+                let (last, delay, hook) = (old.last, old.delay, old.hook);
                 let (pid, leader) = (Some(*pid), Some(*pid));
-                self.known[instance.index()] = Known { pid, leader, last, delay, ..Known::default() };
+                self.known[instance.index()] = Known { pid, leader, last, delay, hook, ..Known::default() };
             }
+            Input::HookEnded { instance, pid, .. } => {
+                self.hooks = self.hooks.saturating_sub(1);
+                let known = &mut self.known[instance.index()];
+                known.leave = known.leave.filter(|(of, _)| of != pid);
+            }
+            Input::Exceeded { .. } => {}
             Input::Executed { instance, pid } => {
                 let needs_no_word = self.plan.service(self.service_of[instance.index()]).ready.is_none();
-                if let Some(known) = self.about(*instance, *pid) {
+                if let Some(known) = self.about(*instance, *pid).filter(|known| !known.hook) {
                     (known.program, known.ready) = (true, needs_no_word);
                 }
             }
@@ -127,7 +139,9 @@ impl Judge {
         *known = Known {
             leader: known.leader,
             forced: known.forced,
-            succeeded: success && known.stopping.is_none(),
+            succeeded: success && known.stopping.is_none() && !known.hook,
+            prepared: known.hook && known.stopping.is_none() && outcome == Outcome::Exited(0),
+            leave: known.leave,
             last: Some(outcome),
             delay: known.delay.filter(|_| !lived),
             ..Known::default()
