@@ -3,8 +3,10 @@
 
 use super::{complain, text};
 use crate::control::client::{Client, Unreachable};
+use crate::control::place;
 use crate::control::wire::{ErrorKind, Reply, Request, Status};
 use crate::core::exit::code;
+use crate::sys::pid1;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,13 +47,14 @@ impl Socket {
     }
 
     /// Where to look: the one that was named, or all the places where a supervisor may have
-    /// put it.
+    /// put it. It heeds the variable, too, and may have had to go elsewhere all the same.
     fn places(&self) -> Vec<PathBuf> {
-        let variable = || std::env::var_os("MINISUP_SOCKET").filter(|path| !path.is_empty());
-        match self.socket.clone().or_else(|| variable().map(PathBuf::from)) {
-            Some(named) => vec![named],
-            None => vec![PathBuf::from("/run/minisup.sock")],
+        if let Some(named) = &self.socket {
+            return vec![named.clone()];
         }
+        let variable = std::env::var_os("MINISUP_SOCKET").filter(|path| !path.is_empty());
+        let first = variable.map_or_else(|| PathBuf::from(place::DEFAULT), PathBuf::from);
+        place::of_client(&first, pid1::own_uid())
     }
 
     /// Connects to the first supervisor that listens.

@@ -119,6 +119,7 @@ mod tests {
             instance: None,
             stream: text("stdout"),
             message: text("hello"),
+            continues: false,
         }
     }
 

@@ -51,9 +51,13 @@ impl Client {
     /// Sends a request.
     ///
     /// # Errors
-    /// The supervisor has gone.
+    /// Whatever write(2) says; not that the supervisor has closed the connection, for it may have said
+    /// why: [`next`](Self::next) tells.
     pub fn ask(&mut self, request: &Request) -> io::Result<()> {
-        self.stream.get_mut().write_all(&wire::line(request))
+        match self.stream.get_mut().write_all(&wire::line(request)) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            done => done,
+        }
     }
 
     /// Whether a whole reply has come that [`next`](Self::next) has not yet returned: poll(2) does

@@ -93,6 +93,11 @@ impl Connection {
         self.written < self.output.len()
     }
 
+    /// Whether it has taken so much of what it got that more may come.
+    pub(super) fn has_room(&self) -> bool {
+        self.output.len() - self.written < QUEUE_MAX / 4
+    }
+
     /// Whether it may be closed for doing nothing.
     pub(super) fn is_idle(&self) -> bool {
         !self.is_asking

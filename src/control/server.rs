@@ -54,8 +54,8 @@ const DOOR: u64 = u64::MAX;
 pub struct House {
     /// Now.
     pub clock: fn() -> Moment,
-    /// Now, as it is written in documents.
-    pub stamp: fn() -> String,
+    /// What a client is told that has missed so many events.
+    pub dropped: fn(u64) -> Event,
     /// Whether whoever is at the other end may command us.
     pub may_command: Box<dyn Fn(BorrowedFd<'_>) -> bool>,
 }
@@ -72,6 +72,8 @@ pub struct ClientId {
 pub enum Heard {
     /// This client asks this, and nothing more before it has been answered.
     Asked(ClientId, Request),
+    /// It has taken all that it got, and its request is still open.
+    Emptied(ClientId),
     /// It has gone without waiting for the answer.
     Gone(ClientId),
 }
@@ -86,6 +88,8 @@ pub struct Server {
     heard: VecDeque<Heard>,
     /// Clients whose next request has come already.
     again: VecDeque<u32>,
+    /// Clients that have more to get in the next turn.
+    reminders: Vec<ClientId>,
     /// There may be more than the last turn has taken.
     has_more: bool,
     /// When somebody has been idle for too long, or the door is to be opened again.
@@ -123,6 +127,7 @@ impl Server {
             next_serial: 0,
             heard: VecDeque::new(),
             again: VecDeque::new(),
+            reminders: Vec::new(),
             has_more: false,
             alarm: None,
             closed_until: None,
@@ -152,6 +157,7 @@ impl Server {
     /// Does what can be done without waiting: lets clients in, reads at most one request of each.
     pub fn turn(&mut self) {
         let now = (self.house.clock)();
+        self.heard.extend(self.reminders.drain(..).map(Heard::Emptied));
         for _ in 0..self.again.len() {
             if let Some(index) = self.again.pop_front() {
                 self.take_request(index);
@@ -188,6 +194,18 @@ impl Server {
     /// A reply that is not the last, and may not be lost.
     pub fn send(&mut self, client: ClientId, reply: &Reply) {
         self.with(client, |connection| connection.send(reply));
+    }
+
+    /// Whether this client should get more now; if not, [`Heard::Emptied`] tells when.
+    pub fn has_room(&self, client: ClientId) -> bool {
+        let place = self.clients.get(client.index as usize).and_then(Option::as_ref);
+        place.is_some_and(|connection| connection.serial == client.serial && connection.has_room())
+    }
+
+    /// There is more for this client than one turn is to take: [`Heard::Emptied`] comes again.
+    pub fn go_on_later(&mut self, client: ClientId) {
+        self.reminders.push(client);
+        self.has_more = true;
     }
 
     /// An event or a line of log, written by [`wire::line`] once for all who follow. A client
@@ -323,6 +341,9 @@ impl Server {
         let mut fate = Fate::Stays;
         if flags.contains(EpollFlags::EPOLLOUT) {
             fate = connection.flush(now);
+            if connection.is_asking && !connection.owes() {
+                self.heard.push_back(Heard::Emptied(ClientId { index, serial: connection.serial }));
+            }
         }
         if fate == Fate::Stays && flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLHUP) {
             fate = connection.read(now);
@@ -364,9 +385,7 @@ impl Server {
     fn settle(&mut self, index: u32) {
         let Some(connection) = self.clients[index as usize].as_mut() else { return };
         if let Some(count) = connection.take_dropped() {
-            let message = format!("{count} events were dropped: the client was too slow for them");
-            let time = (self.house.stamp)();
-            let event = Event { time, event: "dropped".into(), message, ..Event::default() };
+            let event = (self.house.dropped)(count);
             if connection.tell(&wire::line(&Reply::Event(event))) == Fate::Ends {
                 return self.close(index);
             }
@@ -395,6 +414,8 @@ impl Server {
             && connection.is_asking
         {
             self.heard.push_back(Heard::Gone(ClientId { index, serial: connection.serial }));
+            // It may have been found out while somebody was told something.
+            self.has_more = true;
         }
         self.again.retain(|other| *other != index);
         // Nobody is left to be watched.

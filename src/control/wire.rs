@@ -292,6 +292,9 @@ pub struct LogLine {
     pub stream: String,
     /// The line without its newline; bytes that are no UTF-8 become U+FFFD.
     pub message: String,
+    /// The rest of the line comes in the next one, or is not kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
 
 /// A document with its version.

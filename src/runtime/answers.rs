@@ -11,11 +11,16 @@ use crate::core::plan::{Condition, Kind, ServiceSpec};
 use crate::core::snapshot::{InstanceStatus, Snapshot};
 use crate::core::supervisor::Supervisor;
 use crate::log::format::Stamp;
+use crate::log::{RingLine, Std};
 use crate::sys::{clock, pid1, proc};
 
 /// Now, as documents have it: RFC 3339 in UTC with milliseconds.
 pub(super) fn stamp() -> String {
-    String::from_utf8_lossy(Stamp::of(clock::wall()).as_bytes()).into_owned()
+    stamp_of(clock::wall())
+}
+
+fn stamp_of(at: (i64, u32)) -> String {
+    String::from_utf8_lossy(Stamp::of(at).as_bytes()).into_owned()
 }
 
 /// These instances as they are now. What the kernel knows of them is read here and now.
@@ -187,6 +192,30 @@ fn wellness(supervisor: &Supervisor, spec: &ServiceSpec, id: InstanceId) -> Well
             Kind::Longrun => Wellness::Coming("is not ready"),
         },
     }
+}
+
+/// A line of a service.
+pub(super) fn log_line(supervisor: &Supervisor, line: RingLine) -> wire::LogLine {
+    let (service, number) = supervisor.whose(line.instance);
+    let spec = supervisor.plan().service(service);
+    wire::LogLine {
+        time: stamp_of(line.at),
+        service: spec.name.to_string(),
+        instance: (spec.instances > 1).then_some(number),
+        stream: match line.stream {
+            Std::Out => "stdout",
+            Std::Err => "stderr",
+        }
+        .into(),
+        message: String::from_utf8_lossy(&line.text).into_owned(),
+        continues: line.continues,
+    }
+}
+
+/// What a client is told that was too slow.
+pub(super) fn dropped(count: u64, what: &str) -> wire::Event {
+    let message = format!("{count} {what} were dropped: the client was too slow for them");
+    wire::Event { time: stamp(), event: "dropped".into(), message, ..wire::Event::default() }
 }
 
 /// What followers are told of a change; `message` is the line of the log about it.

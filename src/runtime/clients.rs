@@ -6,6 +6,7 @@
 
 use super::answers;
 use super::names::{self, Refused};
+use super::readers::Reader;
 use super::report::Line;
 use super::turn::Turn;
 use crate::config::diagnostics::did_you_mean;
@@ -30,10 +31,12 @@ const LAST: usize = 20;
 
 /// All clients, and what they wait for.
 pub(super) struct Clients {
-    server: Server,
+    pub(super) server: Server,
     open: Vec<Open>,
     /// Clients that follow events.
     followers: Vec<ClientId>,
+    /// Clients that read logs.
+    pub(super) readers: Vec<Reader>,
     next: u64,
 }
 
@@ -63,11 +66,11 @@ impl Clients {
         let group = spec.control_group;
         let house = House {
             clock: clock::now,
-            stamp: answers::stamp,
+            dropped: |count| answers::dropped(count, "events"),
             may_command: Box::new(move |client| peer::may_command(&client, group)),
         };
         let server = Server::new(find_place(spec), house)?;
-        Ok(Clients { server, open: Vec::new(), followers: Vec::new(), next: 0 })
+        Ok(Clients { server, open: Vec::new(), followers: Vec::new(), readers: Vec::new(), next: 0 })
     }
 
     /// Returns when a client has something for us.
@@ -148,6 +151,7 @@ impl Turn {
         while let Some(heard) = self.clients.server.poll_heard() {
             match heard {
                 Heard::Asked(client, request) => self.asked(client, request),
+                Heard::Emptied(client) => self.pour(client),
                 Heard::Gone(client) => self.gone(client),
             }
             self.perform_all();
@@ -166,6 +170,7 @@ impl Turn {
 
     fn gone(&mut self, client: ClientId) {
         self.clients.followers.retain(|follower| *follower != client);
+        self.stop_reading(client);
         let open = self.clients.open.iter().find(|open| open.client == client).map(|open| open.id);
         if let Some(id) = open {
             self.clients.close(id);
@@ -228,7 +233,13 @@ impl Turn {
                 self.clients.followers.push(client);
                 Ok(Begun::Open)
             }
-            wire::Request::Logs { .. } | wire::Request::Update { .. } => {
+            wire::Request::Logs { names, lines, follow } => {
+                let chosen = names::instances(&self.supervisor, &names)?;
+                let is_all = names.is_empty();
+                self.read_logs(client, &chosen, is_all, lines, follow);
+                Ok(Begun::Open)
+            }
+            wire::Request::Update { .. } => {
                 Err((ErrorKind::BadRequest, "this version of minisup cannot do that".into()))
             }
         }

@@ -10,7 +10,8 @@
 //! - `reload`: carrying a reload out
 //! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
 //! - `probe`: asking services how they are
-//! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read
+//! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read;
+//!   `readers`: of the logs
 //! - `report`: what is said about it all
 //! - `rescue`: what is done if we ourselves are at fault
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ mod launching;
 mod names;
 mod perform;
 mod probe;
+mod readers;
 mod reload;
 mod report;
 mod rescue;

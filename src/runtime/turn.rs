@@ -153,7 +153,7 @@ impl Turn {
                     }
                 }
                 log::Event::Closed(stream) => drop(self.hearing.matched(stream)),
-                log::Event::Followed(_) => {}
+                log::Event::Followed(follower) => self.pour_followed(follower),
             }
         }
     }
