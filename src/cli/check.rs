@@ -42,8 +42,7 @@ pub fn run(args: Args) -> u8 {
     }
     match result {
         Err(errors) => {
-            let count = errors.list.len() + errors.unsaid;
-            super::complain(format_args!("{errors}\n\n{}", counted(count, "error")));
+            super::complain(errors.report());
             code::CONFIGURATION
         }
         Ok(loaded) => {

@@ -3,7 +3,7 @@
 use super::ConfigArgs;
 use crate::config::{self, Surroundings};
 use crate::core::exit::code;
-use crate::runtime;
+use crate::runtime::{self, Origin};
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -65,8 +65,9 @@ pub fn run(args: Args) -> u8 {
         super::complain(warning);
     }
     let plan = loaded.plan;
-    drop((around, loaded.warnings, loaded.files, files));
-    match runtime::boot::run(plan) {
+    let origin = Origin::new(files, &around);
+    drop((around, loaded.warnings, loaded.files));
+    match runtime::boot::run(plan, origin) {
         Ok(code) => code,
         Err(error) => {
             super::complain(format_args!("minisup: cannot start: {error}"));

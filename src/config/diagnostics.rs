@@ -69,20 +69,29 @@ pub struct Source {
 
 /// All texts of one configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Sources(Vec<Source>);
+pub struct Sources {
+    list: Vec<Source>,
+    /// Whether pipes and the like are refused.
+    pub only_files: bool,
+}
 
 impl Sources {
+    /// None yet.
+    pub fn new(only_files: bool) -> Sources {
+        Sources { list: Vec::new(), only_files }
+    }
+
     /// Adds a text.
     pub fn add(&mut self, origin: Origin, text: String) -> SourceId {
         let starts = text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i as u32 + 1);
         let lines = std::iter::once(0).chain(starts).collect();
-        self.0.push(Source { origin, text, lines });
-        SourceId(self.0.len() as u32 - 1)
+        self.list.push(Source { origin, text, lines });
+        SourceId(self.list.len() as u32 - 1)
     }
 
     /// The text of this number.
     pub fn get(&self, id: SourceId) -> &Source {
-        &self.0[id.0 as usize]
+        &self.list[id.0 as usize]
     }
 
     /// The text that a place covers.
@@ -385,6 +394,16 @@ impl fmt::Display for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+impl Diagnostics {
+    /// All of them, and how many there are: what `minisup check` says.
+    pub fn report(&self) -> String {
+        match self.list.len() + self.unsaid {
+            1 => format!("{self}\n\n1 error"),
+            count => format!("{self}\n\n{count} errors"),
+        }
+    }
+}
 
 /// The candidate that is most like `wrong`, if one is like it at all.
 pub fn did_you_mean<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

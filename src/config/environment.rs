@@ -8,6 +8,7 @@ use super::accounts::User;
 use super::diagnostics::{Origin, Problems, SourceId, Sources, Span};
 use super::file::{Table, Value};
 use super::keys;
+use super::reading;
 use super::view::{Field, View, check_keys};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -116,7 +117,7 @@ impl Environments {
             }
         }
         for (name, field) in secrets {
-            secret(name, field, &self.inherited, &mut variables, problems);
+            secret(name, field, &self.inherited, &mut variables, sources, problems);
             masked.insert(name.to_owned());
         }
         let made = self.share(variables, masked);
@@ -148,7 +149,7 @@ impl Environments {
         if let Some(known) = self.files.get(&path) {
             return known.clone();
         }
-        let pairs = match read_text(&path) {
+        let pairs = match read_text(&path, sources.only_files) {
             Ok(text) => Some(lines(&path, text, sources, problems)),
             Err((_, true)) if may_miss => None,
             Err((message, _)) => {
@@ -181,7 +182,7 @@ fn beside(span: Span, path: &str, sources: &Sources) -> PathBuf {
 }
 
 /// The text of a file; else what went wrong, and whether it is just not there.
-fn read_text(path: &Path) -> Result<String, (String, bool)> {
+fn read_text(path: &Path, only_files: bool) -> Result<String, (String, bool)> {
     use std::io::Read;
     let words = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => ("there is no such file".to_owned(), true),
@@ -189,7 +190,7 @@ fn read_text(path: &Path) -> Result<String, (String, bool)> {
         _ => (error.to_string(), false),
     };
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(words)?;
+    let file = reading::open(path, only_files).map_err(words)?;
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(words)?;
     if bytes.len() as u64 > LARGEST {
         return Err(("it is larger than 1 MiB".into(), false));
@@ -241,12 +242,12 @@ fn from_file(table: &Table, span: Span, sources: &Sources, problems: &mut Proble
         return None;
     };
     let path = beside(field.span(), field.text(problems)?, sources);
-    secret_file(&path, field, problems)
+    secret_file(&path, field, sources, problems)
 }
 
 /// The content of a file without the newlines at its end, as shells take it.
-fn secret_file(path: &Path, field: Field<'_>, problems: &mut Problems) -> Option<String> {
-    match read_text(path) {
+fn secret_file(path: &Path, field: Field<'_>, sources: &Sources, problems: &mut Problems) -> Option<String> {
+    match read_text(path, sources.only_files) {
         Ok(text) if text.contains('\0') => {
             problems.error(field.span(), format!("{} contains a NUL character", path.display()));
             None
@@ -265,6 +266,7 @@ fn secret(
     field: Field<'_>,
     inherited: &BTreeMap<String, String>,
     variables: &mut BTreeMap<String, String>,
+    sources: &Sources,
     problems: &mut Problems,
 ) -> Option<()> {
     let file_name = format!("{name}_FILE");
@@ -278,7 +280,7 @@ fn secret(
             variables.insert(name.to_owned(), value);
         }
         (None, Some(path)) => {
-            let value = secret_file(Path::new(&path), field, problems)?;
+            let value = secret_file(Path::new(&path), field, sources, problems)?;
             variables.insert(name.to_owned(), value);
         }
         (Some(_), Some(_)) => {

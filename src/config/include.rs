@@ -7,11 +7,11 @@
 use super::diagnostics::{Origin, Problems, SourceId, Sources, Span};
 use super::file::{self, Entry, Table, Value};
 use super::keys::PROBES;
+use super::reading;
 use super::variables::Variables;
 use super::view::{Field, View};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -89,7 +89,7 @@ impl Reader<'_> {
         if let Some("conf" | "ini") = path.extension().and_then(|e| e.to_str()) {
             return self.supervisord(path, asked);
         }
-        let (text, real) = match read(path) {
+        let (text, real) = match read(path, self.sources.only_files) {
             Ok(read) => read,
             Err(message) => return self.fail(path, asked, message),
         };
@@ -135,7 +135,7 @@ impl Reader<'_> {
             "{} is in supervisord's dialect, which this version of minisup does not read yet",
             path.display()
         );
-        let place = match (asked, read(path)) {
+        let place = match (asked, read(path, self.sources.only_files)) {
             (Some(span), _) => Some(span),
             (None, Ok((text, _))) => {
                 let text = String::from_utf8_lossy(&text).into_owned();
@@ -192,13 +192,13 @@ impl Reader<'_> {
 }
 
 /// The content of a file and its real path.
-fn read(path: &Path) -> Result<(Vec<u8>, PathBuf), String> {
+fn read(path: &Path, only_files: bool) -> Result<(Vec<u8>, PathBuf), String> {
     let words = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     };
-    let file = File::open(path).map_err(words)?;
+    let file = reading::open(path, only_files).map_err(words)?;
     if file.metadata().map_err(words)?.is_dir() {
         return Err(
             "it is a directory; include what is in it from a file: include = [\"conf.d/*.toml\"]".into()

@@ -25,6 +25,7 @@ pub mod keys;
 mod launch;
 pub mod presets;
 mod probe;
+mod reading;
 mod service;
 mod stop;
 mod supervisor;
@@ -61,6 +62,8 @@ pub struct Surroundings {
     pub euid: u32,
     /// Our effective group.
     pub egid: u32,
+    /// Only regular files are read: for whoever must not wait, or reads for the second time.
+    pub only_files: bool,
 }
 
 impl Surroundings {
@@ -82,6 +85,7 @@ impl Surroundings {
             accounts: Accounts::parse(&read("/etc/passwd"), &read("/etc/group")),
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
+            only_files: false,
         }
     }
 
@@ -163,7 +167,7 @@ pub fn explain(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagn
 }
 
 fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loaded, Diagnostics> {
-    let mut sources = Sources::default();
+    let mut sources = Sources::new(around.only_files);
     let mut problems = Problems::default();
     let variables = Variables(around.environment.iter().cloned().collect());
     let builtin = parse_ours(Origin::Defaults, keys::defaults(), &mut sources, &mut problems);

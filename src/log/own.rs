@@ -13,34 +13,52 @@ use ::log::{Level, LevelFilter, SetLoggerError};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// The variable that has the last word on what is said.
+const OVERRIDE: &str = "MINISUP_LOG";
+
 /// Sends the `log` macros to this output from now on.
 ///
 /// # Errors
 /// A logger has been installed before: there can be only one in a process.
 pub fn install(
     output: Arc<Mutex<Output>>,
-    look: Look,
+    look: Arc<Mutex<Look>>,
     wall: Wall,
     level: LogLevel,
 ) -> Result<(), SetLoggerError> {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(match level {
+    match std::env::var(OVERRIDE) {
+        Ok(filters) => builder.filter_level(filter(level)).parse_filters(&filters),
+        // The macros themselves ask for the level, which can change.
+        Err(_) => builder.filter_level(LevelFilter::Trace),
+    };
+    builder.format(move |to, record| {
+        let mut line = Vec::with_capacity(128);
+        let look = *look.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = if look.is_stamped() { Stamp::of(wall()) } else { Stamp::default() };
+        look.own_line(&mut line, &stamp, level_word(record.level()), &record.args().to_string());
+        to.write_all(&line)
+    });
+    builder.target(env_logger::Target::Pipe(Box::new(OwnMessages(output)))).try_init()?;
+    set_level(level);
+    Ok(())
+}
+
+/// From now on this is the least that is said, unless `MINISUP_LOG` says otherwise.
+pub fn set_level(level: LogLevel) {
+    if std::env::var_os(OVERRIDE).is_none() {
+        ::log::set_max_level(filter(level));
+    }
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::Error,
         LogLevel::Warn => LevelFilter::Warn,
         LogLevel::Info => LevelFilter::Info,
         LogLevel::Debug => LevelFilter::Debug,
         LogLevel::Trace => LevelFilter::Trace,
-    });
-    if let Ok(filters) = std::env::var("MINISUP_LOG") {
-        builder.parse_filters(&filters);
     }
-    builder.format(move |to, record| {
-        let mut line = Vec::with_capacity(128);
-        let stamp = if look.is_stamped() { Stamp::of(wall()) } else { Stamp::default() };
-        look.own_line(&mut line, &stamp, level_word(record.level()), &record.args().to_string());
-        to.write_all(&line)
-    });
-    builder.target(env_logger::Target::Pipe(Box::new(OwnMessages(output)))).try_init()
 }
 
 fn level_word(level: Level) -> &'static str {

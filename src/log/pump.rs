@@ -91,6 +91,8 @@ pub struct Pump {
     /// Stdout and stderr; twice the same if both are the same file.
     outputs: [Arc<Mutex<Output>>; 2],
     look: Look,
+    /// That of our own messages.
+    own_look: Arc<Mutex<Look>>,
     streams: Vec<Option<Stream>>,
     free: Vec<u32>,
     next_serial: u32,
@@ -149,6 +151,7 @@ impl Pump {
             epoll,
             outputs: [first, second],
             look,
+            own_look: Arc::new(Mutex::new(look)),
             streams: Vec::new(),
             free: Vec::new(),
             next_serial: 0,
@@ -176,8 +179,30 @@ impl Pump {
 
     /// Sends minisup's own messages (the `log` macros) to the container's stderr.
     pub fn take_own_messages(&self, level: LogLevel) {
-        if own::install(Arc::clone(&self.outputs[1]), self.look, self.clock.wall, level).is_err() {
+        if own::install(Arc::clone(&self.outputs[1]), Arc::clone(&self.own_look), self.clock.wall, level)
+            .is_err()
+        {
             warn!("minisup's messages go where they went before");
+        }
+    }
+
+    /// Lines look like this from now on, those of streams that are open too. `of` says which number
+    /// stands in an instance's label, and its policy; nothing if it stays as it is.
+    pub fn restyle(
+        &mut self,
+        level: LogLevel,
+        look: Look,
+        of: impl Fn(InstanceId) -> Option<(Option<u32>, LogPolicy)>,
+    ) {
+        own::set_level(level);
+        self.look = look;
+        *self.own_look.lock().unwrap_or_else(PoisonError::into_inner) = look;
+        for stream in self.streams.iter_mut().flatten() {
+            let Some((number, policy)) = of(stream.source.slot()) else { continue };
+            stream.source.set_number(number);
+            stream.look = look.with(&policy);
+            stream.when_full = policy.when_full;
+            stream.max_line = policy.max_line.try_into().unwrap_or(u32::MAX);
         }
     }
 

@@ -71,6 +71,15 @@ impl Source {
         self.pid = pid.0;
     }
 
+    /// There are several instances now, or only this one.
+    pub(super) fn set_number(&mut self, number: Option<u32>) {
+        if self.instance() != number {
+            let pid = self.pid;
+            *self = Source::new(Rc::clone(&self.service), self.slot, number, self.stream);
+            self.pid = pid;
+        }
+    }
+
     /// The number of the instance, where there are several.
     pub fn instance(&self) -> Option<u32> {
         Some(self.number).filter(|number| *number != u32::MAX)

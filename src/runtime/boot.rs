@@ -11,6 +11,7 @@ use super::probe::Probes;
 use super::report::Reporter;
 use super::rescue;
 use super::turn::Turn;
+use super::update::{Origin, Updates};
 use crate::core::exit::code;
 use crate::core::plan::Plan;
 use crate::core::signal::Signal;
@@ -32,7 +33,7 @@ pub fn hold_signals() {
 ///
 /// # Errors
 /// Before anything was launched: no descriptor, no memory.
-pub fn run(plan: Plan) -> io::Result<u8> {
+pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
     fd::open_standard();
     fd::mark_inherited();
     fd::raise_nofile();
@@ -42,7 +43,7 @@ pub fn run(plan: Plan) -> io::Result<u8> {
     let timeout = plan.supervisor.shutdown_timeout;
     let who = plan.supervisor.credentials.clone();
     // The container's stdout is opened while we still may.
-    let mut turn = prepare(Rc::new(plan))?;
+    let mut turn = prepare(Rc::new(plan), origin)?;
     if let Some(who) = who {
         identity::assume(&who).map_err(|errno| {
             let text = format!("cannot become user {}, group {}: {}", who.uid, who.gid, errno.desc());
@@ -56,7 +57,7 @@ pub fn run(plan: Plan) -> io::Result<u8> {
     Ok(code.unwrap_or(code::INTERNAL))
 }
 
-pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
+pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
     pump.take_own_messages(plan.supervisor.log_level);
@@ -80,6 +81,7 @@ pub(super) fn prepare(plan: Rc<Plan>) -> io::Result<Turn> {
         children: Children::new(),
         tree: Tree::at_boot(),
         reporter: Reporter::new(now),
+        updates: Updates::new(origin, plan.clone()),
         supervisor: Supervisor::new(plan, seed),
         logs_are_next: false,
         was_due: false,

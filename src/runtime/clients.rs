@@ -9,6 +9,7 @@ use super::names::{self, Refused};
 use super::readers::Reader;
 use super::report::Line;
 use super::turn::Turn;
+use super::update::Answer;
 use crate::config::diagnostics::did_you_mean;
 use crate::control::listen::{Listener, Owner, Unusable};
 use crate::control::place;
@@ -174,7 +175,10 @@ impl Turn {
         let open = self.clients.open.iter().find(|open| open.client == client).map(|open| open.id);
         if let Some(id) = open {
             self.clients.close(id);
-            self.tell(Input::Abandoned(id));
+            // An update goes on, and its end is said in the log.
+            if !self.updates.is_open(id) {
+                self.tell(Input::Abandoned(id));
+            }
         }
     }
 
@@ -239,8 +243,15 @@ impl Turn {
                 self.read_logs(client, &chosen, is_all, lines, follow);
                 Ok(Begun::Open)
             }
-            wire::Request::Update { .. } => {
-                Err((ErrorKind::BadRequest, "this version of minisup cannot do that".into()))
+            wire::Request::Update { dry_run } => {
+                let id = self.clients.open(client, Vec::new());
+                let begun = match self.update(id, dry_run) {
+                    Answer::Later => return Ok(Begun::Open),
+                    Answer::Updated(updated) => Ok(Begun::Answered(wire::Reply::Updated(updated))),
+                    Answer::Error(error, message) => Err((error, message)),
+                };
+                self.clients.close(id);
+                begun
             }
         }
     }
@@ -280,9 +291,10 @@ impl Turn {
 
     /// The core has answered.
     pub(super) fn answer(&mut self, id: RequestId, reply: Reply) {
+        let updated = self.updated(id, &reply);
         let Some(open) = self.clients.close(id) else { return };
         let reply = match reply {
-            Reply::Done => wire::Reply::Done,
+            Reply::Done => updated.map_or(wire::Reply::Done, wire::Reply::Updated),
             Reply::Status(snapshot) => wire::Reply::Status(answers::status(
                 &self.supervisor,
                 &self.reporter,

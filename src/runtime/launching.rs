@@ -7,12 +7,13 @@ use super::hooks::EVENT;
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
-use crate::core::plan::{Hook, Launch, Probe, ServiceSpec, Sink, with_instance};
+use crate::core::plan::{Hook, Launch, Plan, Probe, ServiceSpec, Sink, with_instance};
 use crate::log::{Pump, Source, Std, StreamId};
 use crate::sys::launch::{LaunchError, Launched, Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
 use crate::sys::{fd, notify, tree};
 use regex_lite::Regex;
+use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
@@ -78,6 +79,13 @@ impl Launches {
     pub(super) fn end(&mut self, instance: InstanceId, pid: Pid) -> Option<Result<(), LaunchError>> {
         let index = self.under_way.iter().position(|it| it.instance == instance && it.pid == pid)?;
         Some(self.under_way.swap_remove(index).verdict.read().unwrap_or(Ok(())))
+    }
+
+    /// Forgets what this plan does not have: the core has gone over to it.
+    pub(super) fn keep_only(&mut self, plan: &Plan) {
+        let all: HashSet<_> = plan.services.iter().map(|spec| Rc::as_ptr(&spec.launch.environment)).collect();
+        self.environments.retain(|it| all.contains(&Rc::as_ptr(&it.of)));
+        self.environments.shrink_to_fit();
     }
 
     /// The environment of a service, without what is of one instance only.

@@ -13,6 +13,7 @@
 //! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read;
 //!   `readers`: of the logs
 //! - `report`: what is said about it all
+//! - `update`: reading the configuration again, and going over to it
 //! - `rescue`: what is done if we ourselves are at fault
 #![forbid(unsafe_code)]
 
@@ -32,3 +33,6 @@ mod reload;
 mod report;
 mod rescue;
 mod turn;
+mod update;
+
+pub use update::Origin;

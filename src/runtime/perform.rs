@@ -14,8 +14,10 @@ use crate::sys::{memory, reap, signals, tree};
 impl Turn {
     /// Does all that is to be done.
     pub(super) fn perform_all(&mut self) {
+        self.follow_plan();
         while let Some(action) = self.supervisor.poll_action() {
             self.perform(action);
+            self.follow_plan();
         }
     }
 

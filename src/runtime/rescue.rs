@@ -55,7 +55,7 @@ fn stop_everything(turn: &mut Turn, timeout: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::boot;
+    use super::super::{Origin, boot};
     use super::*;
     use crate::config;
     use std::io::Write;
@@ -115,11 +115,12 @@ mod tests {
     fn inside(folder: &Path) {
         assert_eq!(std::process::id(), 1);
         let files: [PathBuf; 1] = [folder.join("x.toml")];
-        let plan = config::load(&files, &config::Surroundings::here()).unwrap().plan;
+        let around = config::Surroundings::here();
+        let plan = config::load(&files, &around).unwrap().plan;
         let timeout = plan.supervisor.shutdown_timeout;
         let tokio = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
         let _entered = tokio.enter();
-        let mut turn = boot::prepare(Rc::new(plan)).unwrap();
+        let mut turn = boot::prepare(Rc::new(plan), Origin::new(files.into(), &around)).unwrap();
         let up = || ["good", "asleep", "deaf"].iter().all(|name| folder.join(name).exists());
         let fault = async {
             while !up() {

@@ -10,6 +10,7 @@ use super::hearing::{Hearing, Voice};
 use super::launching::Launches;
 use super::probe::{Answer, Probes};
 use super::report::Reporter;
+use super::update::Updates;
 use crate::core::ids::InstanceId;
 use crate::core::ids::Pid;
 use crate::core::input::Input;
@@ -50,6 +51,7 @@ pub(super) struct Turn {
     pub(super) logs_are_next: bool,
     /// Whether the deadline was what woke us last.
     pub(super) was_due: bool,
+    pub(super) updates: Updates,
 }
 
 /// What woke us.
@@ -128,7 +130,10 @@ impl Turn {
         let pending: Vec<_> = self.signals.pending().collect();
         for (signal, sender) in pending {
             self.reporter.signalled(signal, sender);
-            self.tell(Input::Signal(signal));
+            match self.means_update(signal) {
+                true => self.update_by_signal(),
+                false => self.tell(Input::Signal(signal)),
+            }
             self.perform_all();
         }
     }

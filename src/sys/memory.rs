@@ -14,8 +14,8 @@ use std::ffi::c_void;
 /// auxv(3): the size of one program header, for which libc has no name.
 const AT_PHENT: libc::c_ulong = 4;
 
-/// Hands back the unused heap, the stacks that launches stood on, and the pages of the program itself. To be called once, when
-/// boot is over. A kernel that refuses leaves everything as it was.
+/// Hands back the unused heap, the stacks that launches stood on, and the pages of the program itself. To be called when boot is
+/// over, and when a configuration has been read again. A kernel that refuses leaves everything as it was.
 pub fn give_back() {
     super::stack::Stack::release_free();
     // SAFETY: gives free memory of the allocator back; touches nothing that is in use.

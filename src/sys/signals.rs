@@ -122,11 +122,14 @@ impl Signals {
         Ok(Signals { delivery })
     }
 
-    /// Catches one more.
+    /// Catches one more, if it can be caught. Once more does no harm.
     ///
     /// # Errors
     /// As [`catch`](Self::catch).
-    pub fn add(&mut self, signal: Signal) -> io::Result<()> {
+    pub fn add(&self, signal: Signal) -> io::Result<()> {
+        if signal_hook::consts::FORBIDDEN.contains(&signal.number()) {
+            return Ok(());
+        }
         CAUGHT.fetch_or(Mask::NONE.with(signal).0, Ordering::Relaxed);
         self.delivery.handle().add_signal(signal.number())
     }

@@ -7,6 +7,7 @@
 
 use super::diagnostics::Problems;
 use super::launch::Draft;
+use super::reading;
 use super::view::View;
 use crate::core::plan::Probe;
 
@@ -87,7 +88,7 @@ fn has(argv: &[String], words: &[&str]) -> bool {
 fn own_file(path: &std::path::Path) -> Option<String> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).ok()?;
+    let file = reading::open(path, true).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }
