@@ -50,6 +50,11 @@ const AT_ONCE: usize = 16;
 /// The socket's token; clients have their place in the table.
 const DOOR: u64 = u64::MAX;
 
+/// What epoll says of this client; a later one in the same place has another.
+fn token(index: u32, serial: u32) -> u64 {
+    u64::from(serial) << 32 | u64::from(index)
+}
+
 /// What the server is told from above.
 pub struct House {
     /// Now.
@@ -169,7 +174,7 @@ impl Server {
         for event in &events[..count] {
             match event.data() {
                 DOOR => self.let_in(now),
-                index => self.serve(index as u32, event.events(), now),
+                token => self.serve(token, event.events(), now),
             }
         }
         // The next look finds nothing, or what this one has left.
@@ -238,7 +243,7 @@ impl Server {
                 Ok(count) => {
                     let now = (self.house.clock)();
                     for event in &events[..count] {
-                        self.serve(event.data() as u32, event.events() & !EpollFlags::EPOLLIN, now);
+                        self.serve(event.data(), event.events() & !EpollFlags::EPOLLIN, now);
                     }
                     if now >= until {
                         break;
@@ -299,7 +304,7 @@ impl Server {
             return;
         };
         connection.watched = connection.wanted();
-        let event = EpollEvent::new(connection.watched, index as u64);
+        let event = EpollEvent::new(connection.watched, token(index as u32, connection.serial));
         if self.epoll().add(&connection.stream, event).is_ok() {
             self.next_serial = self.next_serial.wrapping_add(1);
             self.clients[index] = Some(connection);
@@ -335,8 +340,11 @@ impl Server {
     }
 
     /// A client has something for us, or room for something, or has gone.
-    fn serve(&mut self, index: u32, flags: EpollFlags, now: Moment) {
-        let Some(connection) = self.clients.get_mut(index as usize).and_then(Option::as_mut) else { return };
+    fn serve(&mut self, event: u64, flags: EpollFlags, now: Moment) {
+        let index = event as u32;
+        let place = self.clients.get_mut(index as usize).and_then(Option::as_mut);
+        // It may be about whoever had this place before.
+        let Some(connection) = place.filter(|one| event == token(index, one.serial)) else { return };
         let is_gone = flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
         let mut fate = Fate::Stays;
         if flags.contains(EpollFlags::EPOLLOUT) {
@@ -400,7 +408,7 @@ impl Server {
         let wanted = connection.wanted();
         if wanted != connection.watched {
             connection.watched = wanted;
-            let mut event = EpollEvent::new(wanted, u64::from(index));
+            let mut event = EpollEvent::new(wanted, token(index, connection.serial));
             let changed = self.epoll.get_ref().0.modify(&connection.stream, &mut event);
             if changed.is_err() {
                 self.close(index);
@@ -408,14 +416,15 @@ impl Server {
         }
     }
 
-    /// Closing the descriptor takes it off epoll, too.
     fn close(&mut self, index: u32) {
-        if let Some(connection) = self.clients[index as usize].take()
-            && connection.is_asking
-        {
-            self.heard.push_back(Heard::Gone(ClientId { index, serial: connection.serial }));
-            // It may have been found out while somebody was told something.
-            self.has_more = true;
+        if let Some(connection) = self.clients[index as usize].take() {
+            // Closing it would not do: a child between its launch and its exec has it open, too.
+            let _ = self.epoll().delete(&connection.stream);
+            if connection.is_asking {
+                self.heard.push_back(Heard::Gone(ClientId { index, serial: connection.serial }));
+                // It may have been found out while somebody was told something.
+                self.has_more = true;
+            }
         }
         self.again.retain(|other| *other != index);
         // Nobody is left to be watched.

@@ -110,9 +110,18 @@ impl Hearing {
 
     /// This instance has nothing more to tell.
     pub(super) fn forget(&mut self, instance: InstanceId) {
-        self.sockets.remove(&instance);
-        self.descriptors.remove(&instance);
+        // Closing it would not do: a child between its launch and its exec has it open, too.
+        if let Some((_, socket)) = self.sockets.remove(&instance) {
+            let _ = self.epoll.delete(&socket);
+        }
+        self.close_descriptor(instance);
         self.matchers.retain(|(_, of, _)| *of != instance);
+    }
+
+    fn close_descriptor(&mut self, instance: InstanceId) {
+        if let Some((_, fd)) = self.descriptors.remove(&instance) {
+            let _ = self.epoll.delete(&fd);
+        }
     }
 
     /// Returns when somebody speaks.
@@ -181,9 +190,9 @@ impl Turn {
         let pid = *pid;
         let mut bytes = [0u8; READY_BYTES];
         match nix::unistd::read(fd, &mut bytes) {
-            Ok(0) => drop(self.hearing.descriptors.remove(&instance)),
+            Ok(0) => self.hearing.close_descriptor(instance),
             Ok(count) if bytes[..count].contains(&b'\n') => {
-                self.hearing.descriptors.remove(&instance);
+                self.hearing.close_descriptor(instance);
                 self.ready(instance, pid);
                 self.perform_all();
             }

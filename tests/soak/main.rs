@@ -1,14 +1,21 @@
-//! Hours in minutes: services that crash, fork away, talk and are slow, all at once, under
-//! minisup as PID 1. Afterwards nothing may be left over: no zombie, no descriptor, no memory.
-//! Slow and ignored by default: `make soak`; SOAK_SECONDS says how long (120).
+//! Hours in minutes, under minisup as PID 1; afterwards nothing may be left over: no zombie, no
+//! descriptor, no memory. Slow and ignored by default: `make soak`.
+//!
+//! Here: services that crash, fork away, talk and are slow, all at once; SOAK_SECONDS says how
+//! long (120). `asking.rs`: clients that restart and ask. `storm.rs`: logs at full speed, and
+//! logs that nobody reads.
 
+mod asking;
+mod stage;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;
 
+use stage::Stage;
 use std::fs;
 use std::time::{Duration, Instant};
-use support::container::{Running, container};
-use support::{MINISUP, loudly, wait_until};
+use support::container::Running;
+use support::{loudly, wait_until};
 
 const SERVICES: &str = r#"
 [supervisor]
@@ -59,14 +66,9 @@ struct Held {
 #[ignore = "takes minutes: make soak"]
 fn after_crashes_orphans_and_talk_without_end_nothing_is_left_over() {
     needs_namespaces!();
-    let seconds = std::env::var("SOAK_SECONDS").map_or(120, |text| text.parse().expect("SOAK_SECONDS"));
-    let folder = std::env::temp_dir().join(format!("minisup-soak-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let file = folder.join("supervise.toml");
-    fs::write(&file, SERVICES.replace("FOLDER", folder.to_str().unwrap())).unwrap();
-
-    let binary = std::env::var("MINISUP").unwrap_or_else(|_| MINISUP.to_owned());
-    let mut running = container(&[&binary, "run", "--config", file.to_str().unwrap()]).start();
+    let seconds = stage::number("SOAK_SECONDS", 120);
+    let stage = Stage::new("crashes", SERVICES);
+    let mut running = stage.run();
     for stream in [running.stdout.owner(), running.stderr.owner()] {
         std::thread::spawn(move || std::io::copy(&mut fs::File::from(stream), &mut std::io::sink()));
     }
@@ -88,7 +90,6 @@ fn after_crashes_orphans_and_talk_without_end_nothing_is_left_over() {
     assert!(standing.is_some() && steady(&running) == standing, "the steady one did not stand: {standing:?}");
     running.signal(15);
     assert_eq!(running.wait(), 0, "an asked stop");
-    let _ = fs::remove_dir_all(&folder);
 
     loudly(&format!("soak: {seconds} s, {launched} pids used; early {early:?}, late {late:?}"));
     assert!(launched > 20 * seconds as i32, "only {launched} pids: this shows nothing");
