@@ -8,7 +8,7 @@ use crate::control::wire::{ErrorKind, Reply, Request, Status};
 use crate::core::exit::code;
 use crate::sys::pid1;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an answer may take that the supervisor gives at once. It is one thread that never
@@ -64,28 +64,25 @@ impl Socket {
     pub fn connect(&self) -> Result<Client, Trouble> {
         let places = self.places();
         let mut forbidden = None;
-        let mut last = None;
+        let mut silent = Vec::new();
         for place in &places {
             match Client::connect(place) {
                 Ok(client) => return Ok(client),
                 Err(Unreachable::NotPermitted(error)) => forbidden = forbidden.or(Some((place, error))),
-                Err(Unreachable::NoSupervisor(error)) => last = Some(error),
+                Err(Unreachable::NoSupervisor(error)) => {
+                    silent.push(format!("{} ({})", place.display(), why(&error)));
+                }
             }
         }
         if let Some((place, error)) = forbidden {
             let text = format!("cannot ask the supervisor at {}: {}", place.display(), why(&error));
             return Err(Trouble::new(code::NOT_PERMITTED, text));
         }
-        let why = last.filter(|_| places.len() == 1).map(|error| format!(": {}", why(&error)));
-        let looked: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
-        Err(Trouble::new(
-            code::NO_SUPERVISOR,
-            format!(
-                "no supervisor at {}{}\nName another socket with --socket PATH or $MINISUP_SOCKET.",
-                looked.join(", "),
-                why.unwrap_or_default()
-            ),
-        ))
+        let text = format!(
+            "no supervisor at {}\nName another socket with --socket PATH or $MINISUP_SOCKET.",
+            silent.join(", ")
+        );
+        Err(Trouble::new(code::NO_SUPERVISOR, text))
     }
 
     /// One question that is answered at once.
@@ -117,6 +114,18 @@ pub fn status(client: &mut Client, names: &[String]) -> Result<Status, Trouble> 
     }
 }
 
+/// The last lines that a service has written; none where they cannot be had.
+pub fn last_lines(client: &mut Client, service: &str, count: u32) -> Vec<String> {
+    let names = vec![service.to_owned()];
+    let mut lines = Vec::new();
+    if client.ask(&Request::Logs { names, lines: Some(count), follow: false }).is_ok() {
+        while let Ok(Reply::Log(line)) = next(client, Some(AT_ONCE)) {
+            lines.push(line.message);
+        }
+    }
+    lines
+}
+
 /// The next reply that is no refusal.
 ///
 /// # Errors
@@ -143,8 +152,8 @@ pub fn granted(reply: Reply) -> Result<Reply, Trouble> {
             match error {
                 ErrorKind::NotPermitted => code::NOT_PERMITTED,
                 ErrorKind::UnknownName | ErrorKind::Busy | ErrorKind::BadVersion => code::FAILED,
-                // It was we who wrote it.
-                ErrorKind::BadRequest => code::INTERNAL,
+                // The form of it is ours and right; what is in it came from the command line.
+                ErrorKind::BadRequest => code::USAGE,
                 ErrorKind::BadConfiguration => code::CONFIGURATION,
             },
             message,
@@ -225,7 +234,7 @@ mod tests {
         let socket = Socket { socket: Some(PathBuf::from("/nowhere/s")) };
         let trouble = socket.connect().unwrap_err();
         assert_eq!(trouble.code, code::NO_SUPERVISOR);
-        assert!(trouble.text.contains("/nowhere/s: no such file or directory"), "{}", trouble.text);
+        assert!(trouble.text.contains("at /nowhere/s (no such file or directory)"), "{}", trouble.text);
         assert!(trouble.text.contains("--socket PATH or $MINISUP_SOCKET"), "{}", trouble.text);
     }
 

@@ -5,6 +5,7 @@ use super::patience::Patience;
 use super::{say, text};
 use crate::config::values;
 use crate::control::wire::{Instance, Reply, Request};
+use crate::core::exit::code;
 use std::time::Duration;
 
 /// `minisup start`, `stop`, `restart`, `reload`.
@@ -22,6 +23,9 @@ pub struct Args {
     #[command(flatten)]
     socket: Socket,
 }
+
+/// So many of its last lines are shown of a service that failed.
+const LAST: u32 = 20;
 
 /// Which change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +70,19 @@ fn carry_out(change: Change, args: &Args) -> Result<u8, Trouble> {
         say(&format!("{}: {begun}", args.names.join(" ")));
         return Ok(0);
     }
-    let status = ask::status(&mut args.socket.connect()?, &args.names)?;
+    let mut client = args.socket.connect()?;
+    let status = ask::status(&mut client, &args.names)?;
+    // Who is ready as soon as it is started may have failed in the next moment.
+    let has_ended = |it: &&Instance| it.wanted && it.pid.is_none() && !text::is_done(it);
+    if let Some(it) = status.instances.iter().find(has_ended)
+        && wait
+        && change != Change::Stop
+    {
+        let name = text::label(&it.service, it.instance);
+        let lines = ask::last_lines(&mut client, &name, LAST);
+        let log = (!lines.is_empty()).then_some((name, lines));
+        return Err(Trouble { code: code::FAILED, text: text::described(it), log });
+    }
     say(&status.instances.iter().map(text::described).collect::<Vec<_>>().join("\n"));
     Ok(0)
 }

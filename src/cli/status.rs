@@ -133,11 +133,13 @@ fn when_changed(status: &Status, json: bool, last: &mut String) -> String {
 /// The table, with a last line if the supervisor is not simply up.
 fn lines(status: &Status, paint: Paint, width: Option<usize>) -> Vec<String> {
     let mut table = Table::default();
+    let rows: Vec<_> = status.instances.iter().map(row).collect();
+    // The last column is there only where there is something to say.
+    let says_why = rows.iter().any(|row| row.last().is_some_and(|(reason, _)| !reason.is_empty()));
     let heads = ["NAME", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "MEMORY", "LAST", "REASON"];
-    table.row(heads.map(|head| (head.to_owned(), Some(Colour::Head))).into());
-    for it in &status.instances {
-        table.row(row(it));
-    }
+    let heads = &heads[..heads.len() - usize::from(!says_why)];
+    table.row(heads.iter().map(|head| ((*head).to_owned(), Some(Colour::Head))).collect());
+    rows.into_iter().for_each(|row| table.row(row));
     let mut lines = table.lines(paint, &[3, 4, 5, 6], width);
     if status.phase != "up" {
         lines.push(format!("minisup is {}", text::tame(&status.phase)));
@@ -163,7 +165,8 @@ fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
         _ => Some(Colour::Busy),
     };
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let words = [it.reason.as_deref(), it.said.as_deref()];
+    let reason = it.reason.as_deref().filter(|reason| Some(*reason) != it.last.as_deref());
+    let words = [reason, it.said.as_deref()];
     vec![
         (text::label(&it.service, it.instance), None),
         (text::tame(&it.state), colour),

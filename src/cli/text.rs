@@ -189,7 +189,7 @@ pub fn described(it: &Instance) -> String {
     } else if let Some(last) = it.last.as_ref().filter(|_| it.state != "stopped") {
         let _ = write!(text, ", {}", tame(last));
     }
-    if let Some(reason) = &it.reason {
+    if let Some(reason) = it.reason.as_ref().filter(|reason| Some(*reason) != it.last.as_ref()) {
         let _ = write!(text, ", {}", tame(reason));
     }
     text
