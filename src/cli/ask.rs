@@ -8,7 +8,7 @@ use crate::control::wire::{ErrorKind, Reply, Request, Status};
 use crate::core::exit::code;
 use crate::sys::pid1;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long an answer may take that the supervisor gives at once. It is one thread that never
@@ -35,17 +35,6 @@ pub struct Trouble {
 }
 
 impl Socket {
-    /// This one if it was named, else `other`.
-    #[must_use]
-    pub fn or(self, other: Socket) -> Socket {
-        Socket { socket: self.socket.or(other.socket) }
-    }
-
-    /// Whether it was named on the command line.
-    pub fn is_named(&self) -> bool {
-        self.socket.is_some()
-    }
-
     /// Where to look: the one that was named, or all the places where a supervisor may have
     /// put it. It heeds the variable, too, and may have had to go elsewhere all the same.
     fn places(&self) -> Vec<PathBuf> {

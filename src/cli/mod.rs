@@ -44,13 +44,7 @@ use std::os::fd::AsFd;
 /// PID 1 for containers that run more than one process: it launches services in order, keeps
 /// them up, stops them well, and its exit code tells the truth.
 #[derive(Parser, Debug)]
-#[command(
-    name = "minisup",
-    version,
-    about,
-    args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "minisup", version, args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 #[command(override_usage = "minisup [run] [--config FILE]... [-- COMMAND...]\n       minisup COMMAND ...")]
 #[command(after_help = "\
 Without a command: run. Start with `minisup check --plan`, which shows what would run.
@@ -67,7 +61,7 @@ pub struct CommandLine {
 enum Command {
     /// Run the services of a configuration: the supervisor
     Run(run::Args),
-    /// Check a configuration: all errors, known traps, and with --plan what would run and why
+    /// Check a configuration: all errors, known traps; with --plan, what would run and why
     Check(check::Args),
     /// Run one command: the smallest honest init around it
     Exec(exec::Args),
