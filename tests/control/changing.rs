@@ -180,3 +180,14 @@ fn ten_clients_at_once_all_get_their_answer() {
     }
     run.stops_with(0);
 }
+
+#[test]
+fn who_asks_while_something_is_launched_is_not_taken_for_one_who_has_gone() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    // What is being launched holds the descriptor of a client that has gone until it executes.
+    for _ in 0..40 {
+        assert!(ask(&run, &["restart", "app", "--no-wait"]).good().starts_with("app: "));
+    }
+    run.stops_with(0);
+}
