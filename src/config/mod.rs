@@ -170,7 +170,7 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
     let mut sources = Sources::new(around.only_files);
     let mut problems = Problems::default();
     let variables = Variables(around.environment.iter().cloned().collect());
-    let builtin = parse_ours(Origin::Defaults, keys::defaults(), &mut sources, &mut problems);
+    let builtin = parse_ours(Origin::Defaults, keys::defaults(), &variables, &mut sources, &mut problems);
     let assembled = include::assemble(files, &variables, &mut sources, &mut problems);
     for name in &around.unreadable {
         problems.warn(format!("the variable {name} is not UTF-8 and is not passed on to services"));
@@ -188,9 +188,15 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
     }
 }
 
-fn parse_ours(origin: Origin, text: String, sources: &mut Sources, problems: &mut Problems) -> Table {
+fn parse_ours(
+    origin: Origin,
+    text: String,
+    variables: &Variables,
+    sources: &mut Sources,
+    problems: &mut Problems,
+) -> Table {
     let id: SourceId = sources.add(origin, text);
-    file::parse(sources, id, &Variables::default(), problems).0
+    file::parse(sources, id, variables, problems).0
 }
 
 fn resolve(
@@ -224,7 +230,10 @@ fn resolve(
     let presets: HashMap<&'static str, Table> = used_presets(&services, defaults)
         .map(|preset| {
             let origin = Origin::Preset(preset.name);
-            (preset.name, parse_ours(origin, preset.keys.to_owned(), sources, problems))
+            (
+                preset.name,
+                parse_ours(origin, preset.keys.to_owned(), &Variables::default(), sources, problems),
+            )
         })
         .collect();
     let bottom = builtin.table("service").unwrap_or(&empty);

@@ -331,7 +331,15 @@ pub fn request(line: &[u8]) -> Result<Request, (ErrorKind, String)> {
         }
         Some(_) => return Err((ErrorKind::BadVersion, format!("only version {VERSION} is spoken here"))),
     }
-    serde_json::from_value(serde_json::Value::Object(document)).map_err(bad)
+    let fields = document.len();
+    let request = serde_json::from_value(serde_json::Value::Object(document)).map_err(bad)?;
+    // Serde overlooks unknown fields where there are no known ones.
+    match request {
+        Request::Events | Request::Health if fields > 1 => {
+            Err((ErrorKind::BadRequest, "cannot read the request: it has no fields".into()))
+        }
+        request => Ok(request),
+    }
 }
 
 /// A supervisor's line, without the newline.
