@@ -1,5 +1,6 @@
 //! What is to be done, and what is to be told: everything the supervisor ever answers.
 
+use super::difference::Difference;
 use super::exit::Outcome;
 use super::ids::{InstanceId, Pid, RequestId, ServiceId};
 use super::instance::{Failure, State};
@@ -7,6 +8,7 @@ use super::phase::Phase;
 use super::plan::{Condition, Hook};
 use super::signal::Signal;
 use super::snapshot::Snapshot;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// What is to be done.
@@ -97,6 +99,12 @@ pub enum Change {
     Draining(Occasion),
     /// A signal that nobody is to get.
     Unassigned(Signal),
+    /// An update begins: from now on another plan is in force. Processes that it replaces or
+    /// removes live by the old one until they have ended.
+    Updating(Rc<Difference>),
+    /// An instance that an update has removed has no process any more: nobody will hear of it again,
+    /// unless a later update brings its service back.
+    Removed(InstanceId),
 }
 
 /// Why a drain begins.

@@ -85,9 +85,11 @@ impl Supervisor {
         Some(obstacles.find(|o| matches!(o, Obstacle::Never(_))).unwrap_or(first))
     }
 
-    /// Whether the condition is true of all instances of the service.
+    /// Whether the condition is true of all instances of the service. Whoever is about to be replaced
+    /// may not be depended on.
     pub fn holds(&self, service: ServiceId, condition: Condition) -> bool {
-        self.graph.instances(service).all(|id| self.instance_holds(id, condition))
+        let may = |id| self.instance_holds(id, condition) && !self.is_outdated(id);
+        self.graph.instances(service).all(may)
     }
 
     pub(super) fn instance_holds(&self, id: InstanceId, condition: Condition) -> bool {

@@ -20,10 +20,9 @@ const LAST_WAIT: Duration = Duration::from_millis(900);
 impl Supervisor {
     /// Stops an instance that is wanted down and that nobody needs any more.
     pub(super) fn stop_if_free(&mut self, id: InstanceId, now: Moment) {
-        let slot = self.slot(id);
-        let instance = &slot.instance;
+        let instance = &self.slot(id).instance;
         let goes = instance.want == Want::Down && instance.pid().is_some() && !instance.is_stopping();
-        if goes && !self.occupancy.is_held(slot.service) {
+        if goes && !self.is_held(id) {
             self.apply(id, Event::Stop, now);
         }
     }
@@ -106,6 +105,7 @@ impl Supervisor {
         self.enter(Phase::Draining { kill_at, end_at: kill_at + LAST_WAIT, hurried: false });
         self.actions.retain(|action| !matches!(action, Action::Launch { .. } | Action::Prepare { .. }));
         self.queue.clear();
+        self.refuse_updates();
         self.occupancy.keep_order(&self.plan);
         for id in self.all() {
             self.want_down(id, now);

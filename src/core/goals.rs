@@ -13,6 +13,7 @@ use super::instance::{Instance, State, Want};
 use super::phase::Phase;
 use super::plan::{Condition, Kind, ServiceSpec};
 use super::supervisor::Supervisor;
+use super::update::Age;
 use std::rc::Rc;
 
 /// What is to become true of an instance.
@@ -49,17 +50,18 @@ enum Progress {
 
 impl Supervisor {
     /// The request is answered when all of this is true.
-    pub(super) fn await_goals(&mut self, id: RequestId, goals: Vec<(InstanceId, Goal)>) {
+    pub(super) fn await_goals(&mut self, id: impl Into<Option<RequestId>>, goals: Vec<(InstanceId, Goal)>) {
         let mut goals: Box<[_]> = goals.into_iter().map(|(id, goal)| (id, goal, false)).collect();
         goals.sort_by_key(|(id, ..)| *id);
         let missing = goals.len();
         self.changed.extend(goals.iter().map(|(id, ..)| *id));
-        self.pending.push(Pending { id: Some(id), goals, missing });
+        self.pending.push(Pending { id: id.into(), goals, missing });
     }
 
     /// Whoever asked has gone. A reload that is under way still has an answer to come, which
     /// must not be taken for another one's.
     pub(super) fn abandoned(&mut self, id: RequestId) {
+        self.updates.abandoned(id);
         let reloads = |pending: &Pending| pending.goals.iter().any(|(_, goal, _)| goal.is_reload());
         self.pending.retain_mut(|pending| {
             let is_it = pending.id == Some(id);
@@ -124,9 +126,11 @@ impl Supervisor {
                 *was_met = met;
             }
         }
-        let brings_up = pending.goals.first().is_some_and(|(_, goal, _)| *goal == Goal::Up);
+        let ending = self.phase.is_ending();
         match pending.missing {
-            _ if brings_up && self.phase.is_ending() => Progress::failed("shutting down"),
+            _ if ending && pending.goals.iter().any(|(_, goal, _)| *goal == Goal::Up) => {
+                Progress::failed("shutting down")
+            }
             0 => Progress::Met,
             _ if self.phase == Phase::Done => Progress::failed("a process would not end"),
             _ => Progress::Open,
@@ -135,8 +139,13 @@ impl Supervisor {
 
     /// Whether it is true, or why it will not be.
     fn progress_of(&self, id: InstanceId, goal: Goal, was_met: bool) -> Result<bool, String> {
-        let (spec, it) = (self.spec_of(id), self.instance(id));
+        let (spec, it, age) = (self.spec_of(id), self.instance(id), self.slot(id).age);
         match goal {
+            Goal::Up | Goal::Holds(_) if age == Age::Leaving || age == Age::Gone => {
+                Err(format!("{} is removed", spec.name))
+            }
+            // What is there gives way to what is meant.
+            Goal::Up if age == Age::Outdated && it.want == Want::Up => Ok(false),
             Goal::Up => is_up(spec, it),
             Goal::Down if it.want == Want::Up && !self.phase.is_ending() => {
                 Err(format!("{} is to be up again", spec.name))

@@ -6,12 +6,14 @@
 use super::ids::{InstanceId, ServiceId};
 use super::plan::Plan;
 use std::ops::Range;
+use std::rc::Rc;
 
 /// The plan's dependencies, and which instances belong to which service.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// Service `s` has the instances `first[s]..first[s + 1]`.
+    /// Service `s` has the instances `members[first[s]..first[s + 1]]`, in order of their numbers.
     first: Box<[u32]>,
+    members: Rc<[InstanceId]>,
     /// Service `s` has the dependents `dependents[start[s]..start[s + 1]]`.
     start: Box<[u32]>,
     dependents: Box<[Dependent]>,
@@ -27,14 +29,24 @@ pub struct Dependent {
 }
 
 impl Graph {
-    /// The graph of a plan.
+    /// The graph of a plan whose instances are numbered through.
     pub fn new(plan: &Plan) -> Self {
+        Graph::with_members(plan, plan.instances().map(|(id, service)| (service, id)).collect())
+    }
+
+    /// The graph of a plan with these instances, in order of their services and numbers.
+    pub(super) fn with_members(plan: &Plan, members: Vec<(ServiceId, InstanceId)>) -> Self {
         let count = plan.services.len();
-        let mut first = Vec::with_capacity(count + 1);
-        first.push(0u32);
+        let mut first = vec![0u32; count + 1];
+        for (service, _) in &members {
+            first[service.index() + 1] += 1;
+        }
+        for i in 0..count {
+            first[i + 1] += first[i];
+        }
+        let members = members.into_iter().map(|(_, id)| id).collect();
         let mut edges: Vec<(ServiceId, Dependent)> = Vec::new();
         for (index, spec) in plan.services.iter().enumerate() {
-            first.push(first[index] + spec.instances);
             let service = ServiceId(index as u32);
             edges.extend(spec.requires.iter().map(|d| (d.service, Dependent { service, requires: true })));
             edges.extend(spec.after.iter().map(|d| (d.service, Dependent { service, requires: false })));
@@ -48,21 +60,17 @@ impl Graph {
             start[i + 1] += start[i];
         }
         let dependents = edges.into_iter().map(|(_, dependent)| dependent).collect();
-        Graph { first: first.into(), start: start.into(), dependents }
+        Graph { first: first.into(), members, start: start.into(), dependents }
     }
 
-    /// The instances of a service.
+    /// The instances of a service; none if it has been removed.
     pub fn instances(&self, service: ServiceId) -> impl Iterator<Item = InstanceId> + use<> {
-        self.range(service).map(InstanceId)
+        let members = Rc::clone(&self.members);
+        self.range(service).map(move |index| members[index])
     }
 
-    fn range(&self, service: ServiceId) -> Range<u32> {
-        self.first[service.index()]..self.first[service.index() + 1]
-    }
-
-    /// The first instance of a service: its number counts from there.
-    pub fn first_instance(&self, service: ServiceId) -> InstanceId {
-        InstanceId(self.first[service.index()])
+    fn range(&self, service: ServiceId) -> Range<usize> {
+        self.first[service.index()] as usize..self.first[service.index() + 1] as usize
     }
 
     /// Who depends on this service directly.

@@ -78,6 +78,23 @@ pub enum Request {
     Shutdown(Option<Duration>),
 }
 
+impl Request {
+    /// The services it names.
+    pub(super) fn services(&self) -> impl Iterator<Item = ServiceId> {
+        let none: (&[ServiceId], &[(ServiceId, Awaited)]) = (&[], &[]);
+        let (plain, awaited) = match self {
+            Request::Start(services)
+            | Request::Stop(services)
+            | Request::Restart(services)
+            | Request::Reload(services)
+            | Request::Signal(services, _) => (&**services, none.1),
+            Request::Wait(wishes) => (none.0, &**wishes),
+            Request::Update(_) | Request::Status | Request::Shutdown(_) => none,
+        };
+        plain.iter().copied().chain(awaited.iter().map(|(service, _)| *service))
+    }
+}
+
 /// What a client waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Awaited {

@@ -311,6 +311,8 @@ pub enum Event {
         /// So much it may.
         limit: u64,
     },
+    /// Its continuing check is meant otherwise than before.
+    Rechecked,
     /// No more grace.
     Hurry,
     /// Its deadline has come.

@@ -22,6 +22,7 @@
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - [`admission`], `ending`: its rules for launching, and for stopping
 //! - `occupancy`: who still stands on whom
+//! - `update`: from one plan to the next
 #![forbid(unsafe_code)]
 
 pub mod action;
@@ -44,3 +45,4 @@ pub mod signal;
 pub mod snapshot;
 pub mod supervisor;
 pub mod time;
+mod update;

@@ -8,6 +8,7 @@
 //! `Option<Box<…>>`, and lists are boxed slices.
 
 use super::ids::{InstanceId, ServiceId};
+use super::instance::Want;
 use super::signal::Signal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -498,6 +499,11 @@ impl ServiceSpec {
     /// Whether it runs again and again by its schedule.
     pub fn recurs(&self) -> bool {
         self.schedule.as_deref().is_some_and(|schedule| matches!(schedule, Schedule::Cron(_)))
+    }
+
+    /// What is asked of its instances before anybody has asked for anything.
+    pub fn first_want(&self) -> Want {
+        if self.enabled { Want::Up } else { Want::Down }
     }
 
     /// Whether this outcome is no failure.

@@ -22,6 +22,11 @@ use super::time::Moment;
 impl Supervisor {
     pub(super) fn requested(&mut self, id: RequestId, request: Request, now: Moment) {
         let ending = self.phase.is_ending();
+        if let Some(gone) = request.services().find(|service| self.graph.instances(*service).next().is_none())
+        {
+            let name = &self.plan.service(gone).name;
+            return self.refuse(id, format!("{name} has been removed"));
+        }
         match request {
             Request::Status => self.reply(id, Reply::Status(self.snapshot(now))),
             Request::Shutdown(within) => {
@@ -57,7 +62,7 @@ impl Supervisor {
             }
             Request::Reload(services) => self.reload(id, &services),
             Request::Wait(wishes) => self.wait(id, &wishes),
-            Request::Update(_) => self.refuse(id, "cannot update".into()),
+            Request::Update(plan) => self.updates.waiting.push_back((Some(id), plan)),
         }
     }
 
@@ -65,7 +70,7 @@ impl Supervisor {
         self.actions.push_back(Action::Reply(id, reply));
     }
 
-    fn refuse(&mut self, id: RequestId, text: String) {
+    pub(super) fn refuse(&mut self, id: RequestId, text: String) {
         self.reply(id, Reply::Failed(Refusal { text, instance: None }));
     }
 

@@ -353,6 +353,24 @@ impl Step<'_> {
                 | Exited { .. }
                 | Fatal { .. } => state,
             },
+            Event::Rechecked => match state {
+                Running { pid, since, checkup } => {
+                    let healthy = checkup.is_some_and(|checkup| checkup.healthy);
+                    Running { pid, since, checkup: self.first_checkup().map(|c| Checkup { healthy, ..c }) }
+                }
+                Stopped
+                | Waiting { .. }
+                | Launching { .. }
+                | Executing { .. }
+                | Preparing { .. }
+                | Starting { .. }
+                | Stopping { .. }
+                | Killing { .. }
+                | Sweeping { .. }
+                | Backoff { .. }
+                | Exited { .. }
+                | Fatal { .. } => state,
+            },
             Event::Hurry => match state {
                 Stopping { pid, since, failure, .. } | Killing { pid, since, failure, .. } => {
                     self.kill(pid, since, failure)

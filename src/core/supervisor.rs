@@ -47,6 +47,7 @@ use super::plan::{Condition, Hook, Kind, Plan, ServiceSpec};
 use super::service;
 use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
+use super::update::{Age, Updates};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -54,9 +55,12 @@ use std::rc::Rc;
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     pub(super) service: ServiceId,
+    /// Its number within the service.
+    pub(super) number: u32,
+    pub(super) age: Age,
     pub(super) instance: Instance,
     /// It has been ready, or ended, once.
-    settled: bool,
+    pub(super) settled: bool,
     /// A client stopped it: that it has ended does not mean that all is over.
     pub(super) parked: bool,
     /// It has said what it waits for.
@@ -80,10 +84,13 @@ pub(super) enum Turn {
 pub struct Supervisor {
     pub(super) plan: Rc<Plan>,
     pub(super) graph: Graph,
-    pub(super) slots: Box<[Slot]>,
+    /// In which order people see the services, without those that have been removed.
+    pub(super) order: Box<[ServiceId]>,
+    pub(super) slots: Vec<Slot>,
     pub(super) phase: Phase,
     pub(super) actions: VecDeque<Action>,
     pub(super) pending: Vec<Pending>,
+    pub(super) updates: Updates,
     seed: u64,
     /// The latest moment we have heard of: time does not go back.
     clock: Moment,
@@ -97,9 +104,9 @@ pub struct Supervisor {
     /// Instances that have changed since the last request was looked at.
     pub(super) changed: Vec<InstanceId>,
     /// Wanted instances that have not been at rest yet: Boot lasts until there are none.
-    unsettled: u32,
+    pub(super) unsettled: u32,
     /// Instances whose end is still to come: when there are none, all is over.
-    open: u32,
+    pub(super) open: u32,
     /// Hooks that have been ordered and are not over: the last sweep waits for them.
     pub(super) hooks: u32,
     /// The container's exit code, once something has decided it.
@@ -114,20 +121,21 @@ impl Supervisor {
     /// A supervisor that has not begun. `seed` is for jitter: any number, drawn outside.
     pub fn new(plan: Rc<Plan>, seed: u64) -> Self {
         let graph = Graph::new(&plan);
-        let slot = |(_, service): (InstanceId, ServiceId)| {
-            let want = if plan.service(service).enabled { Want::Up } else { Want::Down };
-            let settled = want == Want::Down;
-            let instance = Instance::new(want);
-            Slot { service, instance, settled, parked: false, told: false, turn: Turn::None }
-        };
-        let slots: Box<[Slot]> = plan.instances().map(slot).collect();
+        let order: Box<[_]> = (0..plan.services.len() as u32).map(ServiceId).collect();
+        let instances = order.iter().flat_map(|service| {
+            let spec = plan.service(*service);
+            (0..spec.instances).map(|number| Slot::new(*service, number, spec.first_want()))
+        });
+        let slots: Vec<Slot> = instances.collect();
         let wanted = slots.iter().filter(|slot| slot.instance.want == Want::Up).count() as u32;
         Supervisor {
             graph,
+            order,
             slots,
             phase: Phase::Boot,
             actions: VecDeque::new(),
             pending: Vec::new(),
+            updates: Updates::default(),
             seed,
             clock: Moment::default(),
             queue: VecDeque::new(),
@@ -191,6 +199,7 @@ impl Supervisor {
             Input::Due => self.due(now),
             Input::AllGone => self.all_gone(),
         }
+        self.go_on_updating(now);
         self.admit(now);
         self.leave_boot();
         self.begin_sweep(now);
@@ -226,9 +235,20 @@ impl Supervisor {
         self.phase
     }
 
-    /// The plan it works from.
+    /// The plan it works from. After an update it may have services at the places of
+    /// [`order`](Self::order) only, and others that have been removed, at theirs.
     pub fn plan(&self) -> &Rc<Plan> {
         &self.plan
+    }
+
+    /// All services, without those that have been removed, in the order they were written.
+    pub fn order(&self) -> &[ServiceId] {
+        &self.order
+    }
+
+    /// Whether there has been an instance of this number, be it that it has been removed.
+    pub fn has_instance(&self, id: InstanceId) -> bool {
+        id.index() < self.slots.len()
     }
 
     /// The instance, as it is now.
@@ -238,18 +258,18 @@ impl Supervisor {
 
     /// The service of an instance, and the instance's number within it, from 0.
     pub fn whose(&self, id: InstanceId) -> (ServiceId, u32) {
-        let service = self.slot(id).service;
-        (service, id.0 - self.graph.first_instance(service).0)
+        let slot = self.slot(id);
+        (slot.service, slot.number)
     }
 
-    /// The instances of a service.
+    /// The instances of a service, in order of their numbers; none if it has been removed.
     pub fn instances_of(&self, service: ServiceId) -> impl Iterator<Item = InstanceId> + use<> {
         self.graph.instances(service)
     }
 
     /// The whole truth at one moment.
     pub fn snapshot(&self, now: Moment) -> Snapshot {
-        let instances = (0..self.slots.len() as u32).map(InstanceId).map(|id| {
+        let instances = self.shown().map(|id| {
             let (service, number) = self.whose(id);
             let instance = self.instance(id);
             let lived = matches!(instance.state, State::Running { since, .. }
@@ -284,8 +304,26 @@ impl Supervisor {
         &self.slots[id.index()]
     }
 
-    pub(super) fn spec_of(&self, id: InstanceId) -> &ServiceSpec {
-        self.plan.service(self.slot(id).service)
+    /// What is meant of an instance. As long as a process is left that an update replaces or
+    /// removes, that is what was meant of it before.
+    pub fn spec_of(&self, id: InstanceId) -> &ServiceSpec {
+        self.plan_of(id).service(self.slot(id).service)
+    }
+
+    /// Whether an update replaces or removes the instance's process, which has not ended yet.
+    pub fn is_outdated(&self, id: InstanceId) -> bool {
+        matches!(self.slot(id).age, Age::Outdated | Age::Leaving)
+    }
+
+    /// The plan that an instance lives by: see [`spec_of`](Self::spec_of).
+    pub fn plan_of(&self, id: InstanceId) -> &Rc<Plan> {
+        self.updates.plan_of(self.slot(id).age, &self.plan)
+    }
+
+    /// The instance of this number within its service, also while it is being removed.
+    pub fn find_instance(&self, service: ServiceId, number: u32) -> Option<InstanceId> {
+        let leaving = || self.updates.leaving(&self.slots).find(|id| self.whose(*id) == (service, number));
+        self.graph.instances(service).nth(number as usize).or_else(leaving)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = InstanceId> + use<> {
@@ -308,6 +346,7 @@ impl Supervisor {
         slot.instance.want = want;
         slot.parked = parked;
         self.open += u32::from(slot.is_open());
+        self.updates.stirred |= slot.age != Age::Current;
         self.changed.push(id);
     }
 
@@ -322,11 +361,26 @@ impl Supervisor {
     pub(super) fn apply(&mut self, id: InstanceId, event: Event, now: Moment) {
         let die = backoff::die(self.seed, id);
         let slot = &mut self.slots[id.index()];
-        let spec = &self.plan.services[slot.service.index()];
+        let plan = Rc::clone(self.updates.plan_of(slot.age, &self.plan));
+        let spec = plan.service(slot.service);
         let before = slot.instance.clone();
         self.open -= u32::from(slot.is_open());
         let instance = std::mem::replace(&mut slot.instance, Instance::new(Want::Down));
         slot.instance = service::step(spec, die, instance, event, now, &mut self.deeds);
+        if slot.age != Age::Current && before.has_process() && !slot.instance.has_process() {
+            self.updates.stirred = true;
+            let begins_anew = slot.has_lost_its_old_process() && !self.phase.is_ending();
+            let mut instance = std::mem::replace(&mut slot.instance, Instance::new(Want::Down));
+            // Whatever its end would have meant: now there is another meaning.
+            slot.instance = match begins_anew {
+                true => {
+                    instance.prepared = false;
+                    let spec = self.plan.service(slot.service);
+                    service::step(spec, die, instance, Event::Start, now, &mut self.deeds)
+                }
+                false => instance,
+            };
+        }
         self.open += u32::from(slot.is_open());
         for deed in self.deeds.drain(..) {
             let is_over = matches!(
@@ -352,11 +406,8 @@ impl Supervisor {
         }
         let after = &slot.instance;
         let alarms = (before.deadline(spec), after.deadline(spec));
-        if alarms.0 != alarms.1 {
-            alarms.0.map(|at| self.alarms.remove(&(at, id)));
-            alarms.1.map(|at| self.alarms.insert((at, id)));
-        }
         let healths = (checkup(&before.state).map(|c| c.healthy), checkup(&after.state).map(|c| c.healthy));
+        self.rearm(id, alarms.0, alarms.1);
         if let (Some(was), Some(healthy)) = healths
             && was != healthy
         {
@@ -367,6 +418,21 @@ impl Supervisor {
             self.moved(id, before, now);
         }
         self.stop_if_free(id, now);
+        self.replace_if_free(id, now);
+    }
+
+    /// The instance wants to be woken at another moment.
+    pub(super) fn rearm(&mut self, id: InstanceId, from: Option<Moment>, to: Option<Moment>) {
+        if from != to {
+            from.map(|at| self.alarms.remove(&(at, id)));
+            to.map(|at| self.alarms.insert((at, id)));
+        }
+    }
+
+    /// Those that people see: all that have not been removed, and those that are being removed.
+    fn shown(&self) -> impl Iterator<Item = InstanceId> + '_ {
+        let present = self.order.iter().flat_map(|service| self.graph.instances(*service));
+        present.chain(self.updates.leaving(&self.slots))
     }
 
     /// An instance has come into another state.
@@ -463,7 +529,7 @@ impl Supervisor {
         }
     }
 
-    fn end_if_all_ended(&mut self, now: Moment) {
+    pub(super) fn end_if_all_ended(&mut self, now: Moment) {
         if self.open == 0 {
             self.drain(Occasion::AllEnded, now);
         }
@@ -471,8 +537,28 @@ impl Supervisor {
 }
 
 impl Slot {
+    pub(super) fn new(service: ServiceId, number: u32, want: Want) -> Slot {
+        Slot {
+            service,
+            number,
+            age: Age::Current,
+            instance: Instance::new(want),
+            settled: want == Want::Down,
+            parked: false,
+            told: false,
+            turn: Turn::None,
+        }
+    }
+
+    /// The last of what was there before an update is gone. Whether it is to be launched anew.
+    fn has_lost_its_old_process(&mut self) -> bool {
+        let replaced = self.age == Age::Outdated;
+        self.age = if replaced { Age::Current } else { Age::Gone };
+        replaced && self.instance.want == Want::Up
+    }
+
     /// Whether something is still to be expected of it.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match self.instance.want {
             Want::Up => !matches!(self.instance.state, State::Exited { .. } | State::Fatal { .. }),
             Want::Down => self.parked || self.instance.has_process(),

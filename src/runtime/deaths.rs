@@ -73,15 +73,15 @@ impl tree::Known for Known<'_> {
     }
 
     fn leader_by_mark(&self, mark: u32) -> Option<Pid> {
-        let instances = self.supervisor.plan().instances().count();
-        ((mark as usize) < instances).then(|| self.leader_of(InstanceId(mark)))?
+        let instance = InstanceId(mark);
+        self.supervisor.has_instance(instance).then(|| self.leader_of(instance))?
     }
 
     fn leader(&self, service: &[u8], number: u32) -> Option<Pid> {
         let plan = self.supervisor.plan();
         let index = plan.services.iter().position(|spec| spec.name.as_bytes() == service)?;
         let service = crate::core::ids::ServiceId(index as u32);
-        self.leader_of(self.supervisor.instances_of(service).nth(number as usize)?)
+        self.leader_of(self.supervisor.find_instance(service, number)?)
     }
 }
 

@@ -124,7 +124,7 @@ impl Launches {
 
 impl Turn {
     pub(super) fn spec(&self, instance: InstanceId) -> &ServiceSpec {
-        self.supervisor.plan().service(self.supervisor.whose(instance).0)
+        self.supervisor.spec_of(instance)
     }
 
     /// Launches an instance and tells the supervisor its pid, or that it was refused.
@@ -142,7 +142,7 @@ impl Turn {
     }
 
     fn try_launch(&mut self, instance: InstanceId, role: Role) -> Result<Pid, String> {
-        let plan = self.supervisor.plan().clone();
+        let plan = self.supervisor.plan_of(instance).clone();
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
         let means = match role {

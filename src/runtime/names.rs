@@ -117,7 +117,7 @@ fn or_all(names: &[String]) -> impl Iterator<Item = &str> {
 
 fn meaning(supervisor: &Supervisor, name: &str) -> Result<Meaning, Refused> {
     let plan = supervisor.plan();
-    let everybody = || plan.services.iter().enumerate().map(|(index, spec)| (ServiceId(index as u32), spec));
+    let everybody = || supervisor.order().iter().map(|service| (*service, plan.service(*service)));
     let named = |name: &str| everybody().find(|(_, spec)| *spec.name == *name).map(|(service, _)| service);
     if let Some(service) = named(name) {
         return Ok(Meaning::One(service));

@@ -58,6 +58,8 @@ impl Turn {
             | Change::Waits { .. }
             | Change::Health { .. }
             | Change::Draining(_)
+            | Change::Updating(_)
+            | Change::Removed(_)
             | Change::Unassigned(_) => {}
         }
     }

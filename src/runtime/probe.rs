@@ -123,7 +123,7 @@ impl Turn {
     /// Asks an instance's probe.
     pub(super) fn ask(&mut self, instance: InstanceId, pid: Pid, within: Duration, which: Which) {
         let asked = Asked { instance, pid };
-        let plan = self.supervisor.plan().clone();
+        let plan = self.supervisor.plan_of(instance).clone();
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
         let probe = match which {

@@ -69,11 +69,10 @@ impl Reporter {
         let paper = Paper { is_followed };
         match change {
             Change::State { instance, from, to, failures, last } => {
-                let (service, _) = supervisor.whose(*instance);
                 let story = Story {
                     name: self.label(supervisor, *instance),
                     plan: supervisor.plan(),
-                    spec: supervisor.plan().service(service),
+                    spec: supervisor.spec_of(*instance),
                     failures: *failures,
                     last: *last,
                 };
@@ -119,6 +118,13 @@ impl Reporter {
                         failure.code()
                     ),
                 )
+            }
+            Change::Updating(difference) => {
+                let count = difference.services.len();
+                paper.line(Debug, format_args!("going over to another plan: {count} services differ"))
+            }
+            Change::Removed(instance) => {
+                paper.line(Info, format_args!("{} is removed", self.label(supervisor, *instance)))
             }
             Change::Unassigned(signal) => {
                 paper.line(Info, format_args!("got {signal}, which [signals] passes on to nobody"))

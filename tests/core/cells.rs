@@ -230,6 +230,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ("TreeGone", Event::TreeGone),
         ("TookLeave", Event::TookLeave),
         ("Exceeded", Event::Exceeded { used: 200_000_000, limit: 100_000_000 }),
+        ("Rechecked", Event::Rechecked),
         ("Hurry", Event::Hurry),
         ("Due", Event::Due),
     ]

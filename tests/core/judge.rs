@@ -4,16 +4,17 @@
 //! A broken rule is an error with a sentence; the simulation shows it with the seed.
 
 mod known;
+mod updates;
 
 use crate::process::{Manner, Process};
 use crate::specs::ms;
-use known::Known;
+use known::{Age, Known};
 use minisup::core::action::{Action, Change, Occasion, Reply};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::instance::{EXEC_LIMIT, Failure, State, Want};
 use minisup::core::phase::Phase;
-use minisup::core::plan::{Dependency, Hook, Kind, Plan, ServiceSpec};
+use minisup::core::plan::{Dependency, Hook, Kind, Plan};
 use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
@@ -26,12 +27,20 @@ type Processes = BTreeMap<Pid, Process>;
 
 pub struct Judge {
     plan: Rc<Plan>,
+    /// The plan before the last update.
+    before: Rc<Plan>,
     service_of: Vec<ServiceId>,
+    ages: Vec<Age>,
     known: Vec<Known>,
     born: BTreeMap<Pid, Moment>,
     asked: BTreeSet<RequestId>,
     answered: BTreeSet<RequestId>,
+    abandoned: BTreeSet<RequestId>,
     drain_began: Option<Moment>,
+    /// When the drain has had its time.
+    kill_due: Option<Moment>,
+    /// What the client who asked last would have it last.
+    within: Option<Duration>,
     /// How much time nobody could have used since the drain began.
     lost: Duration,
     occasion: Option<Occasion>,
@@ -50,12 +59,17 @@ impl Judge {
         let service_of: Vec<ServiceId> = plan.instances().map(|(_, service)| service).collect();
         Judge {
             plan: plan.clone(),
+            before: plan.clone(),
+            ages: vec![Age::Current; service_of.len()],
             known: vec![Known::default(); service_of.len()],
             service_of,
             born: BTreeMap::new(),
             asked: BTreeSet::new(),
             answered: BTreeSet::new(),
+            abandoned: BTreeSet::new(),
             drain_began: None,
+            kill_due: None,
+            within: None,
             lost: Duration::ZERO,
             occasion: None,
             last_of_essential: None,
@@ -86,13 +100,13 @@ impl Judge {
             return Err("time stands still".into());
         }
         let hurried = matches!(supervisor.phase(), Phase::Draining { hurried: true, .. });
-        let over = self.drain_began.is_some_and(|began| now - began >= self.plan.supervisor.shutdown_timeout);
+        let over = self.kill_due.is_some_and(|at| at <= now);
         if hurried && !over && self.stop_signals < 2 {
             return Err("the shutdown timeout is not over yet, and nobody is impatient".into());
         }
         let instances = (0..self.known.len() as u32).map(InstanceId);
-        let spec = |id: InstanceId| self.plan.service(self.service_of[id.index()]);
-        let theirs = instances.filter_map(|id| supervisor.instance(id).deadline(spec(id))).min();
+        let theirs =
+            instances.filter_map(|id| supervisor.instance(id).deadline(supervisor.spec_of(id))).min();
         let deadline = supervisor.deadline();
         if deadline.is_some_and(|at| at < now) {
             return Err(format!("the deadline {deadline:?} is over at {now:?}"));
@@ -199,6 +213,9 @@ impl Judge {
     }
 
     fn replied(&mut self, id: RequestId, _: &Reply) -> Verdict {
+        if self.abandoned.contains(&id) {
+            return Err(format!("{id:?} is answered although nobody is there any more"));
+        }
         match (self.asked.contains(&id), self.answered.insert(id)) {
             (true, true) => Ok(()),
             (false, _) => Err(format!("{id:?} is answered but was never asked")),
@@ -221,12 +238,12 @@ impl Judge {
         if known.pid.is_some() || (blocking && spec.stop.tree) {
             return Err(format!("{} is launched although it has a process", spec.name));
         }
-        let mut required = spec.requires.iter().filter(|d| !self.holds(d.service, d.condition));
+        let holds = |d: &&Dependency| self.holds(d.service, d.condition, supervisor);
+        let mut required = spec.requires.iter().filter(|d| !holds(d));
         if let Some(missing) = required.next() {
             return Err(format!("{} is launched although {missing:?} does not hold", spec.name));
         }
-        let lacking =
-            |d: &&Dependency| !self.holds(d.service, d.condition) && self.moves(supervisor, d.service);
+        let lacking = |d: &&Dependency| !holds(d) && self.moves(supervisor, d.service);
         match spec.after.iter().find(lacking) {
             Some(missing) => Err(format!("{} is launched although {missing:?} is to come", spec.name)),
             None => Ok(()),
@@ -243,9 +260,9 @@ impl Judge {
             }
             Change::Phase(Phase::Done) => {
                 let began = self.drain_began.ok_or("it is Done without a drain")?;
-                let limit = self.plan.supervisor.shutdown_timeout + Duration::from_secs(1) + self.lost;
-                match now - began {
-                    took if took > limit => Err(format!("the drain took {took:?}")),
+                let due = self.kill_due.ok_or("it is Done without a limit")?;
+                match due + Duration::from_secs(1) + self.lost {
+                    limit if now > limit => Err(format!("the drain took {:?}", now - began)),
                     _ => Ok(()),
                 }
             }
@@ -254,11 +271,18 @@ impl Judge {
                     return Err(format!("a second drain, {occasion:?}, after {first:?}"));
                 }
                 self.stop_signals = 1;
+                let asked = if *occasion == Occasion::Request { self.within } else { None };
+                self.kill_due = Some(now + asked.unwrap_or(self.plan.supervisor.shutdown_timeout));
                 if let Occasion::Essential(id, _) = occasion {
                     self.last_of_essential = self.known[id.index()].last;
                 }
                 Ok(())
             }
+            Change::Updating(difference) => self.updating(difference, sup),
+            Change::Removed(id) => match self.ages[id.index()] {
+                Age::Gone => Ok(()),
+                Age::Current | Age::Outdated | Age::Leaving => Err(format!("{id:?} is said to be removed")),
+            },
             Change::Phase(_) | Change::Waits { .. } | Change::Health { .. } | Change::Unassigned(_) => Ok(()),
         }
     }
@@ -274,18 +298,25 @@ impl Judge {
         match to {
             State::Stopping { failure, .. } => {
                 self.known[id.index()].stopping = Some(now);
-                let gives_way = failure.is_none() && sup.instance(id).want == Want::Down;
-                if gives_way { self.may_stop(id, sup) } else { Ok(()) }
+                match (failure, sup.instance(id).want) {
+                    // Its replacement may have begun before everything was to stop.
+                    (None, Want::Down) if self.may_replace(id, sup).is_ok() => Ok(()),
+                    (None, Want::Down) => self.may_stop(id, sup),
+                    (None, Want::Up) => self.may_replace(id, sup),
+                    (Some(_), Want::Up | Want::Down) => Ok(()),
+                }
             }
             State::Killing { .. } => {
                 let began = self.known[id.index()].stopping.replace(now);
                 self.may_kill(id, began, sup, now)
             }
-            State::Backoff { until, refused: 0, .. } => self.may_delay(id, false, failures, *until - now),
-            State::Backoff { until, refused, .. } => self.may_delay(id, true, *refused, *until - now),
+            State::Backoff { until, refused: 0, .. } => {
+                self.may_delay(id, false, failures, *until - now, sup)
+            }
+            State::Backoff { until, refused, .. } => self.may_delay(id, true, *refused, *until - now, sup),
             State::Fatal { .. } => self.may_give_up(id, true, sup),
             State::Exited { outcome } => {
-                let failed = !self.spec(id).is_success(*outcome);
+                let failed = !sup.spec_of(id).is_success(*outcome);
                 self.may_give_up(id, failed, sup)
             }
             State::Stopped
@@ -300,10 +331,13 @@ impl Judge {
     }
 
     fn may_stop(&self, id: InstanceId, sup: &Supervisor) -> Verdict {
+        if self.ages[id.index()] == Age::Leaving && !sup.phase().is_ending() {
+            return self.may_give_way(id, sup);
+        }
         let service = self.service_of[id.index()];
         match self.dependent_with_a_process(service, sup.phase().is_ending()) {
             Some(dependent) => {
-                let (name, dependent) = (&self.spec(id).name, &self.plan.service(dependent).name);
+                let (name, dependent) = (&sup.spec_of(id).name, &self.plan.service(dependent).name);
                 Err(format!("{name} is asked to stop, but {dependent} has a process"))
             }
             None => Ok(()),
@@ -323,7 +357,7 @@ impl Judge {
             // It has never been the program, and knows nothing of grace.
             return Ok(());
         }
-        let (name, grace) = (&self.spec(id).name, self.spec(id).stop.longest());
+        let (name, grace) = (&sup.spec_of(id).name, sup.spec_of(id).stop.longest());
         match began.map(|began| now - began) {
             Some(had) if had >= grace => Ok(()),
             had => Err(format!("{name} is killed after {had:?} of {grace:?}")),
@@ -331,8 +365,15 @@ impl Judge {
     }
 
     /// A delay keeps to its limit, and does not shrink from failure to failure.
-    fn may_delay(&mut self, id: InstanceId, refused: bool, count: u32, delay: Duration) -> Verdict {
-        let spec = self.spec(id);
+    fn may_delay(
+        &mut self,
+        id: InstanceId,
+        refused: bool,
+        count: u32,
+        delay: Duration,
+        sup: &Supervisor,
+    ) -> Verdict {
+        let spec = sup.spec_of(id);
         let limit = if refused { spec.backoff.max.max(ms(10)) } else { spec.backoff.max };
         let (name, last) = (spec.name.clone(), self.known[id.index()].delay);
         self.known[id.index()].delay = Some((refused, count, delay));
@@ -347,15 +388,11 @@ impl Judge {
 
     /// The end of an essential service is the end of all.
     fn may_give_up(&self, id: InstanceId, failed: bool, sup: &Supervisor) -> Verdict {
-        let spec = self.spec(id);
+        let spec = sup.spec_of(id);
         match failed && spec.essential && !sup.phase().is_ending() {
             true => Err(format!("{} failed for good, and nothing follows", spec.name)),
             false => Ok(()),
         }
-    }
-
-    fn spec(&self, id: InstanceId) -> &ServiceSpec {
-        self.plan.service(self.service_of[id.index()])
     }
 
     /// When all actions of one input are done: nobody is forgotten.
@@ -372,7 +409,7 @@ impl Judge {
         for (index, known) in self.known.iter().enumerate() {
             let id = InstanceId(index as u32);
             let (service, instance) = (self.service_of[index], sup.instance(id));
-            let spec = self.plan.service(service);
+            let spec = sup.spec_of(id);
             let name = &spec.name;
             if instance.pid() != known.pid {
                 return Err(format!("{name} is believed to be {:?} but is {:?}", instance.pid(), known.pid));
@@ -402,8 +439,22 @@ impl Judge {
                 (State::Launching { .. }, _) => return Err(format!("the launch of {name} was not answered")),
                 _ => {}
             }
+            let lives = instance.pid().is_some() && !instance.is_stopping() && !sup.phase().is_ending();
+            match (self.ages[index], instance.want) {
+                (Age::Leaving, _) | (Age::Outdated, Want::Up)
+                    if lives && self.needed_by(id, sup).is_none() =>
+                {
+                    return Err(format!("{name} is old and nobody needs it, yet it stays"));
+                }
+                (Age::Gone, _) if instance.has_process() => {
+                    return Err(format!("{name} is removed and has a process"));
+                }
+                _ => {}
+            }
             let asks = instance.want == Want::Down && instance.pid().is_some() && !instance.is_stopping();
-            if asks && self.dependent_with_a_process(service, sup.phase().is_ending()).is_none() {
+            let is_current = self.ages[index] != Age::Leaving || sup.phase().is_ending();
+            if asks && is_current && self.dependent_with_a_process(service, sup.phase().is_ending()).is_none()
+            {
                 return Err(format!("{name} was not asked to stop although nobody needs it"));
             }
             if instance.deadline(spec).is_some() && sup.deadline().is_none() {
@@ -415,7 +466,7 @@ impl Judge {
 
     /// Whether anything of it is on its way, so that others may wait for it.
     fn moves(&self, sup: &Supervisor, service: ServiceId) -> bool {
-        self.instances(service).all(|id| {
+        sup.instances_of(service).all(|id| {
             let instance = sup.instance(id);
             match instance.state {
                 State::Exited { .. } | State::Fatal { .. } => {
@@ -428,7 +479,7 @@ impl Judge {
     }
 
     fn is_given_up(&self, sup: &Supervisor, service: ServiceId) -> bool {
-        self.instances(service).any(|id| matches!(sup.instance(id).state, State::Fatal { .. }))
+        sup.instances_of(service).any(|id| matches!(sup.instance(id).state, State::Fatal { .. }))
     }
 
     pub fn at_the_end(&self, sup: &Supervisor, all: &Processes, now: Moment) -> Verdict {

@@ -51,6 +51,7 @@ fn an_event() -> impl Strategy<Value = Event> {
         Just(Event::Alive),
         (an_outcome(), any::<bool>()).prop_map(|(outcome, leftovers)| Event::Ended { outcome, leftovers }),
         Just(Event::TreeGone),
+        Just(Event::Rechecked),
         Just(Event::Hurry),
         Just(Event::Due),
     ]

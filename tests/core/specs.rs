@@ -151,6 +151,9 @@ fn random_service(rng: &mut Rng, index: u32, earlier: &[ServiceSpec]) -> Service
         stop: random_stop(rng),
         hooks: rng.percent(40).then(|| random_hooks(rng)),
         reopen: rng.percent(20).then_some(Signal::USR1),
+        reload: rng.percent(40).then(|| {
+            Box::new(Reload { check: None, how: ReloadHow::Signal(Signal::HUP), timeout: secs(60) })
+        }),
         ..service(&format!("s{index}"))
     }
 }
@@ -205,4 +208,75 @@ fn random_stop(rng: &mut Rng) -> Rc<Stop> {
     };
     let delay = rng.pick(&[Duration::ZERO, Duration::ZERO, Duration::ZERO, ms(400)]);
     Rc::new(Stop { sequence, delay, tree: rng.percent(75) })
+}
+
+/// The plan as somebody might change it: one thing of it, no cycles.
+pub fn mutate(rng: &mut Rng, plan: &mut Plan) {
+    let count = plan.services.len() as u64;
+    let which = rng.below(count) as usize;
+    let fresh = format!("n{}", rng.below(4));
+    let earlier = plan.services[..which].to_vec();
+    match rng.below(11) {
+        0 if count > 1 => remove(plan, which),
+        0 | 1 if plan.services.iter().all(|spec| *spec.name != *fresh) => {
+            let spec = random_service(rng, 0, &plan.services);
+            let mut services = plan.services.to_vec();
+            services.push(ServiceSpec { name: fresh.into(), ..spec });
+            plan.services = services.into();
+        }
+        2 if plan.services.iter().all(|spec| *spec.name != *fresh) => {
+            plan.services[which].name = fresh.into()
+        }
+        3 => plan.supervisor.shutdown_timeout = rng.pick(&[secs(1), secs(9)]),
+        4 => plan.services[which].stop = random_stop(rng),
+        5 => plan.services[which].enabled ^= true,
+        6 => plan.services[which].instances = rng.pick(&[1, 2, 3]),
+        7 => {
+            plan.services[which].requires = random_dependencies(rng, &earlier, 30);
+            plan.services[which].after = random_dependencies(rng, &earlier, 12);
+        }
+        8 => {
+            plan.services[which].ready = rng.percent(60).then(|| random_ready(rng));
+            plan.services[which].health = rng.percent(50).then(|| random_health(rng));
+        }
+        9 => {
+            let other = random_service(rng, 0, &earlier);
+            plan.services[which] = ServiceSpec { name: plan.services[which].name.clone(), ..other };
+        }
+        _ => plan.services[which].launch.command = [format!("/bin/{}", rng.below(5))].into(),
+    }
+    let kinds: Vec<Kind> = plan.services.iter().map(|spec| spec.kind).collect();
+    for spec in &mut plan.services {
+        for dependency in spec.requires.iter_mut().chain(&mut spec.after) {
+            if kinds[dependency.service.index()] == Kind::Longrun && dependency.condition == Condition::Done {
+                dependency.condition = Condition::Ready;
+            }
+        }
+    }
+}
+
+fn remove(plan: &mut Plan, which: usize) {
+    let moved = |list: &[Dependency]| {
+        let others = list.iter().filter(|d| d.service.index() != which);
+        let place = |d: &Dependency| d.service.0 - u32::from(d.service.index() > which);
+        others.map(|d| Dependency { service: ServiceId(place(d)), ..*d }).collect()
+    };
+    let mut services = plan.services.to_vec();
+    services.remove(which);
+    for spec in &mut services {
+        (spec.requires, spec.after) = (moved(&spec.requires), moved(&spec.after));
+    }
+    plan.services = services.into();
+    plan.signals = Box::new([]);
+}
+
+/// A plan whose services are called like others of such plans: what required is required now.
+pub fn with_other_names(rng: &mut Rng, plan: fn(&mut Rng) -> Plan) -> Plan {
+    let mut plan = plan(rng);
+    for index in 0..plan.services.len() {
+        let other = rng.below(plan.services.len() as u64) as usize;
+        let name = plan.services[index].name.clone();
+        plan.services[index].name = std::mem::replace(&mut plan.services[other].name, name);
+    }
+    plan
 }

@@ -148,6 +148,7 @@ fn can_come(event: &Event, form: &Form, want: Want) -> bool {
         | Event::Answered(_)
         | Event::Said(_)
         | Event::Alive
+        | Event::Rechecked
         | Event::Ended { .. }
         | Event::TreeGone
         | Event::TookLeave => true,

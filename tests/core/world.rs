@@ -5,11 +5,11 @@ use crate::cells::variant;
 use crate::judge::Judge;
 use crate::process::{Effect, Life, Manner, Process};
 use crate::rng::Rng;
-use crate::specs::{ms, random_plan, secs};
+use crate::specs::{ms, mutate, random_plan, secs, with_other_names};
 use minisup::core::action::{Action, Change};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
-use minisup::core::input::{Input, Request};
+use minisup::core::input::{Awaited, Input, Request};
 use minisup::core::instance::Fault;
 use minisup::core::phase::Phase;
 use minisup::core::plan::{Kind, Plan, Probe};
@@ -46,11 +46,14 @@ enum Happening {
     Answer(InstanceId, Pid, bool),
     Tell(Input),
     Ask(Request),
+    /// The operator asks for something.
+    Wish,
 }
 
 pub struct World {
     pub supervisor: Supervisor,
-    pub plan: Rc<Plan>,
+    /// The plan as somebody wrote it last.
+    pub written: Rc<Plan>,
     pub now: Moment,
     pub trace: Option<Vec<String>>,
     pub inputs: u32,
@@ -96,7 +99,7 @@ impl World {
         World {
             supervisor: Supervisor::new(plan.clone(), rng.next()),
             judge: Judge::new(&plan),
-            plan,
+            written: plan,
             now: Moment::from_nanos(1_000_000_000),
             trace: None,
             inputs: 0,
@@ -118,13 +121,15 @@ impl World {
     /// Requests and signals at random moments; in the end somebody asks it to stop.
     fn invite_an_operator(&mut self) {
         let horizon = self.rng.pick(&[secs(2), secs(10), secs(25)]);
-        for _ in 0..self.rng.below(7) {
+        for _ in 0..self.rng.below(9) {
             let at = self.rng.upto(horizon);
-            let what = self.random_wish();
-            self.later(at, what);
+            self.later(at, Happening::Wish);
         }
         let stop = match self.rng.below(4) {
-            0 => Happening::Ask(Request::Shutdown(None)),
+            0 => {
+                let within = self.rng.pick(&[None, Some(secs(1)), Some(secs(30))]);
+                Happening::Ask(Request::Shutdown(within))
+            }
             1 => Happening::Tell(Input::Signal(Signal::RTMIN_3)),
             _ => Happening::Tell(Input::Signal(Signal::TERM)),
         };
@@ -137,14 +142,27 @@ impl World {
 
     fn random_wish(&mut self) -> Happening {
         let mut services = Vec::new();
-        for service in 0..self.plan.services.len() as u32 {
+        for service in 0..self.supervisor.plan().services.len() as u32 {
             if self.rng.percent(40) {
                 services.push(ServiceId(service));
             }
         }
         let services: Box<[ServiceId]> = services.into();
         let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH, Signal::QUIT, Signal::CHLD];
-        match self.rng.below(20) {
+        match self.rng.below(40) {
+            20..=25 => {
+                let plan = self.another_plan();
+                self.written = plan.clone();
+                Happening::Ask(Request::Update(plan))
+            }
+            26..=30 => {
+                let all =
+                    [Awaited::Started, Awaited::Ready, Awaited::Healthy, Awaited::Done, Awaited::Stopped];
+                let wishes = services.iter().map(|service| (*service, self.rng.pick(&all))).collect();
+                Happening::Ask(Request::Wait(wishes))
+            }
+            31..=34 => Happening::Ask(Request::Reload(services)),
+            35..=39 => Happening::Tell(Input::Abandoned(RequestId(1 + self.rng.below(self.requests + 1)))),
             0..=4 => Happening::Ask(Request::Stop(services)),
             5..=8 => Happening::Ask(Request::Start(services)),
             9..=12 => Happening::Ask(Request::Restart(services)),
@@ -158,10 +176,26 @@ impl World {
         }
     }
 
+    /// What somebody makes of the plan that he wrote last.
+    fn another_plan(&mut self) -> Rc<Plan> {
+        let rng = &mut self.rng;
+        match rng.below(10) {
+            0 => self.written.clone(),
+            1 => Rc::new(with_other_names(rng, random_plan)),
+            _ => {
+                let mut plan = (*self.written).clone();
+                for _ in 0..=rng.below(3) {
+                    mutate(rng, &mut plan);
+                }
+                Rc::new(plan)
+            }
+        }
+    }
+
     /// An answer that comes too late, from a process long gone.
     fn stray_input(&mut self) -> Input {
-        let instances = self.plan.instances().count() as u64;
-        let instance = InstanceId(self.rng.below(instances) as u32);
+        let instances = (0..).find(|id| !self.supervisor.has_instance(InstanceId(*id))).unwrap_or(1);
+        let instance = InstanceId(self.rng.below(u64::from(instances)) as u32);
         let pid = Pid(90_000 + self.rng.below(9) as i32);
         match self.rng.below(6) {
             0 => Input::Ready { instance, pid },
@@ -254,6 +288,10 @@ impl World {
                 let answer = if well { Ok(()) } else { Err("connection refused".into()) };
                 self.feed(Input::Answered { instance, pid, answer })
             }
+            Happening::Wish => {
+                let wish = self.random_wish();
+                self.happen(wish)
+            }
             Happening::Tell(input) => self.feed(input),
             Happening::Ask(request) => {
                 self.requests += 1;
@@ -290,7 +328,7 @@ impl World {
         if let Some(after) = life.halt {
             self.later(after, Happening::Halt(pid));
         }
-        let spec = self.plan.service(self.supervisor.whose(instance).0);
+        let spec = self.supervisor.spec_of(instance);
         let speaks = spec.ready.as_ref().is_some_and(|r| matches!(r.probe, Probe::Notify | Probe::Fd(_)));
         let watched = spec.health.as_ref().filter(|h| h.probe == Probe::Notify).map(|h| h.interval);
         if let Some(after) = life.ready.filter(|_| speaks) {
@@ -309,7 +347,7 @@ impl World {
         if !process.stopped && !sick {
             self.feed(Input::Alive { instance, pid })?;
         }
-        let spec = self.plan.service(self.supervisor.whose(instance).0);
+        let spec = self.supervisor.spec_of(instance);
         let interval = spec.health.as_ref().map_or(secs(1), |h| h.interval);
         self.later((interval / 2).max(ms(20)), Happening::Alive(pid));
         Ok(())
@@ -456,7 +494,11 @@ impl World {
             return self.tell(Input::Refused { instance });
         }
         let (service, _) = self.supervisor.whose(instance);
-        let kind = if as_hook { Kind::Oneshot } else { self.plan.service(service).kind };
+        let kind = if as_hook { Kind::Oneshot } else { self.supervisor.spec_of(instance).kind };
+        while self.tempers.len() <= service.index() {
+            let temper = self.rng.percent(60).then(|| self.rng.next());
+            self.tempers.push(temper);
+        }
         let life = match self.tempers[service.index()] {
             _ if as_hook && self.rng.percent(60) => {
                 let end = Some((self.rng.upto(secs(5)), Outcome::Exited(0)));

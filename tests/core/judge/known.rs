@@ -39,6 +39,19 @@ pub(super) struct Known {
     pub(super) last: Option<Outcome>,
     /// The delay before the last try, with the failures (or refusals) in a row it was for.
     pub(super) delay: Option<(bool, u32, Duration)>,
+    /// A client wants a new process in its place.
+    pub(super) restarts: bool,
+}
+
+/// By which plan an instance lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Age {
+    Current,
+    /// An update replaces its process.
+    Outdated,
+    /// An update removes it.
+    Leaving,
+    Gone,
 }
 
 impl Judge {
@@ -65,7 +78,7 @@ impl Judge {
             }
             Input::Exceeded { .. } => {}
             Input::Executed { instance, pid } => {
-                let needs_no_word = self.plan.service(self.service_of[instance.index()]).ready.is_none();
+                let needs_no_word = supervisor.spec_of(*instance).ready.is_none();
                 if let Some(known) = self.about(*instance, *pid).filter(|known| !known.hook) {
                     (known.program, known.ready) = (true, needs_no_word);
                 }
@@ -75,7 +88,9 @@ impl Judge {
                     known.ready = true;
                 }
             }
-            Input::Answered { instance, pid, answer } => self.answered(*instance, *pid, answer.is_ok()),
+            Input::Answered { instance, pid, answer } => {
+                self.answered(*instance, *pid, answer.is_ok(), supervisor)
+            }
             Input::Alive { instance, pid } => {
                 if let Some(known) = self.about(*instance, *pid) {
                     known.healthy = known.ready;
@@ -93,20 +108,31 @@ impl Judge {
                     self.gone(*instance, supervisor);
                 }
             }
-            Input::Request(id, _) => {
+            Input::Request(id, request) => {
                 self.asked.insert(*id);
+                self.asked_for(request, supervisor, now);
             }
             Input::Signal(signal) => {
                 let stops = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::PWR, Signal::RTMIN_3];
                 self.stop_signals += u32::from(stops.contains(signal));
             }
-            Input::Abandoned(_) | Input::Reloaded { .. } => {}
-            Input::Boot | Input::Refused { .. } | Input::Said { .. } | Input::Due | Input::AllGone => {}
+            Input::Abandoned(id) => {
+                if self.asked.contains(id) && !self.answered.contains(id) {
+                    self.asked.remove(id);
+                    self.abandoned.insert(*id);
+                }
+            }
+            Input::Boot
+            | Input::Reloaded { .. }
+            | Input::Refused { .. }
+            | Input::Said { .. }
+            | Input::Due
+            | Input::AllGone => {}
         }
     }
 
-    pub(super) fn answered(&mut self, instance: InstanceId, pid: Pid, well: bool) {
-        let spec = self.plan.service(self.service_of[instance.index()]);
+    pub(super) fn answered(&mut self, instance: InstanceId, pid: Pid, well: bool, supervisor: &Supervisor) {
+        let spec = supervisor.spec_of(instance);
         let most = spec.health.as_ref().map_or(1, |health| health.failures);
         let Some(known) = self.about(instance, pid) else { return };
         if known.asked_ready {
@@ -127,7 +153,7 @@ impl Judge {
         leftovers: bool,
         supervisor: &Supervisor,
     ) {
-        let spec = self.plan.service(self.service_of[id.index()]);
+        let spec = supervisor.spec_of(id);
         let (tree, success) = (spec.stop.tree, spec.kind == Kind::Oneshot && spec.is_success(outcome));
         let known = &mut self.known[id.index()];
         if known.pid != Some(pid) {
@@ -155,6 +181,11 @@ impl Judge {
     pub(super) fn gone(&mut self, id: InstanceId, supervisor: &Supervisor) {
         let known = &mut self.known[id.index()];
         known.leader = None;
+        let age = &mut self.ages[id.index()];
+        *age = match age {
+            Age::Leaving | Age::Gone => Age::Gone,
+            Age::Current | Age::Outdated => Age::Current,
+        };
         if supervisor.phase().is_ending() && known.forced {
             self.killed = true;
         }
@@ -167,10 +198,13 @@ impl Judge {
         }
     }
 
-    pub(super) fn holds(&self, service: ServiceId, condition: Condition) -> bool {
+    pub(super) fn holds(&self, service: ServiceId, condition: Condition, sup: &Supervisor) -> bool {
         let spec = self.plan.service(service);
-        self.instances(service).all(|id| {
+        sup.instances_of(service).all(|id| {
             let known = &self.known[id.index()];
+            if self.ages[id.index()] == Age::Outdated {
+                return false;
+            }
             let up = known.pid.is_some() && known.program && known.stopping.is_none();
             known.succeeded
                 || match condition {
