@@ -2,6 +2,12 @@
  *
  *     actor child REPORT NAME            report the start and each signal; TERM ends it
  *     actor orphans REPORT NAME COUNT    on USR1 hand COUNT zombies to PID 1, and report
+ *     actor writes REPORT NAME KIB LINE CHUNK
+ *                                        on USR1 write KIB * 1024 bytes in lines of LINE bytes, CHUNK bytes
+ *                                        a write; LINE 0: lines of 64 KiB and short ones, numbered
+ *     actor sink REPORT NAME LINES FILE  read stdin to its end, into FILE unless that is "-"; report when
+ *                                        LINES lines have come
+ *     actor nothing                      end
  *     actor stage REPORT COMMAND...      run COMMAND as PID 1 of fresh namespaces
  *
  * A report is one line, appended by one write: "KIND NAME PID MOMENT EXTRA". The moment is
@@ -11,6 +17,8 @@
  *     E  the stage: the supervisor is executed at this moment
  *     S  a child: main began        G  a child: EXTRA is the signal it got
  *     R  the orphan maker is done   X  the stage: PID 1 is gone, EXTRA is its wait status
+ *     W  a writer begins            L  the sink has the last line; EXTRA is the bytes so far
+ *     D  a writer has written all; EXTRA is how many lines
  *
  * Children block every signal and take them with sigwaitinfo, so no handler can lose one. */
 #define _GNU_SOURCE
@@ -124,6 +132,73 @@ static void make_orphans(long count)
 	report('R', now(), extra);
 }
 
+static void write_all(int fd, const char *bytes, size_t count)
+{
+	while (count) {
+		ssize_t n = write(fd, bytes, count);
+		if (n < 0 && errno != EINTR)
+			die("write");
+		if (n > 0) {
+			bytes += n;
+			count -= (size_t)n;
+		}
+	}
+}
+
+/* Lines that cost nothing to make: one buffer, over and over. */
+static long write_lines(long total, long line, long chunk)
+{
+	long size = chunk / line * line;
+	char *buffer = malloc((size_t)size);
+
+	for (long i = 0; i < size; i++)
+		buffer[i] = i % line == line - 1 ? '\n' : (char)('a' + i % line % 26);
+	for (long left = total / line * line; left > 0; left -= size)
+		write_all(1, buffer, (size_t)(left < size ? left : size));
+	free(buffer);
+	return total / line;
+}
+
+/* A line of 64 KiB, ten short ones, and again; each with its number and its length. */
+static long write_mixed(long total)
+{
+	static char line[65536];
+	long number = 0;
+
+	while (total > 0) {
+		long size = number % 11 ? 40 + number % 50 : (long)sizeof line;
+		int n = snprintf(line, sizeof line, "%s:%ld:%ld:", name, number, size);
+		memset(line + n, name[strlen(name) - 1], (size_t)(size - n));
+		line[size - 1] = '\n';
+		write_all(1, line, (size_t)size);
+		total -= size;
+		number++;
+	}
+	return number;
+}
+
+static void sink(long lines, const char *path)
+{
+	static char buffer[1 << 18];
+	int copy = strcmp(path, "-") ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) : -1;
+	long bytes = 0;
+	ssize_t n;
+
+	fcntl(0, F_SETPIPE_SZ, 1 << 20);
+	while ((n = read(0, buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR)) {
+		uint64_t moment = now();
+		const char *at = buffer, *end = buffer + (n > 0 ? n : 0);
+		bytes += end - at;
+		if (copy >= 0)
+			write_all(copy, buffer, (size_t)(end - at));
+		while (lines > 0 && (at = memchr(at, '\n', (size_t)(end - at)))) {
+			at++;
+			if (--lines == 0)
+				report_number('L', moment, bytes);
+		}
+	}
+}
+
 static void stage(char **command)
 {
 	int status;
@@ -168,8 +243,26 @@ int main(int argc, char **argv)
 		stage(argv + 3);
 		return 0;
 	}
+	if (!strcmp(role, "sink") && argc == 6) {
+		name = argv[3];
+		sink(atol(argv[4]), argv[5]);
+		return 0;
+	}
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (!strcmp(role, "writes") && argc == 7) {
+		sigset_t go;
+		long total = atol(argv[4]) * 1024, line = atol(argv[5]);
+		name = argv[3];
+		sigemptyset(&go);
+		sigaddset(&go, SIGUSR1);
+		report('S', start, "");
+		sigwaitinfo(&go, NULL);
+		report('W', now(), "");
+		line = line ? write_lines(total, line, atol(argv[6])) : write_mixed(total);
+		report_number('D', now(), line);
+		take_signals(&all);
+	}
 	if (!strcmp(role, "child")) {
 		name = argv[3];
 		report('S', start, "");
@@ -185,6 +278,8 @@ int main(int argc, char **argv)
 		make_orphans(atol(argv[4]));
 		take_signals(&all);
 	}
-	fputs("usage: actor child REPORT NAME | orphans REPORT NAME COUNT | stage REPORT COMMAND...\n", stderr);
+	if (argc == 2 && !strcmp(argv[1], "nothing"))
+		return 0;
+	fputs("usage: see the head of actor.c\n", stderr);
 	return 2;
 }

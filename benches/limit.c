@@ -1,21 +1,34 @@
 /* The limit: the least a PID 1 can do for the same work. No configuration, no log, no state machine,
  * no control socket; what a supervisor takes beyond this is its own.
  *
- *     limit COUNT COMMAND...       an argument "{}" becomes s0000, s0001, ...
+ *     limit [LOG] COUNT COMMAND...       an argument "{}" becomes s0000, s0001, ...
  *
  * COUNT children by vfork and exec, each launched again at once when it ends; every orphan reaped;
- * HUP, USR1 and USR2 passed on to every child; TERM passed on, and when the last child is gone, exit 0. */
+ * HUP, USR1 and USR2 passed on to every child; TERM passed on, and when the last child is gone, exit 0.
+ *
+ * LOG is what is done with the children's stdout: nothing, it is our own; "-copy": a pipe each, read and
+ * written to ours; "-prefix": the same with "NAME | " before each line; "-rotate=FOLDER": written to files
+ * of 16 MiB. Reads of a pipe's whole capacity, no clock, no ends of lines but for the prefix. */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { PIPE = 1 << 20, FILE_SIZE = 16 << 20 };
 
 static pid_t *pids;
 static char **command;
 static int count, alive;
+static char mode; /* the second letter of LOG */
+static const char *folder;
+static int (*pipes)[2];
+static char *has_begun_line;
 
 static void launch(int i)
 {
@@ -31,6 +44,8 @@ static void launch(int i)
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
+		if (mode)
+			dup2(pipes[i][1], 1);
 		execv(argv[0], argv);
 		_exit(127);
 	}
@@ -58,11 +73,97 @@ static void reap(int stopping)
 	}
 }
 
+static void write_all(int fd, const char *bytes, ssize_t left)
+{
+	while (left > 0) {
+		ssize_t n = write(fd, bytes, (size_t)left);
+		if (n < 0) {
+			perror("limit: cannot write");
+			_exit(99);
+		}
+		bytes += n;
+		left -= n;
+	}
+}
+
+static void to_file(const char *bytes, ssize_t n)
+{
+	static int fd = -1, number;
+	static long size;
+	char path[512];
+
+	if (fd < 0 || size + n > FILE_SIZE) {
+		if (fd >= 0)
+			close(fd);
+		snprintf(path, sizeof path, "%s/log.%d", folder, number++);
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		size = 0;
+	}
+	write_all(fd, bytes, n);
+	size += n;
+}
+
+static void prefixed(int i, const char *at, const char *end)
+{
+	static char out[3 * PIPE];
+	char *to = out, prefix[16];
+	int length = snprintf(prefix, sizeof prefix, "s%04d | ", i);
+
+	while (at < end) {
+		const char *newline = memchr(at, '\n', (size_t)(end - at));
+		const char *next = newline ? newline + 1 : end;
+		if (!has_begun_line[i]) {
+			memcpy(to, prefix, (size_t)length);
+			to += length;
+		}
+		memcpy(to, at, (size_t)(next - at));
+		to += next - at;
+		at = next;
+		has_begun_line[i] = !newline;
+		if (to - out > PIPE) {
+			write_all(1, out, to - out);
+			to = out;
+		}
+	}
+	write_all(1, out, to - out);
+}
+
+/* Moves what there is to be moved; the signal that came, or 0. */
+static int wait_and_move(int epoll, int signals)
+{
+	static char buffer[PIPE];
+	struct epoll_event events[64];
+	struct signalfd_siginfo signal = {0};
+	int n = epoll_wait(epoll, events, 64, -1);
+
+	for (int k = 0; k < n; k++) {
+		int i = (int)events[k].data.u32;
+		if (i == count) {
+			if (read(signals, &signal, sizeof signal) != sizeof signal)
+				signal.ssi_signo = 0;
+			continue;
+		}
+		ssize_t got = read(pipes[i][0], buffer, sizeof buffer);
+		if (got > 0 && mode == 'c')
+			write_all(1, buffer, got);
+		if (got > 0 && mode == 'r')
+			to_file(buffer, got);
+		if (got > 0 && mode == 'p')
+			prefixed(i, buffer, buffer + got);
+	}
+	return (int)signal.ssi_signo;
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t all;
-	int stopping = 0;
+	int stopping = 0, epoll = -1, signals = -1;
 
+	if (argc > 1 && argv[1][0] == '-') {
+		mode = argv[1][1];
+		folder = strchr(argv[1], '=') ? strchr(argv[1], '=') + 1 : ".";
+		argv++, argc--;
+	}
 	if (argc < 3)
 		return 2;
 	count = atoi(argv[1]);
@@ -70,10 +171,25 @@ int main(int argc, char **argv)
 	pids = calloc((size_t)count, sizeof *pids);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
+	if (mode) {
+		struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)count};
+		epoll = epoll_create1(EPOLL_CLOEXEC);
+		signals = signalfd(-1, &all, SFD_CLOEXEC);
+		epoll_ctl(epoll, EPOLL_CTL_ADD, signals, &event);
+		pipes = calloc((size_t)count, sizeof *pipes);
+		has_begun_line = calloc((size_t)count, 1);
+		for (int i = 0; i < count; i++) {
+			event.data.u32 = (unsigned)i;
+			if (pipe2(pipes[i], O_CLOEXEC))
+				return 99;
+			fcntl(pipes[i][0], F_SETPIPE_SZ, PIPE);
+			epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[i][0], &event);
+		}
+	}
 	for (int i = 0; i < count; i++)
 		launch(i);
 	while (!stopping || alive) {
-		int signo = sigwaitinfo(&all, NULL);
+		int signo = mode ? wait_and_move(epoll, signals) : sigwaitinfo(&all, NULL);
 		if (signo == SIGCHLD)
 			reap(stopping);
 		if (signo == SIGTERM)

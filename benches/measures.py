@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import signal
+import subprocess
 import time
 
 from peers import linking
@@ -202,6 +204,122 @@ def relay(bench):
                 time.sleep(0.002)
 
 
+# What is done with the lines of a service, and where they go: the mode, and bytes a write.
+LOGS = {"file": 65536, "pipe": 65536, "prefix": 65536, "json": 65536, "rotated": 65536, "lines": 100}
+LINE = 100
+
+
+def log_once(bench, peer, mode):
+    """(nanoseconds, nanoseconds of CPU) of moving what is to be moved."""
+    kib = bench.scale.log_mib * 1024 // (8 if mode == "lines" else 1)
+    total = kib * 1024 // LINE * LINE
+    to_pipe = mode not in ("file", "rotated")
+    role = ("writes", str(kib), str(LINE), str(LOGS[mode]))
+    lines = (total // LINE, None) if to_pipe else None
+    with Stage(bench.scratch, peer, 1, role, log=mode, lines=lines) as stage:
+        all_started(stage, 1)
+        time.sleep(bench.scale.rest)
+        own, _ = stage.processes()
+        before, _ = usage(own)
+        stage.tell_children(signal.SIGUSR1)
+        began = stage.wait("W")[0].moment
+        if to_pipe:
+            end = stage.wait("L", timeout=120)[0]
+            moment, wrong = end.moment, mode in ("pipe", "lines") and int(end.extra) - total
+        else:
+            moment, wrong = wait_for_bytes(stage, mode, total)
+        after, _ = usage(own)
+        if wrong:
+            raise Flaw(f"{abs(wrong)} bytes too {'many' if wrong > 0 else 'few'}")
+        return (moment - began) * 2**20 / kib, (after - before) * 2**20 / kib
+
+
+def wait_for_bytes(stage, mode, total):
+    """When so many bytes are in the file, or in all files of the folder; and how many more came."""
+    end = time.monotonic() + 120
+    while True:
+        moment = time.monotonic_ns()
+        files = [stage.room / "stdout"] if mode == "file" else stage.room.glob("logs/*")
+        size = 0
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):  # renamed meanwhile
+                size += file.stat().st_size * (file.name not in ("lock", "state", "config"))
+        if size >= total or time.monotonic() > end:
+            return moment, size - total
+        time.sleep(0.002)
+
+
+def logs(bench):
+    """A service writes 100-byte lines, 64 KiB a `write`, and PID 1 moves them: from the service's first write
+    until the last byte is in the file, or the last line has come out of the pipe. With prefix: name and
+    time of each line (the limit: the name alone). JSON: one object a line (the limit: a plain copy).
+    Rotated: files of 16 MB on a tmpfs. One write a line: to a pipe. Whoever tears lines is as
+    quick as he is, see below; a run counts when as many bytes or lines came as were written."""
+    for mode in LOGS:
+        wall, cpu = f"logs/{mode}", f"logcpu/{mode}"
+        for peer in bench.turns(wall, [p for p in bench.peers if mode in p.logs], bench.scale.log_runs, 60):
+            with bench.attempt(wall, peer):
+                seconds, busy = log_once(bench, peer, mode)
+                bench.add(wall, peer, seconds / 1e9)
+                bench.add(cpu, peer, busy / 1e9)
+
+
+def logcpu(bench):
+    """CPU time (schedstat) of the supervisor's own processes, its loggers among them, in the same runs."""
+    if not any(key.startswith("logcpu/") for key in bench.samples):
+        logs(bench)
+
+
+def torn(bench):
+    """Two services write to one pipe at once, lines of 64 KiB and short ones in turn, each with its number and
+    its length in it. Torn: a line that came, but not as it was written. A run counts when all was written."""
+    key, kib = "torn", bench.scale.torn_mib * 1024
+    for peer in bench.turns(key, [p for p in bench.peers if "pipe" in p.logs and p.name != "limit"], 1):
+        copy = bench.scratch / "torn"
+        with bench.attempt(key, peer):
+            with Stage(bench.scratch, peer, 2, ("writes", str(kib), "0", "0"), "pipe", (10**12, copy)) as stage:
+                all_started(stage, 2)
+                time.sleep(bench.scale.rest)
+                stage.tell_children(signal.SIGUSR1)
+                written = sum(int(done.extra) for done in stage.wait("D", 2, timeout=60))
+                size = -1
+                while size != (size := copy.stat().st_size):  # what is under way arrives
+                    time.sleep(0.5)
+            whole = {m[0] for line in copy.read_bytes().split(b"\n") if (m := whole_line(line))}
+            bench.add(key, peer, written - len(whole))
+            bench.remark(key, peer, f"of {written:,} lines")
+        copy.unlink(missing_ok=True)
+
+
+def whole_line(line):
+    """(which,) if this is a line as a writer wrote it: NAME:NUMBER:LENGTH:xxx."""
+    name, _, rest = line.partition(b":")
+    number, _, rest = rest.partition(b":")
+    length, _, rest = rest.partition(b":")
+    is_whole = length.isdigit() and int(length) == len(line) + 1 and rest == name[-1:] * len(rest)
+    return ((name, number),) if is_whole else None
+
+
+def status(bench):
+    """The command that shows all services (`minisup status`, `supervisorctl status`, `sv status`), from fork to
+    its end, its output to a pipe. The limit: a static C program that does nothing. A run counts when the
+    command succeeds and names every service."""
+    count, key = bench.scale.shutdown_services, "status"
+    able = [p for p in bench.able(2) if p.status(bench.scratch, [])]
+    with bench.all_up(key, able, count) as up:
+        time.sleep(bench.scale.rest * 3)
+        for peer in bench.turns(key, list(up), bench.scale.statuses):
+            with bench.attempt(key, peer):
+                command = peer.status(up[peer].room, up[peer].services)
+                moment = time.monotonic_ns()
+                done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                took = time.monotonic_ns() - moment
+                named = len(set(re.findall(rb"\bs\d{4}\b", done.stdout)))
+                if peer.name != "limit" and (done.returncode or named != count):
+                    raise Flaw(f"exit code {done.returncode}, {named} of {count} services named")
+                bench.add(key, peer, took / MS)
+
+
 def size(bench):
     """Bytes it adds to an image: the binary of ours and of the limit, for the others the files of their
     Debian package but for the manuals. What a package depends on (libraries, Python) comes on top."""
@@ -211,4 +329,4 @@ def size(bench):
             bench.remark("size", peer, linking(peer.path()))
 
 
-EVERY = [boot, relaunch, memory, idle, orphans, shutdown, relay, size]
+EVERY = [boot, relaunch, memory, idle, orphans, shutdown, relay, logs, logcpu, torn, status, size]

@@ -24,8 +24,25 @@ TABLES = {
     "orphans": Table("20,000 orphans", "ms of PID 1's CPU", {"orphans/cpu": "reaped"}, 0),
     "shutdown": Table("Shutdown of 100 services", "ms", {"shutdown": "TERM to the end"}, 1),
     "relay": Table("A signal through PID 1", "µs", {"relay": "USR1 to the child"}, 0),
+    "logs": Table(
+        "Logs: the time of a GiB",
+        "s",
+        {
+            "logs/file": "to a file", "logs/pipe": "to a pipe", "logs/prefix": "prefix, time", "logs/json": "JSON",
+            "logs/rotated": "rotated files", "logs/lines": "one write a line",
+        },
+        2,
+    ),  # fmt: skip
+    "torn": Table("Two services write at once", "lines torn or lost", {"torn": "torn"}, 0),
+    "status": Table("Status of 100 services", "ms", {"status": "the whole command"}, 1),
     "size": Table("Size", "kB", {"size": "files"}, 0),
 }
+TABLES["logcpu"] = Table(
+    "Logs: the CPU time of a GiB",
+    "s",
+    {key.replace("logs", "logcpu"): title for key, title in TABLES["logs"].columns.items()},
+    2,
+)
 
 
 def median(bench, key, peer):

@@ -58,11 +58,12 @@ def enter_scratch():
 class Stage:
     """A supervisor with its services, from the moment it is executed; a context manager that ends it.
 
-    `executed` is that moment, `pid1` its pid as we see it."""
+    `executed` is that moment, `pid1` its pid as we see it. With `lines` = (count, file or None) its stdout is
+    a pipe to a sink, which reports when so many lines have come; else it is a file."""
 
     made = 0
 
-    def __init__(self, scratch, peer, count=1, role=("child",)):
+    def __init__(self, scratch, peer, count=1, role=("child",), log=None, lines=None):
         Stage.made += 1
         self.pid1 = 0
         self.room = scratch / str(Stage.made)
@@ -72,13 +73,23 @@ class Stage:
         self._file = open(self.room / "reports")
         kind, *extra = role
         names = (f"s{i:04}" for i in range(count))
-        services = [(n, [ACTOR, kind, str(self.room / "reports"), n, *extra]) for n in names]
-        command = peer.command(self.room, services)
+        self.services = [(n, [ACTOR, kind, str(self.room / "reports"), n, *extra]) for n in names]
+        (self.room / "logs").mkdir()
+        command = peer.command(self.room, self.services, log)
+        self.sink = None
         with open(self.room / "stdout", "wb") as out, open(self.room / "stderr", "wb") as err:
+            if lines:
+                count, path = lines
+                self.sink = subprocess.Popen(
+                    [ACTOR, "sink", str(self.room / "reports"), "sink", str(count), path and str(path) or "-"],
+                    stdin=subprocess.PIPE,
+                )  # fmt: skip
             self.process = subprocess.Popen(
-                [ACTOR, "stage", str(self.room / "reports"), *command],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.room,
+                [ACTOR, "stage", str(self.room / "reports"), *command], stdin=subprocess.DEVNULL,
+                stdout=self.sink.stdin if self.sink else out, stderr=err, cwd=self.room,
             )  # fmt: skip
+            if self.sink:
+                self.sink.stdin.close()
         try:
             self.pid1 = int(self.wait("P")[0].extra)
             self.executed = self.wait("E")[0].moment
@@ -101,6 +112,8 @@ class Stage:
                 self.process.wait(20)
         self.process.kill()  # else: PID 1 asked for SIGKILL when the stage dies
         self.process.wait()
+        if self.sink:
+            self.sink.wait()  # nobody is left to write
         self._file.close()
         shutil.rmtree(self.room, ignore_errors=True)
 
@@ -141,6 +154,11 @@ class Stage:
             except OSError:
                 pass  # it ended meanwhile
         return own, actors
+
+    def tell_children(self, number):
+        """Signal every child from outside."""
+        for pid in self.processes()[1].values():
+            os.kill(pid, number)
 
     def kill_child(self, number=signal.SIGKILL):
         """Signal the newest child from outside; its pid in the namespace, and the moment."""
