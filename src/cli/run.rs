@@ -65,7 +65,7 @@ pub fn run(args: Args) -> u8 {
         super::complain(warning);
     }
     let plan = loaded.plan;
-    let origin = Origin::new(files, &around);
+    let origin = Origin::new(files, &around, loaded.became);
     drop((around, loaded.warnings, loaded.files));
     match runtime::boot::run(plan, origin) {
         Ok(code) => code,

@@ -38,7 +38,7 @@ pub use accounts::Accounts;
 pub use diagnostics::{Diagnostic, Diagnostics};
 
 use crate::core::ids::ServiceId;
-use crate::core::plan::{Kind, Plan};
+use crate::core::plan::{Credentials, Kind, Plan};
 use credentials::Who;
 use diagnostics::{Origin, Problems, SourceId, Sources};
 use environment::Environments;
@@ -64,6 +64,29 @@ pub struct Surroundings {
     pub egid: u32,
     /// Only regular files are read: for whoever must not wait, or reads for the second time.
     pub only_files: bool,
+    /// Whom minisup has become already; `None`: it will do as `[supervisor] user` says.
+    pub became: Option<Became>,
+}
+
+/// Whom minisup becomes before it launches anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Became {
+    /// `None`: it stays who it is.
+    credentials: Option<Credentials>,
+    /// HOME, USER and LOGNAME of that user.
+    variables: Vec<(String, String)>,
+}
+
+impl Became {
+    fn of(who: &Who<'_>) -> Became {
+        let own = |user: &accounts::User| {
+            user.variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        Became {
+            credentials: who.credentials.clone(),
+            variables: who.user.as_deref().map(own).unwrap_or_default(),
+        }
+    }
 }
 
 impl Surroundings {
@@ -86,19 +109,19 @@ impl Surroundings {
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
             only_files: false,
+            became: None,
         }
     }
 
     /// The same world after minisup has become somebody else.
-    fn seen_by(&self, who: &Who<'_>) -> Surroundings {
+    fn seen_by(&self, became: &Became) -> Surroundings {
         let mut around = self.clone();
-        if let Some(credentials) = &who.credentials {
+        if let Some(credentials) = &became.credentials {
             (around.euid, around.egid) = (credentials.uid, credentials.gid);
         }
-        if let Some(user) = &who.user {
+        if !became.variables.is_empty() {
             around.environment.retain(|(name, _)| !["HOME", "USER", "LOGNAME"].contains(&name.as_str()));
-            let own = user.variables().map(|(name, value)| (name.to_owned(), value.to_owned()));
-            around.environment.extend(own);
+            around.environment.extend(became.variables.iter().cloned());
         }
         around
     }
@@ -120,6 +143,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// Why each service is as it is, in the order of the plan; empty unless asked for.
     pub reasons: Vec<Reasons>,
+    /// Whom minisup becomes, or has become.
+    pub became: Became,
 }
 
 /// Why a service is as it is.
@@ -183,7 +208,9 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
     let failed = problems.errors() > 0;
     let (errors, warnings) = problems.finish(&sources);
     match plan {
-        Some((plan, reasons)) if !failed => Ok(Loaded { plan, warnings, files: assembled.files, reasons }),
+        Some((plan, became, reasons)) if !failed => {
+            Ok(Loaded { plan, warnings, files: assembled.files, reasons, became })
+        }
         _ => Err(errors),
     }
 }
@@ -206,7 +233,7 @@ fn resolve(
     sources: &mut Sources,
     problems: &mut Problems,
     explain: bool,
-) -> (Plan, Vec<Reasons>) {
+) -> (Plan, Became, Vec<Reasons>) {
     view::check_keys(tree, &[keys::TOP], "the file", problems);
     let empty = Table::default();
     let own = |name: &'static str, problems: &mut Problems| match tree.get(name) {
@@ -255,7 +282,8 @@ fn resolve(
     supervisor.control_group = credentials::control_group(&view, around, problems);
     let who = credentials::of(&view, around, problems);
     // From here on the world is the one that services will be launched from.
-    let around = &around.seen_by(&who);
+    let became = around.became.clone().unwrap_or_else(|| Became::of(&who));
+    let around = &around.seen_by(&became);
     supervisor.credentials = who.credentials;
     let signals = supervisor::signals(signals, &names, problems);
     let environments = Environments::new(&around.environment, common, sources, problems);
@@ -290,7 +318,7 @@ fn resolve(
             reasons.push(Reasons { preset, adjusted: service.adjusted, keys });
         }
     }
-    (Plan { supervisor, signals, services: specs.into() }, reasons)
+    (Plan { supervisor, signals, services: specs.into() }, became, reasons)
 }
 
 /// The presets that any service names.

@@ -132,7 +132,11 @@ pub(super) fn compare(from: &Plan, before: &[ServiceId], to: &Plan, after: &[Ser
     let removed = before.iter().filter(|service| !is.contains(service));
     services.extend(removed.map(|service| whole(service, from, ChangeKind::Removed)));
     let words = |plan: &Plan| words::of_supervisor(plan).into_iter().collect::<BTreeMap<_, _>>();
-    let needs = |key: &str| !(key == "supervisor.shutdown_timeout" || key.starts_with("signals."));
+    let in_place = ["shutdown_timeout", "log_level", "log_format", "timestamps"];
+    let needs = |key: &str| match key.strip_prefix("supervisor.") {
+        Some(key) => !in_place.contains(&key),
+        None => !key.starts_with("signals."),
+    };
     let other = keys(words(from), words(to), |text| text.to_owned(), needs);
     Difference { services, other }
 }

@@ -111,6 +111,12 @@ struct Errands {
 }
 
 impl Supervisor {
+    /// What an update to this plan would change, if it had its turn now.
+    pub fn difference(&self, new: &Plan) -> Difference {
+        let (plan, order) = align(&self.plan, new);
+        compare(&self.plan, &self.order, &plan, &order)
+    }
+
     /// The next step of the update that has its turn, and the next update when that is over.
     pub(super) fn go_on_updating(&mut self, now: Moment) {
         loop {

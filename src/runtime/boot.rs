@@ -81,7 +81,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         children: Children::new(),
         tree: Tree::at_boot(),
         reporter: Reporter::new(now),
-        updates: Updates::new(origin, plan.clone()),
+        updates: Updates::new(origin, &plan),
         supervisor: Supervisor::new(plan, seed),
         logs_are_next: false,
         was_due: false,

@@ -53,12 +53,12 @@ impl Turn {
             // All that boot needed and the loop does not.
             Change::Phase(Phase::Up) => memory::give_back(),
             Change::State { instance, to, .. } if !to_has_voice(to) => self.hearing.forget(*instance),
+            Change::Updating(difference) => self.update_began(difference),
             Change::Phase(_)
             | Change::State { .. }
             | Change::Waits { .. }
             | Change::Health { .. }
             | Change::Draining(_)
-            | Change::Updating(_)
             | Change::Removed(_)
             | Change::Unassigned(_) => {}
         }

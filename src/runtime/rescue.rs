@@ -116,11 +116,11 @@ mod tests {
         assert_eq!(std::process::id(), 1);
         let files: [PathBuf; 1] = [folder.join("x.toml")];
         let around = config::Surroundings::here();
-        let plan = config::load(&files, &around).unwrap().plan;
+        let config::Loaded { plan, became, .. } = config::load(&files, &around).unwrap();
         let timeout = plan.supervisor.shutdown_timeout;
         let tokio = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().unwrap();
         let _entered = tokio.enter();
-        let mut turn = boot::prepare(Rc::new(plan), Origin::new(files.into(), &around)).unwrap();
+        let mut turn = boot::prepare(Rc::new(plan), Origin::new(files.into(), &around, became)).unwrap();
         let up = || ["good", "asleep", "deaf"].iter().all(|name| folder.join(name).exists());
         let fault = async {
             while !up() {

@@ -11,10 +11,10 @@
 //! them 2 ms. Only regular files are read, for a pipe would keep the loop waiting.
 
 use super::turn::Turn;
-use crate::config::{self, Loaded, Surroundings};
+use crate::config::{self, Became, Loaded, Surroundings};
 use crate::control::wire::{ChangeKind, Changed, ChangedKey, ErrorKind, Updated};
 use crate::core::action::Reply;
-use crate::core::difference::{self, Difference, difference};
+use crate::core::difference::{self, Difference};
 use crate::core::ids::RequestId;
 use crate::core::input::{Input, Request};
 use crate::core::plan::Plan;
@@ -25,7 +25,7 @@ use crate::sys::{clock, memory};
 use ::log::{debug, error, info, warn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 /// Updates that nobody but a signal has asked for have numbers from here on.
 const BY_SIGNAL: u64 = 1 << 63;
@@ -37,23 +37,25 @@ const NAMED: usize = 20;
 #[derive(Debug)]
 pub struct Origin {
     files: Vec<PathBuf>,
-    /// Whom minisup was started as. It may have become somebody else since, but what the
-    /// configuration means has not.
+    /// Whom minisup was started as, and whom it became then. What the configuration means does not
+    /// change by that, nor by another `[supervisor] user`.
     euid: u32,
     egid: u32,
+    became: Became,
 }
 
 impl Origin {
     /// These files, read in this world.
-    pub fn new(files: Vec<PathBuf>, around: &Surroundings) -> Origin {
-        Origin { files, euid: around.euid, egid: around.egid }
+    pub fn new(files: Vec<PathBuf>, around: &Surroundings, became: Became) -> Origin {
+        Origin { files, euid: around.euid, egid: around.egid, became }
     }
 
     /// Reads it again.
     fn read(&self) -> Result<Loaded, String> {
         let now = Surroundings::here();
-        let gave_up_root = now.euid != self.euid;
-        let around = Surroundings { euid: self.euid, egid: self.egid, only_files: true, ..now };
+        let uid = now.euid;
+        let became = Some(self.became.clone());
+        let around = Surroundings { euid: self.euid, egid: self.egid, only_files: true, became, ..now };
         // Whatever may be wrong with us or with it: services go on.
         let loaded = catch_unwind(AssertUnwindSafe(|| config::load(&self.files, &around)));
         let Ok(loaded) = loaded else {
@@ -61,10 +63,9 @@ impl Origin {
         };
         loaded.map_err(|errors| {
             let mut report = errors.report();
-            if gave_up_root && report.contains("permission denied") {
+            if uid != self.euid && report.contains("permission denied") {
                 report += &format!(
-                    "\nminisup has become user {} ([supervisor] user) and reads as that user now",
-                    now.euid
+                    "\nminisup has become user {uid} ([supervisor] user) and reads as that user now",
                 );
             }
             report
@@ -75,32 +76,42 @@ impl Origin {
 /// What is known of updates.
 pub(super) struct Updates {
     origin: Origin,
-    /// What the core was given last, be it that it has not come to it yet.
-    latest: Rc<Plan>,
-    /// What the loop follows.
-    followed: Rc<Plan>,
+    /// What the loop follows. Weak, so that the core may change it in its place.
+    followed: Weak<Plan>,
+    /// In the order in which they were given to the core.
     open: Vec<Open>,
-    /// A signal came while an update was under way.
+    /// A signal came while the update of an earlier one waited for its turn.
     again: bool,
     by_signal: u64,
 }
 
-/// An update under way.
+/// An update that the core has not answered.
 struct Open {
     id: RequestId,
     since: Moment,
-    updated: Updated,
+    /// What changes, once it has its turn.
+    updated: Option<Updated>,
 }
 
 impl Updates {
-    pub(super) fn new(origin: Origin, plan: Rc<Plan>) -> Updates {
-        let latest = Rc::clone(&plan);
-        Updates { origin, latest, followed: plan, open: Vec::new(), again: false, by_signal: BY_SIGNAL }
+    pub(super) fn new(origin: Origin, plan: &Rc<Plan>) -> Updates {
+        Updates {
+            origin,
+            followed: Rc::downgrade(plan),
+            open: Vec::new(),
+            again: false,
+            by_signal: BY_SIGNAL,
+        }
     }
 
     /// Whether this request is an update that is under way.
     pub(super) fn is_open(&self, id: RequestId) -> bool {
         self.open.iter().any(|open| open.id == id)
+    }
+
+    /// Those that wait for their turn.
+    fn waiting(&self) -> impl Iterator<Item = RequestId> + '_ {
+        self.open.iter().filter(|open| open.updated.is_none()).map(|open| open.id)
     }
 }
 
@@ -121,9 +132,10 @@ impl Turn {
         signal == Signal::HUP && self.supervisor.plan().signals.iter().all(|(of, _)| *of != signal)
     }
 
-    /// HUP: whoever sent it reads the log. Many of them are one while an update is under way.
+    /// HUP: whoever sent it reads the log. While the update of one waits for its turn, all others
+    /// are one.
     pub(super) fn update_by_signal(&mut self) {
-        if !self.updates.open.is_empty() {
+        if self.updates.waiting().any(|id| id.0 >= BY_SIGNAL) {
             self.updates.again = true;
             return;
         }
@@ -133,7 +145,7 @@ impl Turn {
                 error!("got HUP, but the configuration cannot be used; nothing has changed");
                 text.lines().filter(|line| !line.is_empty()).for_each(|line| error!("{line}"));
             }
-            // What became of it has been said.
+            // What becomes of it is said there.
             Answer::Updated(_) | Answer::Later => {}
         }
     }
@@ -143,36 +155,48 @@ impl Turn {
         let since = clock::now();
         let loaded = self.updates.origin.read();
         debug!("the configuration has been read in {:?}", clock::now().since(since));
-        let Loaded { plan, warnings, .. } = match loaded {
-            Ok(loaded) => loaded,
-            Err(text) => {
-                memory::give_back();
-                return Answer::Error(ErrorKind::BadConfiguration, text);
-            }
+        let answer = match loaded {
+            Err(text) => Answer::Error(ErrorKind::BadConfiguration, text),
+            Ok(loaded) if dry_run => Answer::Updated(self.changes(&loaded.plan, dry_run)),
+            Ok(loaded) => self.go_over(id, loaded, since),
         };
-        let updated = on_the_wire(difference(&self.updates.latest, &plan), dry_run);
-        if dry_run {
-            drop(plan);
-            memory::give_back();
-            return Answer::Updated(updated);
-        }
+        memory::give_back();
+        answer
+    }
+
+    fn go_over(&mut self, id: RequestId, Loaded { plan, warnings, .. }: Loaded, since: Moment) -> Answer {
         for warning in &warnings {
             warning.to_string().lines().for_each(|line| warn!("{line}"));
         }
-        tell(&updated, plan.services.len());
-        if is_nothing(&updated) && self.updates.open.is_empty() {
-            drop((plan, warnings));
-            memory::give_back();
-            return Answer::Updated(updated);
+        if self.updates.waiting().next().is_none() {
+            let updated = self.changes(&plan, false);
+            if is_nothing(&updated) {
+                info!("update: nothing has changed");
+                return Answer::Updated(updated);
+            }
         }
-        let plan = Rc::new(plan);
-        self.updates.latest = Rc::clone(&plan);
-        self.updates.open.push(Open { id, since, updated });
-        self.tell(Input::Request(id, Request::Update(plan)));
+        self.updates.open.push(Open { id, since, updated: None });
+        self.tell(Input::Request(id, Request::Update(Rc::new(plan))));
         Answer::Later
     }
 
-    /// The core has replied to a request: what was updated, if it was about that.
+    fn changes(&self, plan: &Plan, dry_run: bool) -> Updated {
+        on_the_wire(&self.supervisor.difference(plan), dry_run)
+    }
+
+    /// The core has begun with the first of those that waited.
+    pub(super) fn update_began(&mut self, difference: &Difference) {
+        let services = self.supervisor.order().len();
+        let Some(open) = self.updates.open.iter_mut().find(|open| open.updated.is_none()) else { return };
+        let updated = on_the_wire(difference, false);
+        tell(&updated, services);
+        open.updated = Some(updated);
+        if open.id.0 >= BY_SIGNAL && std::mem::take(&mut self.updates.again) {
+            self.update_by_signal();
+        }
+    }
+
+    /// The core has answered a request: what was updated, if it was about that.
     pub(super) fn updated(&mut self, id: RequestId, reply: &Reply) -> Option<Updated> {
         let index = self.updates.open.iter().position(|open| open.id == id)?;
         let open = self.updates.open.remove(index);
@@ -182,25 +206,19 @@ impl Turn {
                 info!("update: done after {:.1} s", clock::now().since(open.since).as_secs_f64());
             }
         }
-        if self.updates.open.is_empty() {
-            memory::give_back();
-            if std::mem::take(&mut self.updates.again) {
-                self.update_by_signal();
-            }
-        }
-        Some(open.updated)
+        memory::give_back();
+        open.updated
     }
 
     /// The core may have gone over to another plan: then what the loop keeps of it follows.
     pub(super) fn follow_plan(&mut self) {
-        if Rc::ptr_eq(&self.updates.followed, self.supervisor.plan()) {
+        let plan = self.supervisor.plan();
+        if std::ptr::eq(self.updates.followed.as_ptr(), Rc::as_ptr(plan)) {
             return;
         }
-        let plan = Rc::clone(self.supervisor.plan());
-        let before = std::mem::replace(&mut self.updates.followed, Rc::clone(&plan));
-        for (signal, _) in
-            plan.signals.iter().filter(|(signal, _)| before.signals.iter().all(|(of, _)| of != signal))
-        {
+        self.updates.followed = Rc::downgrade(plan);
+        let plan = Rc::clone(plan);
+        for (signal, _) in &plan.signals {
             if let Err(error) = self.signals.add(*signal) {
                 warn!("cannot catch {signal}: {error}");
             }
@@ -210,8 +228,8 @@ impl Turn {
         let look = Look { format: spec.log_format, timestamps: spec.timestamps };
         let supervisor = &self.supervisor;
         self.pump.restyle(spec.log_level, look, |instance| {
-            let (service, number) = supervisor.whose(instance);
-            let spec = plan.service(service);
+            let (_, number) = supervisor.whose(instance);
+            let spec = supervisor.spec_of(instance);
             Some(((spec.instances > 1).then_some(number), spec.log))
         });
     }
@@ -222,14 +240,17 @@ fn is_nothing(updated: &Updated) -> bool {
 }
 
 /// The difference, as clients get it.
-fn on_the_wire(difference: Difference, dry_run: bool) -> Updated {
-    let key = |it: difference::ChangedKey| ChangedKey {
-        key: it.key,
-        from: it.from,
-        to: it.to,
-        needs_restart: it.needs_restart,
+fn on_the_wire(difference: &Difference, dry_run: bool) -> Updated {
+    let keys = |all: &[difference::ChangedKey]| {
+        let key = |it: &difference::ChangedKey| ChangedKey {
+            key: it.key.clone(),
+            from: it.from.clone(),
+            to: it.to.clone(),
+            needs_restart: it.needs_restart,
+        };
+        all.iter().map(key).collect()
     };
-    let service = |it: difference::Changed| Changed {
+    let service = |it: &difference::Changed| Changed {
         service: it.name.to_string(),
         change: match it.kind {
             difference::ChangeKind::Added => ChangeKind::Added,
@@ -237,12 +258,12 @@ fn on_the_wire(difference: Difference, dry_run: bool) -> Updated {
             difference::ChangeKind::Replaced => ChangeKind::Replaced,
             difference::ChangeKind::InPlace => ChangeKind::InPlace,
         },
-        keys: it.keys.into_iter().map(key).collect(),
+        keys: keys(&it.keys),
     };
     Updated {
         dry_run,
-        services: difference.services.into_iter().map(service).collect(),
-        other: difference.other.into_iter().map(key).collect(),
+        services: difference.services.iter().map(service).collect(),
+        other: keys(&difference.other),
     }
 }
 
