@@ -3,7 +3,7 @@
 //! - [`run`]: the supervisor
 //! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
-//! - [`probe`]: asks a server one question; launched by the supervisor
+//! - [`probe`]: asks a server one question; [`gzip`]: compresses an old log file; launched by the supervisor
 //!
 //! What talks to a supervisor:
 //!
@@ -22,6 +22,7 @@ pub mod check;
 pub mod completions;
 pub mod events;
 pub mod exec;
+pub mod gzip;
 pub mod health;
 pub mod kill;
 pub mod logs;
@@ -96,6 +97,9 @@ enum Command {
     /// Ask a server one question and say what it got: what `ready` and `health` are made of
     #[command(hide = true)]
     Probe(probe::Args),
+    /// Compress an old log file
+    #[command(hide = true)]
+    Gzip(gzip::Args),
 }
 
 /// In which order and under which heads `--help` shows the commands.
@@ -139,6 +143,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         None => run::run(line.run),
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Probe(args)) => probe::run(args),
+        Some(Command::Gzip(args)) => gzip::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Exec(args)) => exec::run(args),
         Some(Command::Status(args)) => status::run(args),

@@ -253,11 +253,11 @@ pub const SERVICE: &[Key] = &[
     free("reopen", "table", "none", r#"{ signal = "USR1" }"#, "How it opens its own log files again."),
     key(
         "stdout",
-        "\"inherit\", \"forward\", \"null\"",
+        "\"inherit\", \"forward\", \"null\", table or list",
         r#""forward""#,
-        "Where its output goes: the container's own descriptor, the same through minisup line by line, or nowhere.",
+        "Where its output goes: the container's own descriptor, the same through minisup line by line, nowhere, `{ file = \"/var/log/x.log\", max_size = \"50MB\", keep = 10, compress = false, format = \"raw\", timestamps = false }`, only what `minisup logs` shows: `{ ring = \"16KiB\" }`; a list means several.",
     ),
-    key("stderr", "\"inherit\", \"forward\", \"null\"", r#""forward""#, "Where its errors go."),
+    key("stderr", "as `stdout`", r#""forward""#, "Where its errors go."),
     free("log", "table", "", "", "How its lines are handled."),
     later("restart_mode", "How an asked restart is done."),
     later("sockets", "Sockets that minisup opens and holds."),
@@ -420,6 +420,29 @@ pub const LOG: &[Key] = &[
         "\"block\", \"drop\"",
         r#""block""#,
         "When nobody takes its output: it waits, or lines are dropped and counted.",
+    ),
+];
+
+/// `stdout` and `stderr`, where they are tables: exactly one of `file` and `ring`.
+pub const SINK: &[Key] = &[
+    free(
+        "file",
+        "path",
+        "",
+        r#""/var/log/x.log""#,
+        "Lines are appended to this file; `${instance}` may stand in it.",
+    ),
+    key("max_size", "size", r#""50MB""#, "It is rotated before it gets larger; 0: never."),
+    key("keep", "number", "10", "So many old ones stay: x.log.1 is the youngest."),
+    key("compress", "switch", "false", "Whether old ones are compressed: x.log.1.gz."),
+    key("format", "\"raw\", \"prefix\", \"json\"", r#""raw""#, "How lines look in the file."),
+    key("timestamps", "switch", "false", "Whether each line in the file is stamped with the time."),
+    free(
+        "ring",
+        "size",
+        "",
+        r#""16KiB""#,
+        "Only kept in memory, up to this size, for `minisup logs`; 0: not even that.",
     ),
 ];
 

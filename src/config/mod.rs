@@ -27,6 +27,7 @@ pub mod presets;
 mod probe;
 mod reading;
 mod service;
+mod sinks;
 mod stop;
 mod supervisor;
 pub mod values;
@@ -298,6 +299,8 @@ fn resolve(
         environments,
         codes: HashSet::new(),
         stops: HashSet::new(),
+        sinks: HashSet::new(),
+        files: HashMap::new(),
         explain,
     };
     let read =

@@ -12,7 +12,7 @@ use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
 use super::why::{self, Layer};
-use super::{Surroundings, hooks, probe, stop};
+use super::{Surroundings, hooks, probe, sinks, stop};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
@@ -45,6 +45,10 @@ pub struct Shared<'a> {
     pub codes: HashSet<Rc<[u8]>>,
     /// Stops so far.
     pub stops: HashSet<Rc<Stop>>,
+    /// Lists of sinks so far.
+    pub sinks: HashSet<Sinks>,
+    /// Log files so far.
+    pub files: sinks::Files,
     /// Whether somebody wants to know why.
     pub explain: bool,
 }
@@ -115,7 +119,6 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let (requires, requires_spans) = dependencies(&view, "requires", name, &all.names, problems);
     let (after, after_spans) = dependencies(&view, "after", name, &all.names, problems);
     let max_failures = integer(&view, "max_failures", 0, u32::MAX, problems);
-    let sinks = [("inherit", Sink::Inherit), ("forward", Sink::Forward), ("null", Sink::Null)];
     let ready = probe::ready(&view, found, problems);
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let spec = ServiceSpec {
@@ -140,8 +143,8 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         watch: None,
         memory_limit: None,
         reopen: reopen(&view, problems),
-        stdout: sink(&view, "stdout", &sinks, problems),
-        stderr: sink(&view, "stderr", &sinks, problems),
+        stdout: shared(&mut all.sinks, sinks::sinks(&view, "stdout", &mut all.files, problems)),
+        stderr: shared(&mut all.sinks, sinks::sinks(&view, "stderr", &mut all.files, problems)),
         log: log_policy(&view, problems).unwrap_or(PLAIN_LOG),
         launch: Launch {
             command: draft.argv.clone().into(),
@@ -198,18 +201,6 @@ fn switch(view: &View<'_>, name: &'static str, problems: &mut Problems) -> bool 
 fn integer(view: &View<'_>, name: &'static str, low: u32, high: u32, problems: &mut Problems) -> u32 {
     let field = view.get(name);
     field.and_then(|f| f.integer(low.into(), high.into(), problems)).unwrap_or_default() as u32
-}
-
-/// Another kind of value has its own meaning in the next release, and is said so.
-fn sink(view: &View<'_>, name: &'static str, sinks: &[(&str, Sink)], problems: &mut Problems) -> Sink {
-    let Some(field) = view.get(name) else { return Sink::Forward };
-    if matches!(field.node.value, Value::Table(_) | Value::Array(_)) {
-        let message =
-            format!("`{name}` to files, and to several places, is not in this version of minisup yet");
-        problems.error(field.span(), message).mark("\"forward\", \"inherit\" or \"null\" for now");
-        return Sink::Forward;
-    }
-    field.choice(sinks, problems).unwrap_or(Sink::Forward)
 }
 
 /// A oneshot runs once: what `[defaults]` says of coming back is meant for longruns.
@@ -389,7 +380,8 @@ fn dependencies(
 /// A line of output can only be seen where it passes through.
 fn check_log_probe(spec: &ServiceSpec, key: Span, problems: &mut Problems) {
     let asks = spec.ready.as_ref().is_some_and(|ready| matches!(ready.probe, Probe::Log(_)));
-    if asks && spec.stdout != Sink::Forward && spec.stderr != Sink::Forward {
+    let is_read = |sinks: &Sinks| sinks.iter().any(Sink::is_read);
+    if asks && !is_read(&spec.stdout) && !is_read(&spec.stderr) {
         let message =
             format!("`ready.log` of {} can never match: no output passes through minisup", spec.name);
         problems.error(key, message).mark("set stdout or stderr to \"forward\"");

@@ -10,6 +10,7 @@
 //! - [`signal`]: signals by name and number
 //! - [`exit`]: how a process ended, and what the container says of it
 //! - [`plan`]: what is to run, as meant: validated, immutable
+//! - [`sink`]: where what a child writes goes
 //! - [`backoff`]: how long to wait before the next try
 //! - [`instance`]: what can be true of an instance, happen to it, be done about it
 //! - [`service`]: one instance: `step(spec, state, event, now)`
@@ -42,6 +43,7 @@ pub mod plan;
 mod requests;
 pub mod service;
 pub mod signal;
+pub mod sink;
 pub mod snapshot;
 pub mod supervisor;
 pub mod time;

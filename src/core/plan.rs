@@ -10,6 +10,7 @@
 use super::ids::{InstanceId, ServiceId};
 use super::instance::Want;
 use super::signal::Signal;
+pub use super::sink::{FileSink, LogPolicy, Sink, Sinks, WhenFull};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -56,8 +57,8 @@ pub enum LogLevel {
     Trace,
 }
 
-/// How a child's lines look on the container's stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a child's lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LogFormat {
     /// As written.
     Raw,
@@ -127,9 +128,9 @@ pub struct ServiceSpec {
     /// What is launched, and as whom.
     pub launch: Launch,
     /// Where its output goes.
-    pub stdout: Sink,
+    pub stdout: Sinks,
     /// Where its errors go.
-    pub stderr: Sink,
+    pub stderr: Sinks,
     /// How its lines are handled.
     pub log: LogPolicy,
 }
@@ -404,40 +405,6 @@ pub enum Resource {
     Rtprio,
     Sigpending,
     Stack,
-}
-
-/// Where a stream of a child goes. Files and several sinks at once come with the log
-/// issue; this is the door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sink {
-    /// The container's own descriptor: nothing is copied.
-    Inherit,
-    /// Through the pump to the container's descriptor, whole lines only.
-    Forward,
-    /// /dev/null.
-    Null,
-}
-
-/// How a child's lines are handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogPolicy {
-    /// Whether its name stands before each line, whatever the supervisor's format is.
-    pub prefix: bool,
-    /// Whether each line is stamped.
-    pub timestamps: bool,
-    /// A longer line is cut here, and marked; in bytes.
-    pub max_line: usize,
-    /// What happens when the container's stdout takes no more.
-    pub when_full: WhenFull,
-}
-
-/// What happens when a sink takes no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// The child waits.
-    Block,
-    /// Lines are dropped, counted, and the count is said.
-    Drop,
 }
 
 impl Plan {

@@ -1,13 +1,15 @@
 //! The way of one stream's lines to where they go: matched, counted or formatted, written.
 
 use super::cut::Lines;
+use super::files::Files;
 use super::follow::Followers;
-use super::format::Stamp;
+use super::format::Look;
 use super::output::{Output, newlines};
 use super::ring::{Facts, Ring};
-use super::stream::{Event, Stream, StreamId};
+use super::stamp::Stamp;
+use super::stream::{Event, Source, Stream, StreamId};
 use crate::core::plan::{LogFormat, WhenFull};
-use memchr::memchr_iter;
+use crate::core::time::Moment;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::MutexGuard;
@@ -15,8 +17,6 @@ use std::sync::MutexGuard;
 /// What all streams share while one of them is read.
 pub(super) struct Desk {
     pub(super) buffer: Box<[u8]>,
-    /// What stands before each line of one read.
-    pub(super) before: Vec<u8>,
     pub(super) formatted: Vec<u8>,
     pub(super) stamp: Stamp,
     /// When what is delivered was read.
@@ -29,7 +29,9 @@ pub(super) struct Delivery<'a> {
     pub(super) index: u32,
     pub(super) stream: &'a mut Stream,
     pub(super) output: Option<MutexGuard<'a, Output>>,
-    pub(super) ring: &'a mut Ring,
+    pub(super) ring: Option<&'a mut Ring>,
+    pub(super) files: &'a mut Files,
+    pub(super) now: Moment,
     pub(super) followers: &'a mut Followers,
     pub(super) desk: &'a mut Desk,
 }
@@ -73,7 +75,9 @@ impl Delivery<'_> {
     fn remember(&mut self, head: &[u8], tail: &[u8], continues: bool, shown: bool) {
         let (source, desk) = (&self.stream.source, &mut *self.desk);
         let facts = Facts { at: desk.at, stream: source.stream(), continues, shown };
-        self.ring.push(head, tail, facts);
+        if let Some(ring) = &mut self.ring {
+            ring.push(head, tail, facts);
+        }
         if !self.followers.is_empty() {
             let woken = |id| desk.events.push_back(Event::Followed(id));
             self.followers.push(source.slot(), head, tail, facts, woken);
@@ -101,46 +105,55 @@ impl Lines for Delivery<'_> {
         self.find_match(held, lines);
         let takes = self.takes(|| newlines(lines));
         self.remember(held, lines, false, takes);
-        if !takes {
-            return;
+        let Desk { formatted, stamp, .. } = &mut *self.desk;
+        let source = &self.stream.source;
+        if takes && let Some(output) = &mut self.output {
+            put(self.stream.look, formatted, source, stamp, held, lines, |head, body| {
+                output.write(head, body)
+            });
         }
-        let Some(output) = &mut self.output else { return };
-        let (look, source) = (self.stream.look, &self.stream.source);
-        if look.is_verbatim() {
-            output.write(held, lines);
-            return;
+        for id in &self.stream.files {
+            let Some(file) = self.files.get(*id) else { continue };
+            put(file.look(), formatted, source, stamp, held, lines, |head, body| {
+                file.write(head, body, self.now);
+            });
         }
-        let Desk { before, formatted, stamp, .. } = self.desk;
-        before.clear();
-        look.before(before, source, stamp);
-        let after = look.after(false);
-        let mut from = 0;
-        for end in memchr_iter(b'\n', lines) {
-            let line = &lines[from..end];
-            if from == 0 && !held.is_empty() {
-                look.line(formatted, source, stamp, held, line, false);
-            } else {
-                formatted.extend_from_slice(before);
-                look.text(formatted, line);
-                formatted.extend_from_slice(after);
-            }
-            from = end + 1;
-        }
-        output.write(b"", &self.desk.formatted);
-        self.desk.formatted.clear();
     }
 
     fn piece(&mut self, held: &[u8], piece: &[u8], continues: bool) {
         self.find_match(held, piece);
         let takes = self.takes(|| 1);
         self.remember(held, piece, continues, takes);
-        if !takes {
-            return;
+        let Desk { formatted, stamp, .. } = &mut *self.desk;
+        let source = &self.stream.source;
+        if takes && let Some(output) = &mut self.output {
+            self.stream.look.line(formatted, source, stamp, held, piece, continues);
+            output.write(b"", formatted);
+            formatted.clear();
         }
-        let Some(output) = &mut self.output else { return };
-        let (look, source) = (self.stream.look, &self.stream.source);
-        look.line(&mut self.desk.formatted, source, &self.desk.stamp, held, piece, continues);
-        output.write(b"", &self.desk.formatted);
-        self.desk.formatted.clear();
+        for id in &self.stream.files {
+            let Some(file) = self.files.get(*id) else { continue };
+            file.look().line(formatted, source, stamp, held, piece, continues);
+            file.write(b"", formatted, self.now);
+            formatted.clear();
+        }
     }
+}
+
+/// Gives whole lines to `write`, as they should look.
+fn put(
+    look: Look,
+    formatted: &mut Vec<u8>,
+    source: &Source,
+    stamp: &Stamp,
+    held: &[u8],
+    lines: &[u8],
+    write: impl FnOnce(&[u8], &[u8]),
+) {
+    if look.is_verbatim() {
+        return write(held, lines);
+    }
+    look.lines(formatted, source, stamp, held, lines);
+    write(b"", formatted);
+    formatted.clear();
 }

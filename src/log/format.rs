@@ -4,13 +4,18 @@
 //! |---|---|---|
 //! | raw | `line` | `2026-01-31T23:59:59.999Z line` |
 //! | prefix | `web \| line` | `2026-01-31T23:59:59.999Z web \| line` |
-//! | JSON | always stamped: `{"time":…,"service":…,"instance":…,"stream":…,"message":…}` | |
+//! | JSON | always stamped: `{"time":…,"service":…,"instance":…,"stream":…,"pid":…,"message":…}` | |
+//!
+//! Prefixes are as wide as the longest label, so that lines stand below one another; on a
+//! terminal each service has its colour.
 //!
 //! Raw and prefix pass every byte as it is; JSON replaces what is not UTF-8 by U+FFFD,
 //! because JSON has no other way to say it (RFC 8259, section 8.1).
 
+use super::stamp::Stamp;
 use super::stream::{Source, Std};
 use crate::core::plan::{LogFormat, LogPolicy};
+use memchr::memchr_iter;
 use std::io::Write;
 
 /// How lines look.
@@ -20,9 +25,20 @@ pub struct Look {
     pub format: LogFormat,
     /// Whether each line is stamped.
     pub timestamps: bool,
+    /// Prefixes are filled up with spaces to this width.
+    pub width: u8,
+    /// Whether prefixes have the colour of their service.
+    pub is_coloured: bool,
 }
 
+/// Colours of services, as numbers of SGR (console_codes(4)): those that can be read on black and on
+/// white. Red is left to errors.
+const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
+
 impl Look {
+    /// As written.
+    pub const PLAIN: Look = Look { format: LogFormat::Raw, timestamps: false, width: 0, is_coloured: false };
+
     /// What a service with this policy gets, where `self` is the supervisor's own look:
     /// a service can ask for more than that, not for less.
     pub fn with(self, policy: &LogPolicy) -> Look {
@@ -30,7 +46,7 @@ impl Look {
             LogFormat::Raw if policy.prefix => LogFormat::Prefix,
             LogFormat::Raw | LogFormat::Prefix | LogFormat::Json => self.format,
         };
-        Look { format, timestamps: self.timestamps || policy.timestamps }
+        Look { format, timestamps: self.timestamps || policy.timestamps, ..self }
     }
 
     /// Whether a line leaves exactly as it came.
@@ -41,6 +57,29 @@ impl Look {
     /// Whether the clock is asked.
     pub fn is_stamped(self) -> bool {
         self.timestamps || self.format == LogFormat::Json
+    }
+
+    /// Appends whole lines: the bytes of `held`, then those of `lines`, which has all newlines.
+    pub fn lines(self, out: &mut Vec<u8>, source: &Source, stamp: &Stamp, held: &[u8], lines: &[u8]) {
+        let mut before = Vec::with_capacity(192);
+        self.before(&mut before, source, stamp);
+        let after = self.after(false);
+        let mut from = 0;
+        for end in memchr_iter(b'\n', lines) {
+            let line = &lines[from..end];
+            if from == 0 && !held.is_empty() {
+                self.line(out, source, stamp, held, line, false);
+            } else if self.format == LogFormat::Json {
+                out.extend_from_slice(&before);
+                json_text(out, line);
+                out.extend_from_slice(after);
+            } else {
+                // With its newline.
+                out.extend_from_slice(&before);
+                out.extend_from_slice(&lines[from..=end]);
+            }
+            from = end + 1;
+        }
     }
 
     /// Appends one line: the bytes of `head`, then those of `tail`, neither with a newline.
@@ -76,9 +115,18 @@ impl Look {
             out.push(b' ');
         }
         if self.format == LogFormat::Prefix {
-            out.extend_from_slice(source.label().as_bytes());
-            out.extend_from_slice(b" | ");
+            if self.is_coloured {
+                // Writing to a Vec cannot fail.
+                let _ = write!(out, "\x1b[{}m", COLOURS[usize::from(source.colour()) % COLOURS.len()]);
+            }
+            self.label(out, source.label());
+            out.extend_from_slice(if self.is_coloured { b" |\x1b[0m " } else { b" | " });
         }
+    }
+
+    fn label(self, out: &mut Vec<u8>, label: &str) {
+        out.extend_from_slice(label.as_bytes());
+        out.resize(out.len() + usize::from(self.width).saturating_sub(label.len()), b' ');
     }
 
     /// Appends the text.
@@ -117,10 +165,13 @@ impl Look {
             out.extend_from_slice(stamp.as_bytes());
             out.push(b' ');
         }
-        out.extend_from_slice(match self.format {
-            LogFormat::Prefix => b"minisup | ",
-            LogFormat::Raw | LogFormat::Json => b"minisup: ",
-        });
+        match self.format {
+            LogFormat::Prefix => {
+                self.label(out, "minisup");
+                out.extend_from_slice(b" | ");
+            }
+            LogFormat::Raw | LogFormat::Json => out.extend_from_slice(b"minisup: "),
+        }
         if !level.is_empty() {
             out.extend_from_slice(level.as_bytes());
             out.extend_from_slice(b": ");
@@ -152,105 +203,60 @@ fn json_before(out: &mut Vec<u8>, source: &Source, stamp: &Stamp) {
 
 /// Appends bytes as the inside of a JSON string.
 fn json_text(out: &mut Vec<u8>, bytes: &[u8]) {
-    for chunk in bytes.utf8_chunks() {
-        let mut rest = chunk.valid().as_bytes();
-        while let Some(at) = rest.iter().position(|b| *b < 0x20 || *b == b'"' || *b == b'\\') {
-            out.extend_from_slice(&rest[..at]);
-            match rest[at] {
-                b'"' => out.extend_from_slice(b"\\\""),
-                b'\\' => out.extend_from_slice(b"\\\\"),
-                b'\t' => out.extend_from_slice(b"\\t"),
-                b'\r' => out.extend_from_slice(b"\\r"),
-                b'\n' => out.extend_from_slice(b"\\n"),
-                // Writing to a Vec cannot fail.
-                control => drop(write!(out, "\\u{control:04x}")),
+    let mut rest = bytes;
+    loop {
+        let plain = plain_length(rest);
+        out.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        match rest.first() {
+            None => return,
+            Some(b'"') => out.extend_from_slice(b"\\\""),
+            Some(b'\\') => out.extend_from_slice(b"\\\\"),
+            Some(b'\t') => out.extend_from_slice(b"\\t"),
+            Some(b'\r') => out.extend_from_slice(b"\\r"),
+            Some(b'\n') => out.extend_from_slice(b"\\n"),
+            // Writing to a Vec cannot fail.
+            Some(control @ ..0x20) => drop(write!(out, "\\u{control:04x}")),
+            Some(_) => {
+                // Characters beyond ASCII consist of such bytes only (utf-8(7)).
+                let length = rest.iter().position(u8::is_ascii).unwrap_or(rest.len());
+                for chunk in rest[..length].utf8_chunks() {
+                    out.extend_from_slice(chunk.valid().as_bytes());
+                    if !chunk.invalid().is_empty() {
+                        out.extend_from_slice("\u{FFFD}".as_bytes());
+                    }
+                }
+                rest = &rest[length..];
+                continue;
             }
-            rest = &rest[at + 1..];
         }
-        out.extend_from_slice(rest);
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{FFFD}".as_bytes());
-        }
+        rest = &rest[1..];
     }
 }
 
-/// A moment of the wall clock as RFC 3339 with milliseconds, in UTC:
-/// `2026-01-31T23:59:59.999Z`. Written anew only where it has changed.
-pub struct Stamp {
-    text: [u8; 24],
-    millis: u64,
-    day: u64,
-}
-
-impl Default for Stamp {
-    fn default() -> Self {
-        Stamp { text: *b"1970-01-01T00:00:00.000Z", millis: 0, day: 0 }
-    }
-}
-
-impl Stamp {
-    /// The stamp of this moment: seconds and nanoseconds since 1970.
-    pub fn of((seconds, nanos): (i64, u32)) -> Self {
-        let mut stamp = Stamp::default();
-        stamp.set((seconds, nanos));
-        stamp
-    }
-
-    /// Its 24 characters.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// Seconds and nanoseconds since 1970; before it is it.
-    pub fn set(&mut self, (seconds, nanos): (i64, u32)) {
-        let seconds = u64::try_from(seconds).unwrap_or(0);
-        let millis = seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000));
-        if millis == self.millis {
-            return;
+/// How many bytes at the beginning mean themselves in a JSON string: ASCII without control
+/// characters, quotes and backslashes. Eight are looked at at a time.
+#[inline(always)]
+fn plain_length(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of a byte: below 0x20; 0 after the exclusive or; beyond ASCII. A borrow goes
+        // up only, so the lowest bit that is set is right.
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
+        let special = (control | is_zero(quote) | is_zero(backslash) | word) & HIGH;
+        if special != 0 {
+            return at * 8 + special.trailing_zeros() as usize / 8;
         }
-        self.millis = millis;
-        let day = millis / 86_400_000;
-        if day != self.day {
-            self.day = day;
-            let (year, month, day) = date(day);
-            digits(&mut self.text[0..4], year);
-            digits(&mut self.text[5..7], month);
-            digits(&mut self.text[8..10], day);
-        }
-        digits(&mut self.text[11..13], millis / 3_600_000 % 24);
-        digits(&mut self.text[14..16], millis / 60_000 % 60);
-        digits(&mut self.text[17..19], millis / 1000 % 60);
-        digits(&mut self.text[20..23], millis % 1000);
     }
-}
-
-fn digits(place: &mut [u8], mut number: u64) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-    }
-}
-
-/// Year, month and day of the month, so many days after 1970-01-01. Asked once a day.
-fn date(mut days: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    // 400 years are always 146,097 days.
-    let mut year = 1970 + days / 146_097 * 400;
-    days %= 146_097;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
+    let tail = &bytes[words.len() * 8..];
+    let is_plain = |byte: &u8| (0x20..0x80).contains(byte) && *byte != b'"' && *byte != b'\\';
+    bytes.len() - tail.len() + tail.iter().position(|byte| !is_plain(byte)).unwrap_or(tail.len())
 }
 
 #[cfg(test)]
@@ -259,35 +265,19 @@ mod tests {
     use crate::core::ids::{InstanceId, Pid};
     use crate::core::plan::WhenFull;
 
-    fn stamp(millis: u64) -> String {
-        let stamp = Stamp::of(((millis / 1000) as i64, (millis % 1000) as u32 * 1_000_000));
-        String::from_utf8(stamp.text.to_vec()).unwrap()
-    }
-
     fn line(format: LogFormat, timestamps: bool, text: &[u8], continues: bool) -> Vec<u8> {
         let mut out = Vec::new();
         let mut source = Source::new("web".into(), InstanceId(4), Some(1), Std::Err);
         source.set_pid(Pid(42));
-        Look { format, timestamps }.line(&mut out, &source, &Stamp::default(), text, b"", continues);
+        Look { format, timestamps, ..Look::PLAIN }.line(
+            &mut out,
+            &source,
+            &Stamp::default(),
+            text,
+            b"",
+            continues,
+        );
         out
-    }
-
-    #[test]
-    fn stamps_agree_with_date_1() {
-        // date -u -d @N +%FT%TZ
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399, "2000-02-28T23:59:59.000Z"),
-            (951_782_400, "2000-02-29T00:00:00.000Z"),
-            (951_868_800, "2000-03-01T00:00:00.000Z"),
-            (1_795_199_297, "2026-11-20T18:28:17.000Z"),
-            (4_107_542_399, "2100-02-28T23:59:59.000Z"),
-            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
-            (13_574_563_200, "2400-02-29T00:00:00.000Z"),
-        ] {
-            assert_eq!(stamp(seconds * 1000), text);
-        }
-        assert_eq!(stamp(1_795_199_297_042), "2026-11-20T18:28:17.042Z");
     }
 
     #[test]
@@ -314,8 +304,42 @@ mod tests {
     }
 
     #[test]
+    fn json_text_is_the_same_wherever_a_byte_stands() {
+        for byte in 0..=255u8 {
+            for at in 0..20 {
+                let mut text = b"abcdefghijklmnopqrst".to_vec();
+                text[at] = byte;
+                text.extend_from_slice("é\u{10ffff}\u{80}x".as_bytes());
+                let value: serde_json::Value =
+                    serde_json::from_slice(&line(LogFormat::Json, false, &text, false)).unwrap();
+                assert_eq!(value["message"], String::from_utf8_lossy(&text).as_ref(), "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_stand_below_one_another_and_have_their_colours() {
+        let source =
+            |name: &str, colour| Source::new(name.into(), InstanceId(0), None, Std::Out).coloured(colour);
+        let look = Look { format: LogFormat::Prefix, width: 5, ..Look::PLAIN };
+        let mut out = Vec::new();
+        look.lines(&mut out, &source("app", 0), &Stamp::default(), b"o", b"ne\ntwo\n");
+        look.lines(&mut out, &source("queue", 0), &Stamp::default(), b"", b"three\n");
+        look.own_line(&mut out, &Stamp::default(), "", "hello");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "app   | one\napp   | two\nqueue | three\nminisup | hello\n"
+        );
+        let mut out = Vec::new();
+        let look = Look { is_coloured: true, ..look };
+        look.lines(&mut out, &source("app", 0), &Stamp::default(), b"", b"one\n");
+        look.lines(&mut out, &source("web", 11), &Stamp::default(), b"", b"one\n");
+        assert_eq!(out, b"\x1b[36mapp   |\x1b[0m one\n\x1b[33mweb   |\x1b[0m one\n");
+    }
+
+    #[test]
     fn a_service_can_ask_for_more_than_the_supervisor() {
-        let look = |format, timestamps| Look { format, timestamps };
+        let look = |format, timestamps| Look { format, timestamps, ..Look::PLAIN };
         let policy =
             |prefix, timestamps| LogPolicy { prefix, timestamps, max_line: 100, when_full: WhenFull::Block };
         assert_eq!(look(LogFormat::Raw, false).with(&policy(true, true)), look(LogFormat::Prefix, true));
@@ -326,7 +350,7 @@ mod tests {
     #[test]
     fn our_own_messages_are_one_line_each() {
         let mut out = Vec::new();
-        let raw = Look { format: LogFormat::Raw, timestamps: false };
+        let raw = Look::PLAIN;
         raw.own_line(&mut out, &Stamp::default(), "", "web is ready");
         raw.own_line(&mut out, &Stamp::default(), "warning", "two\nlines\n");
         assert_eq!(String::from_utf8(out).unwrap(), "minisup: web is ready\nminisup: warning: two / lines\n");

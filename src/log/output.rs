@@ -407,7 +407,7 @@ pub fn newlines(bytes: &[u8]) -> u64 {
 }
 
 /// Both without their first `done` bytes.
-fn after<'a>(head: &'a [u8], body: &'a [u8], done: usize) -> (&'a [u8], &'a [u8]) {
+pub(super) fn after<'a>(head: &'a [u8], body: &'a [u8], done: usize) -> (&'a [u8], &'a [u8]) {
     (&head[done.min(head.len())..], &body[done.saturating_sub(head.len())..])
 }
 

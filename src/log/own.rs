@@ -5,9 +5,10 @@
 //! `[supervisor] log_level`; `MINISUP_LOG` (`debug`, or `warn,minisup::runtime=trace`) overrides it.
 //! RUST_LOG is left to the services: it is their variable as much as ours.
 
-use super::format::{Look, Stamp};
+use super::format::Look;
 use super::output::Output;
 use super::pump::Wall;
+use super::stamp::Stamp;
 use crate::core::plan::LogLevel;
 use ::log::{Level, LevelFilter, SetLoggerError};
 use std::io::{self, Write};

@@ -15,6 +15,42 @@ use std::collections::VecDeque;
 /// How large a ring gets where nothing else is said, in bytes.
 pub const DEFAULT: u32 = 16 * 1024;
 
+/// The rings of all instances, by their numbers; nothing for those who never wrote.
+#[derive(Default)]
+pub(super) struct Rings(Vec<Option<Box<Ring>>>);
+
+impl Rings {
+    /// The ring of an instance, as large as the larger of its streams' wishes; `None` for 0.
+    pub(super) fn of(&mut self, instance: InstanceId, limit: u32) -> Option<&mut Ring> {
+        if limit == 0 {
+            return None;
+        }
+        if self.0.len() <= instance.index() {
+            self.0.resize_with(instance.index() + 1, || None);
+        }
+        let ring = self.0[instance.index()].get_or_insert_with(|| Box::new(Ring::new(limit)));
+        ring.limit = ring.limit.max(limit);
+        Some(ring)
+    }
+
+    pub(super) fn last(&self, instance: InstanceId, count: usize) -> Vec<RingLine> {
+        let ring = self.0.get(instance.index()).and_then(Option::as_ref);
+        ring.map_or(Vec::new(), |ring| ring.last(count, instance))
+    }
+
+    pub(super) fn mark_shown(&mut self, instance: InstanceId) {
+        if let Some(Some(ring)) = self.0.get_mut(instance.index()) {
+            ring.mark_shown();
+        }
+    }
+
+    pub(super) fn forget(&mut self, instance: InstanceId) {
+        if let Some(ring) = self.0.get_mut(instance.index()) {
+            *ring = None;
+        }
+    }
+}
+
 /// One line of a ring, or of a follower.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RingLine {

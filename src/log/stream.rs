@@ -1,6 +1,7 @@
 //! One stream of a child: whose it is, where it leads, how it is read.
 
 use super::cut::Cutter;
+use super::files::{FileId, Files};
 use super::follow::FollowerId;
 use super::format::Look;
 use crate::core::ids::{InstanceId, Pid};
@@ -34,6 +35,7 @@ pub struct Source {
     number: u32,
     /// 0: not known yet.
     pid: i32,
+    colour: u8,
     stream: Std,
 }
 
@@ -44,7 +46,7 @@ impl Source {
             None => Rc::clone(&service),
             Some(number) => format!("{service}:{number}").into(),
         };
-        Source { service, label, slot, number: number.unwrap_or(u32::MAX), pid: 0, stream }
+        Source { service, label, slot, number: number.unwrap_or(u32::MAX), pid: 0, colour: 0, stream }
     }
 
     /// The service's name.
@@ -55,6 +57,16 @@ impl Source {
     /// What stands before its lines: `web`, or `web:1` where there are several.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// The same with the colour of this number.
+    pub fn coloured(self, colour: u8) -> Source {
+        Source { colour, ..self }
+    }
+
+    /// The number of its colour.
+    pub fn colour(&self) -> u8 {
+        self.colour
     }
 
     /// The instance.
@@ -104,16 +116,7 @@ pub enum Event {
     Followed(FollowerId),
 }
 
-/// Where a stream leads. Files and rings will be further variants, and a stream will
-/// have a list of them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Route {
-    /// Read, perhaps matched, and forgotten.
-    Discard,
-    /// To one of [`Pump::outputs`].
-    Container(Std),
-}
-
+/// How a stream is read: see the head of `pump`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Mode {
     Armed,
@@ -125,16 +128,30 @@ pub(super) enum Mode {
 pub(super) struct Stream {
     pub(super) fd: OwnedFd,
     pub(super) serial: u32,
-    pub(super) route: Route,
+    /// Which of the container's outputs it leads to, if any.
+    pub(super) container: Option<Std>,
     pub(super) mode: Mode,
+    /// How lines look there.
     pub(super) look: Look,
     pub(super) when_full: WhenFull,
     pub(super) is_grown: bool,
     pub(super) max_line: u32,
+    /// How large the ring of its instance may get.
+    pub(super) ring: u32,
     /// When it was last read, in milliseconds since the pump began.
     pub(super) last_read: u32,
     pub(super) dropped: u64,
     pub(super) source: Source,
     pub(super) cutter: Cutter,
     pub(super) watch: Option<Box<Regex>>,
+    /// Files that it leads to as well.
+    pub(super) files: Box<[FileId]>,
+}
+
+impl Stream {
+    /// Whether its lines go everywhere exactly as they come.
+    pub(super) fn is_verbatim(&self, files: &mut Files) -> bool {
+        let mut looks = self.files.iter().filter_map(|id| Some(files.get(*id)?.look()));
+        (self.container.is_none() || self.look.is_verbatim()) && looks.all(Look::is_verbatim)
+    }
 }

@@ -10,8 +10,7 @@ use crate::core::phase::Phase;
 use crate::core::plan::{Condition, Kind, ServiceSpec};
 use crate::core::snapshot::{InstanceStatus, Snapshot};
 use crate::core::supervisor::Supervisor;
-use crate::log::format::Stamp;
-use crate::log::{RingLine, Std};
+use crate::log::{RingLine, Stamp, Std};
 use crate::sys::{clock, pid1, proc};
 
 /// Now, as documents have it: RFC 3339 in UTC with milliseconds.

@@ -13,7 +13,7 @@ use super::rescue;
 use super::turn::Turn;
 use super::update::{Origin, Updates};
 use crate::core::exit::code;
-use crate::core::plan::Plan;
+use crate::core::plan::{Plan, ServiceSpec, SupervisorSpec};
 use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
@@ -58,7 +58,7 @@ pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
 }
 
 pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
-    let look = Look { format: plan.supervisor.log_format, timestamps: plan.supervisor.timestamps };
+    let look = look(&plan);
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?;
     pump.take_own_messages(plan.supervisor.log_level);
     let caught = Watched::new(Signals::catch(wanted(&plan))?)?;
@@ -82,10 +82,23 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         tree: Tree::at_boot(),
         reporter: Reporter::new(now),
         updates: Updates::new(origin, &plan),
+        compressing: None,
         supervisor: Supervisor::new(plan, seed),
         logs_are_next: false,
         was_due: false,
     })
+}
+
+/// How lines look, as the plan has it.
+pub(super) fn look(plan: &Plan) -> Look {
+    let digits = |spec: &ServiceSpec| match spec.instances {
+        1 => 0,
+        several => 1 + (several - 1).to_string().len(),
+    };
+    let widest = plan.services.iter().map(|spec| spec.name.len() + digits(spec)).max();
+    let width = widest.unwrap_or(0).min(u8::MAX.into()) as u8;
+    let SupervisorSpec { log_format: format, timestamps, .. } = plan.supervisor;
+    Look { format, timestamps, width, ..Look::PLAIN }
 }
 
 /// Signals that PID 1 heeds: those that stop it or that it knows, and those that the

@@ -31,6 +31,8 @@ pub(super) enum Owner {
     Probe(Asked),
     /// A process that does something on a service's behalf.
     Errand,
+    /// It compresses an old log file.
+    Compressor,
 }
 
 /// All processes that we launched ourselves, and whose trees are not gone yet.
@@ -111,6 +113,7 @@ impl Turn {
                 }
                 Some(Owner::Probe(asked)) => self.probe_ended(asked, death.pid, death.outcome),
                 Some(Owner::Errand) => self.errand_ended(death.pid, death.outcome),
+                Some(Owner::Compressor) => self.compressor_ended(death.outcome),
                 None => adopted = true,
             }
         }

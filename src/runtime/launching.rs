@@ -225,14 +225,15 @@ impl Turn {
         which: Std,
         means: &Means,
     ) -> Result<Stream, String> {
-        let sink = match which {
-            Std::Out => spec.stdout,
-            Std::Err => spec.stderr,
+        let sinks = match which {
+            Std::Out => &spec.stdout,
+            Std::Err => &spec.stderr,
         };
-        if Pump::needs_pipe(sink, means.regex.is_some()) {
-            let source =
-                Source::new(spec.name.clone(), instance, (spec.instances > 1).then_some(number), which);
-            let opened = self.pump.open(source, sink, &spec.log, means.regex.clone());
+        if Pump::needs_pipe(sinks, means.regex.is_some()) {
+            let number = (spec.instances > 1).then_some(number);
+            let colour = self.supervisor.whose(instance).0.index() as u8;
+            let source = Source::new(spec.name.clone(), instance, number, which).coloured(colour);
+            let opened = self.pump.open(source, sinks, &spec.log, means.regex.clone());
             let (id, childs) = opened.map_err(|error| format!("no pipe for its output: {error}"))?;
             if let Some(who) = spec.launch.extra.as_ref().and_then(|extra| extra.credentials.as_ref()) {
                 // So that it can open /dev/stdout. Who is not root stays who he is anyway.
@@ -240,10 +241,7 @@ impl Turn {
             }
             return Ok(Stream { id: Some(id), stdio: Stdio::Fd(childs.as_raw_fd()), childs: Some(childs) });
         }
-        let stdio = match sink {
-            Sink::Null => Stdio::Null,
-            Sink::Inherit | Sink::Forward => Stdio::Inherit,
-        };
+        let stdio = if sinks.contains(&Sink::Null) { Stdio::Null } else { Stdio::Inherit };
         Ok(Stream { id: None, childs: None, stdio })
     }
 

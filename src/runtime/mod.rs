@@ -12,7 +12,8 @@
 //! - `probe`: asking services how they are
 //! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read;
 //!   `readers`: of the logs
-//! - `report`: what is said about it all
+//! - `compressing`: of old log files
+//! - `report`: what is said about it all; `last_words`: what a service wrote before it failed
 //! - `update`: reading the configuration again, and going over to it
 //! - `rescue`: what is done if we ourselves are at fault
 #![forbid(unsafe_code)]
@@ -20,10 +21,12 @@
 mod answers;
 pub mod boot;
 mod clients;
+mod compressing;
 mod deaths;
 mod errands;
 mod hearing;
 mod hooks;
+mod last_words;
 mod launching;
 mod names;
 mod perform;

@@ -49,6 +49,7 @@ impl Turn {
                 self.tell_followers(change, line);
             }
         }
+        self.show_last_words(change);
         match change {
             // All that boot needed and the loop does not.
             Change::Phase(Phase::Up) => memory::give_back(),

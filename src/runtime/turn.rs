@@ -14,10 +14,12 @@ use super::update::Updates;
 use crate::core::ids::InstanceId;
 use crate::core::ids::Pid;
 use crate::core::input::Input;
+use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::log;
 use crate::log::Pump;
 use crate::sys::clock;
+use crate::sys::launch::Verdict;
 use crate::sys::reap::Bell;
 use crate::sys::signals::Signals;
 use crate::sys::tree::Tree;
@@ -47,6 +49,8 @@ pub(super) struct Turn {
     pub(super) children: Children,
     pub(super) tree: Tree,
     pub(super) reporter: Reporter,
+    /// Whether the process that compresses an old log file has become it.
+    pub(super) compressing: Option<Verdict>,
     /// Whether clients have had their turn, and logs have not had theirs since.
     pub(super) logs_are_next: bool,
     /// Whether the deadline was what woke us last.
@@ -130,6 +134,10 @@ impl Turn {
         let pending: Vec<_> = self.signals.pending().collect();
         for (signal, sender) in pending {
             self.reporter.signalled(signal, sender);
+            let is_ours = !self.supervisor.plan().signals.iter().any(|(passed_on, _)| *passed_on == signal);
+            if signal == Signal::USR1 && is_ours {
+                self.pump.reopen_files();
+            }
             match self.means_update(signal) {
                 true => self.update_by_signal(),
                 false => self.tell(Input::Signal(signal)),
@@ -161,6 +169,7 @@ impl Turn {
                 log::Event::Followed(follower) => self.pour_followed(follower),
             }
         }
+        self.compress_logs();
     }
 
     /// The service has said, in whatever way it was to say it, that it is ready.

@@ -20,7 +20,6 @@ use crate::core::input::{Input, Request};
 use crate::core::plan::Plan;
 use crate::core::signal::Signal;
 use crate::core::time::Moment;
-use crate::log::Look;
 use crate::sys::{clock, memory};
 use ::log::{debug, error, info, warn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -225,12 +224,13 @@ impl Turn {
         }
         self.launches.keep_only(&plan);
         let spec = &plan.supervisor;
-        let look = Look { format: spec.log_format, timestamps: spec.timestamps };
+        let look = super::boot::look(&plan);
         let supervisor = &self.supervisor;
         self.pump.restyle(spec.log_level, look, |instance| {
             let (_, number) = supervisor.whose(instance);
             let spec = supervisor.spec_of(instance);
-            Some(((spec.instances > 1).then_some(number), spec.log))
+            let sinks = [spec.stdout.clone(), spec.stderr.clone()];
+            Some(((spec.instances > 1).then_some(number), sinks, spec.log))
         });
     }
 }

@@ -79,7 +79,7 @@ fn what_a_process_was_given_at_its_launch_needs_a_new_one() {
         ("command", |s| s.launch.command = Box::new(["/bin/y".into()])),
         ("environment.A", |s| with_environment(s, &[("A", "1")])),
         ("type", |s| s.kind = Kind::Oneshot),
-        ("stdout", |s| s.stdout = Sink::Null),
+        ("stdout", |s| s.stdout = std::rc::Rc::new([Sink::Null])),
         ("directory", |s| {
             let directory = Some(PathBuf::from("/srv"));
             s.launch.extra = Some(Box::new(LaunchExtra { directory, ..LaunchExtra::default() }));

@@ -46,8 +46,8 @@ pub fn service(name: &str) -> ServiceSpec {
             secrets: Rc::new([]),
             extra: None,
         },
-        stdout: Sink::Forward,
-        stderr: Sink::Forward,
+        stdout: Rc::new([Sink::Forward]),
+        stderr: Rc::new([Sink::Forward]),
         log: LogPolicy { prefix: false, timestamps: false, max_line: 65_536, when_full: WhenFull::Block },
     }
 }

@@ -198,8 +198,8 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
             "timeout": seconds(hooks.timeout),
         })),
         "reopen": spec.reopen.map(|signal| signal.to_string()),
-        "stdout": format!("{:?}", spec.stdout).to_lowercase(),
-        "stderr": format!("{:?}", spec.stderr).to_lowercase(),
+        "stdout": sinks(&spec.stdout),
+        "stderr": sinks(&spec.stderr),
         "log": {
             "prefix": spec.log.prefix,
             "timestamps": spec.log.timestamps,
@@ -208,4 +208,26 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         },
         "from": from,
     })
+}
+
+/// As it would be written: a word or a table, or a list of them.
+fn sinks(sinks: &Sinks) -> Value {
+    let one = |sink: &Sink| match sink {
+        Sink::Inherit => json!("inherit"),
+        Sink::Forward => json!("forward"),
+        Sink::Null => json!("null"),
+        Sink::File(file) => json!({
+            "file": file.path,
+            "max_size": file.max_size.unwrap_or(0),
+            "keep": file.keep,
+            "compress": file.compress,
+            "format": format!("{:?}", file.format).to_lowercase(),
+            "timestamps": file.timestamps,
+        }),
+        Sink::Ring(size) => json!({ "ring": size }),
+    };
+    match &**sinks {
+        [only] => one(only),
+        several => several.iter().map(one).collect(),
+    }
 }

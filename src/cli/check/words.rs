@@ -215,8 +215,8 @@ impl<'a> Words<'a> {
                 }
             },
             "reopen" => spec.reopen.map_or("none".into(), |signal| signal.to_string()),
-            "stdout" => sink(spec.stdout).into(),
-            "stderr" => sink(spec.stderr).into(),
+            "stdout" => sinks(&spec.stdout),
+            "stderr" => sinks(&spec.stderr),
             "log" => {
                 let when_full = match spec.log.when_full {
                     WhenFull::Block => "waits",
@@ -296,10 +296,23 @@ fn limit(limit: &Limit) -> String {
     }
 }
 
-fn sink(sink: Sink) -> &'static str {
-    match sink {
-        Sink::Inherit => "the container's own",
-        Sink::Forward => "the container's, line by line",
-        Sink::Null => "nowhere",
-    }
+fn sinks(sinks: &Sinks) -> String {
+    let words = |sink: &Sink| match sink {
+        Sink::Inherit => "the container's own".to_owned(),
+        Sink::Forward => "the container's, line by line".to_owned(),
+        Sink::Null => "nowhere".to_owned(),
+        Sink::File(file) => {
+            let path = file.path.display();
+            match file.max_size {
+                None => format!("{path}, never rotated"),
+                Some(size) => {
+                    let gz = if file.compress { ", compressed" } else { "" };
+                    format!("{path}, rotated at {size} bytes, {} old ones{gz}", file.keep)
+                }
+            }
+        }
+        Sink::Ring(0) => "nowhere, not even a ring".to_owned(),
+        Sink::Ring(size) => format!("a ring of {size} bytes"),
+    };
+    sinks.iter().map(words).collect::<Vec<_>>().join("; ")
 }

@@ -65,10 +65,10 @@ pub(super) fn is_given_at_launch(key: &str) -> bool {
 
 /// Whether stdout and stderr go through a pipe, as far as the sink says it.
 pub(super) fn needs_pipe(spec: &ServiceSpec) -> [&'static str; 2] {
-    let kind = |sink: &Sink| match sink {
-        Sink::Inherit => "inherited",
-        Sink::Null => "null",
-        Sink::Forward => "pipe",
+    let kind = |sinks: &Sinks| match () {
+        () if sinks.iter().any(Sink::is_read) => "pipe",
+        () if sinks.contains(&Sink::Null) => "null",
+        () => "inherited",
     };
     [kind(&spec.stdout), kind(&spec.stderr)]
 }
@@ -150,8 +150,8 @@ impl Words<'_> {
         if let Some(bytes) = memory_limit {
             say("memory_limit", bytes.to_string());
         }
-        say("stdout", sink(stdout));
-        say("stderr", sink(stderr));
+        say("stdout", joined(stdout.iter().map(sink)));
+        say("stderr", joined(stderr.iter().map(sink)));
         self.checks(ready.as_deref(), health.as_deref(), &mut out);
         of_backoff(backoff, &mut out);
         of_stop(stop, &mut out);
@@ -345,11 +345,19 @@ pub(super) fn of_supervisor(plan: &Plan) -> Pairs {
 }
 
 fn sink(sink: &Sink) -> String {
-    word(match sink {
-        Sink::Inherit => "inherit",
-        Sink::Forward => "forward",
-        Sink::Null => "null",
-    })
+    match sink {
+        Sink::Inherit => word("inherit"),
+        Sink::Forward => word("forward"),
+        Sink::Null => word("null"),
+        Sink::Ring(size) => format!("ring of {size}"),
+        Sink::File(FileSink { path, max_size, keep, compress, format, timestamps }) => {
+            let size = max_size.map_or("never".into(), |size| size.to_string());
+            let gz = if *compress { ", compressed" } else { "" };
+            let stamped = if *timestamps { ", stamped" } else { "" };
+            let format = format!("{format:?}").to_lowercase();
+            format!("{} (max_size {size}, keep {keep}{gz}, {format}{stamped})", path.display())
+        }
+    }
 }
 
 fn word(text: &str) -> String {

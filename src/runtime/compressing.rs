@@ -1,0 +1,60 @@
+//! Old log files are compressed by a process of their own (`minisup gzip`), one at a time and
+//! nicer than the services. When it has ended, PID 1 gives the result its name: only PID 1 knows
+//! which number the old file has by then.
+
+use super::deaths::Owner;
+use super::turn::Turn;
+use crate::core::exit::Outcome;
+use crate::core::plan::LaunchExtra;
+use crate::log::Compression;
+use crate::sys::launch::{Order, Stdio, Verdict, launch};
+use crate::sys::pid1;
+use crate::sys::words::Words;
+
+/// How nice it is (setpriority(2)).
+const NICE: i32 = 10;
+
+impl Turn {
+    /// Launches what compresses the next old file, if there is one.
+    pub(super) fn compress_logs(&mut self) {
+        if self.supervisor.phase().is_ending() {
+            return;
+        }
+        while let Some(compression) = self.pump.compress() {
+            match launch_compressor(&compression) {
+                Ok((pid, verdict)) => {
+                    self.compressing = Some(verdict);
+                    self.children.add(pid, Owner::Compressor);
+                    return;
+                }
+                Err(why) => self.pump.compressed(Err(why)),
+            }
+        }
+    }
+
+    /// It has ended.
+    pub(super) fn compressor_ended(&mut self, outcome: Outcome) {
+        let launched = self.compressing.take().and_then(|mut verdict| verdict.read());
+        self.pump.compressed(match (launched, outcome) {
+            (Some(Err(error)), _) => Err(error.to_string()),
+            (Some(Ok(())) | None, Outcome::Exited(0)) => Ok(()),
+            (Some(Ok(())) | None, outcome) => Err(outcome.to_string()),
+        });
+        self.compress_logs();
+    }
+}
+
+fn launch_compressor(compression: &Compression) -> Result<(crate::core::ids::Pid, Verdict), String> {
+    let mut argv = Words::new();
+    argv.push(pid1::own_program());
+    argv.push("gzip");
+    argv.push("--to");
+    argv.push(&compression.to);
+    argv.push(&compression.from);
+    let extra = LaunchExtra { nice: Some(NICE), ..LaunchExtra::default() };
+    // What it has to say goes where our own messages go.
+    let order =
+        Order { argv, stdin: Stdio::Null, stdout: Stdio::Null, extra: Some(&extra), ..Order::default() };
+    let launched = launch(order).map_err(|error| error.to_string())?;
+    Ok((launched.pid, launched.verdict))
+}
