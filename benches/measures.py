@@ -123,7 +123,7 @@ def relaunch(bench):
         for peer in bench.turns(loop, list(up), bench.scale.bursts, budget=8):
             with bench.attempt(loop, peer):
                 relaunch_once(up[peer])  # this one follows a long life
-                for _ in range(5):
+                for _ in range(bench.scale.in_burst):
                     time.sleep(0.02)
                     bench.add(loop, peer, relaunch_once(up[peer]) / MS)
 

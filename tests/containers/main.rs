@@ -74,6 +74,34 @@ fn every_way_of_running_works() {
 
 #[test]
 #[ignore = "needs a Docker engine: make containers"]
+fn the_engine_finds_it_healthy_and_an_operator_asks_with_docker_exec() {
+    let web = Web::run(&["--health-interval", "1s"]);
+    wait_until("healthy", || web.state("Health.Status") == "healthy");
+    let ask = |words: &[&str]| try_docker(&[&["exec", &web.id, "minisup"], words].concat());
+
+    let table = stdout(&ask(&["status"]));
+    for name in ["app", "web"] {
+        let is_up = |line: &str| line.starts_with(name) && line.contains("running") && line.contains("ready");
+        assert!(table.lines().any(is_up), "{name}\n{table}");
+    }
+    let master = web.gunicorn();
+    let restarted = ask(&["restart", "app"]);
+    assert!(restarted.status.success(), "{restarted:?}");
+    assert_ne!(web.gunicorn(), master, "a new one");
+    web.wait_for_page();
+    assert!(stdout(&ask(&["logs", "app"])).contains("Listening at"));
+
+    // Stopped on purpose is not unhealthy.
+    assert!(ask(&["stop", "web"]).status.success());
+    assert_eq!(ask(&["status", "web"]).status.code(), Some(3));
+    assert!(ask(&["health"]).status.success());
+    assert!(ask(&["shutdown"]).status.success());
+    wait_until("the end", || web.state("Running") == "false");
+    assert_eq!(web.exit_code(), 0, "{}", web.logs());
+}
+
+#[test]
+#[ignore = "needs a Docker engine: make containers"]
 fn as_an_ordinary_child_it_says_in_one_line_that_it_is_not_pid_1() {
     for way in ["--init", "--pid=host"] {
         let web = Web::run(&[way]);
