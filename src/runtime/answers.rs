@@ -22,7 +22,7 @@ fn stamp_of(at: (i64, u32)) -> String {
     String::from_utf8_lossy(Stamp::of(at).as_bytes()).into_owned()
 }
 
-/// These instances as they are now. What the kernel knows of them is read here and now.
+/// These instances, sorted, as they are now. What the kernel knows of them is read here and now.
 pub(super) fn status(
     supervisor: &Supervisor,
     reporter: &Reporter,
@@ -34,9 +34,14 @@ pub(super) fn status(
         pid: pid1::own_pid().0,
         version: env!("CARGO_PKG_VERSION").into(),
         uptime: clock::now().since(reporter.began()).as_secs_f64(),
-        instances: chosen
+        // In the order of the configuration, which after an update is not that of the slots.
+        instances: snapshot
+            .instances
             .iter()
-            .filter_map(|id| Some(instance(supervisor, *id, snapshot.instances.get(id.index())?)))
+            .filter_map(|it| {
+                let id = supervisor.instances_of(it.service).nth(it.number as usize)?;
+                chosen.binary_search(&id).is_ok().then(|| instance(supervisor, id, it))
+            })
             .collect(),
     }
 }
