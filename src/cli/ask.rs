@@ -35,6 +35,11 @@ pub struct Trouble {
 }
 
 impl Socket {
+    /// This one.
+    pub fn at(path: PathBuf) -> Socket {
+        Socket { socket: Some(path) }
+    }
+
     /// Where to look: the one that was named, or all the places where a supervisor may have
     /// put it. It heeds the variable, too, and may have had to go elsewhere all the same.
     fn places(&self) -> Vec<PathBuf> {
@@ -189,7 +194,11 @@ impl Trouble {
 
     /// Says it on stderr. Returns the exit code.
     pub fn say(&self) -> u8 {
-        complain(format_args!("minisup: {}", self.text));
+        match self.code {
+            // As `check` says it: each error with its place.
+            code::CONFIGURATION => complain(format_args!("{}\n\nnothing has changed", self.text)),
+            _ => complain(format_args!("minisup: {}", self.text)),
+        }
         if let Some((service, lines)) = &self.log {
             let of = if service.is_empty() { String::new() } else { format!(" of {service}") };
             complain(format_args!("the last lines{of}:"));
@@ -220,7 +229,7 @@ mod tests {
 
     #[test]
     fn where_nobody_listens_it_says_where_and_what_can_be_done() {
-        let socket = Socket { socket: Some(PathBuf::from("/nowhere/s")) };
+        let socket = Socket::at(PathBuf::from("/nowhere/s"));
         let trouble = socket.connect().unwrap_err();
         assert_eq!(trouble.code, code::NO_SUPERVISOR);
         assert!(trouble.text.contains("at /nowhere/s (no such file or directory)"), "{}", trouble.text);

@@ -127,7 +127,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     {
         return code;
     }
-    if let Some(code) = health::without_arguments(&words) {
+    if let Some(code) = health::without_parser(&words) {
         return code;
     }
     let parsed = command().try_get_matches_from(behind_the_command(words));

@@ -15,5 +15,6 @@ mod reference;
 mod refused;
 mod screen;
 mod terminal;
+mod updating;
 mod waiting;
 mod written;

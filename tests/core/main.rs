@@ -15,6 +15,4 @@ mod simulation;
 mod specs;
 mod stage;
 mod transitions;
-mod updating;
-mod waiting;
 mod world;

@@ -1,0 +1,96 @@
+//! update.
+
+use crate::asking::{USUAL, ask, json, status_of, supervisor};
+use crate::needs_namespaces;
+use crate::stage::Run;
+
+fn write(run: &Run, services: &str) {
+    let head = "[supervisor]\ncontrol_socket = \"${DIR}/socket\"\n";
+    run.write("supervise.toml", &format!("{head}{services}"));
+}
+
+/// web runs something else, spare is gone, cache is new, app keeps its process and gets another
+/// grace period.
+fn changed() -> String {
+    let (kept, _) = USUAL.split_once("[service.spare]").unwrap();
+    let kept = kept.replace("sleep 1000", "sleep 1002");
+    let kept = kept
+        .replace("command = \"sleep 1001\"", "command = \"sleep 1001\"\nstop = { grace_period = \"3s\" }");
+    format!("{kept}\n[service.cache]\ncommand = \"sleep 1003\"\n")
+}
+
+#[test]
+fn without_a_difference_nothing_happens() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let before = status_of(&run, "web")["pid"].clone();
+    assert_eq!(ask(&run, &["update"]).good(), "nothing has changed\n");
+    assert_eq!(status_of(&run, "web")["pid"], before);
+    run.stops_with(0);
+}
+
+#[test]
+fn a_dry_run_shows_the_difference_and_does_nothing() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    write(&run, &changed());
+    let before = ask(&run, &["status", "--json"]).good();
+    let said = ask(&run, &["update", "--dry-run"]).good();
+    let pids = |text: &str| {
+        let all = json(text);
+        let of = |it: &serde_json::Value| (it["service"].to_string(), it["pid"].to_string());
+        all["instances"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(pids(&before), pids(&ask(&run, &["status", "--json"]).good()));
+    for line in ["web    replaced", "app    changed in place", "spare  removed", "cache  added"] {
+        assert!(said.lines().any(|said| said == line), "no {line:?} in {said}");
+    }
+    assert!(said.contains("  stop.grace_period: 8s -> 3s\n"), "{said}");
+    assert!(said.contains("sleep 1000") && said.contains("sleep 1002"), "{said}");
+    assert!(
+        said.ends_with("would be updated: 1 added, 1 removed, 1 replaced, 1 changed in place\n"),
+        "{said}"
+    );
+    run.stops_with(0);
+}
+
+#[test]
+fn an_update_does_what_it_shows() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let (web, app) = (status_of(&run, "web")["pid"].clone(), status_of(&run, "app")["pid"].clone());
+    write(&run, &changed());
+    let updated = json(&ask(&run, &["update", "--json"]).good());
+    assert_eq!(updated["dry_run"], false);
+    let changes: Vec<String> = updated["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| format!("{} {}", it["service"].as_str().unwrap(), it["change"].as_str().unwrap()))
+        .collect();
+    assert_eq!(changes, ["web replaced", "app in_place", "cache added", "spare removed"]);
+    assert_ne!(status_of(&run, "web")["pid"], web);
+    assert_eq!(status_of(&run, "app")["pid"], app);
+    assert_eq!(status_of(&run, "cache")["state"], "running");
+    ask(&run, &["status", "spare"]).fails_with(1);
+    let all = json(&ask(&run, &["status", "--json"]).good());
+    let order: Vec<_> = all["instances"].as_array().unwrap().iter().map(|it| &it["service"]).collect();
+    assert_eq!(order, ["web", "app", "migrate", "cache"], "that of the file");
+    run.stops_with(0);
+}
+
+#[test]
+fn a_wrong_configuration_is_78_with_all_errors_and_changes_nothing() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let web = status_of(&run, "web")["pid"].clone();
+    write(&run, &format!("{}\n[service.x]\ncomand = \"true\"\nrestart = \"often\"\n", changed()));
+    for words in [&["update"][..], &["update", "--dry-run"], &["update", "--json"]] {
+        let said = ask(&run, words).fails_with(78);
+        assert!(said.contains("comand") && said.contains("often"), "{said}");
+        assert!(said.contains("supervise.toml:"), "{said}");
+        assert!(said.ends_with("nothing has changed\n"), "{said}");
+    }
+    assert_eq!(status_of(&run, "web")["pid"], web);
+    run.stops_with(0);
+}
