@@ -8,7 +8,7 @@ use crate::control::wire::{ErrorKind, Reply, Request, Status};
 use crate::core::exit::code;
 use crate::sys::pid1;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long an answer may take that the supervisor gives at once. It is one thread that never
@@ -40,15 +40,14 @@ impl Socket {
         Socket { socket: Some(path) }
     }
 
-    /// Where to look: the one that was named, or all the places where a supervisor may have
-    /// put it. It heeds the variable, too, and may have had to go elsewhere all the same.
+    /// Where to look: the one that was named, and nowhere else, for `stop all` is not for whichever
+    /// supervisor happens to answer; or else all the places where one may have put its socket.
     fn places(&self) -> Vec<PathBuf> {
-        if let Some(named) = &self.socket {
-            return vec![named.clone()];
+        let variable = || std::env::var_os("MINISUP_SOCKET").filter(|path| !path.is_empty());
+        match self.socket.clone().or_else(|| variable().map(PathBuf::from)) {
+            Some(named) => vec![named],
+            None => place::of_client(Path::new(place::DEFAULT), pid1::own_uid()),
         }
-        let variable = std::env::var_os("MINISUP_SOCKET").filter(|path| !path.is_empty());
-        let first = variable.map_or_else(|| PathBuf::from(place::DEFAULT), PathBuf::from);
-        place::of_client(&first, pid1::own_uid())
     }
 
     /// Connects to the first supervisor that listens.
