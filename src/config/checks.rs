@@ -144,6 +144,13 @@ fn dependencies_can_hold(service: &Resolved, services: &[Resolved], problems: &m
             problems.warning(*span, message).mark("`after` waits only for what is enabled");
         }
     }
+    for (dependency, span) in spec.requires.iter().zip(&service.requires) {
+        let other = &services[dependency.service.index()].spec;
+        if other.recurs() {
+            let message = format!("\"{}\" runs by its schedule: nobody can require it", other.name);
+            problems.error(*span, message).mark("`after` waits only for a run that is under way");
+        }
+    }
     let required = spec.requires.iter().zip(&service.requires);
     for (dependency, span) in required.chain(spec.after.iter().zip(&service.after)) {
         let other = &services[dependency.service.index()].spec;

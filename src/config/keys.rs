@@ -262,9 +262,27 @@ pub const SERVICE: &[Key] = &[
     later("restart_mode", "How an asked restart is done."),
     later("sockets", "Sockets that minisup opens and holds."),
     free("hooks", "table", "", "", "Commands around its life."),
-    later("schedule", "When a oneshot runs."),
-    later("watch", "Files whose change reloads it."),
-    later("memory_limit", "A ceiling that restarts it."),
+    free(
+        "schedule",
+        "line of crontab",
+        "once, at boot",
+        r#""30 3 * * *""#,
+        "When a oneshot runs: minute, hour, day, month, weekday; or @hourly, @daily, @weekly, @monthly, @yearly; or @reboot: at boot, but nobody waits for it. It is not essential unless it says so itself.",
+    ),
+    free(
+        "watch",
+        "list of paths",
+        "none",
+        r#"["/etc/app/*.conf"]"#,
+        "Files, folders and patterns: when one changes, the service reloads, or restarts if it has no `reload`.",
+    ),
+    free(
+        "memory_limit",
+        "size",
+        "none",
+        r#""512MiB""#,
+        "When it and its descendants hold more memory than this for some seconds, it is restarted.",
+    ),
     later("scripts", "A database's first start."),
 ];
 

@@ -26,6 +26,7 @@ mod launch;
 pub mod presets;
 mod probe;
 mod reading;
+pub mod schedule;
 mod service;
 mod sinks;
 mod stop;
@@ -33,6 +34,7 @@ mod supervisor;
 pub mod values;
 mod variables;
 mod view;
+mod watch;
 pub mod why;
 
 pub use accounts::Accounts;

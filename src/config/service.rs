@@ -12,7 +12,7 @@ use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
 use super::why::{self, Layer};
-use super::{Surroundings, hooks, probe, sinks, stop};
+use super::{Surroundings, hooks, probe, schedule, sinks, stop, watch};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
@@ -120,6 +120,9 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let (after, after_spans) = dependencies(&view, "after", name, &all.names, problems);
     let max_failures = integer(&view, "max_failures", 0, u32::MAX, problems);
     let ready = probe::ready(&view, found, problems);
+    let schedule = schedule::schedule(&view, kind, problems);
+    // A run that fails is one of many, unless somebody says otherwise for this service.
+    let is_one_of_many = schedule.is_some() && table.get("essential").is_none();
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let spec = ServiceSpec {
         name: name.into(),
@@ -135,13 +138,13 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         min_uptime: view.get("min_uptime").and_then(|f| f.duration(problems)).unwrap_or_default(),
         backoff: backoff(&view, problems).unwrap_or(NO_BACKOFF),
         max_failures: Some(max_failures).filter(|n| *n > 0),
-        essential: switch(&view, "essential", problems),
+        essential: switch(&view, "essential", problems) && !is_one_of_many,
         stop: shared(&mut all.stops, Rc::new(stop)),
         reload: reload(&view, &draft, problems),
         hooks,
-        schedule: None,
-        watch: None,
-        memory_limit: None,
+        schedule,
+        watch: watch::watch(&view, draft.directory.as_deref(), problems),
+        memory_limit: memory_limit(&view, problems),
         reopen: reopen(&view, problems),
         stdout: shared(&mut all.sinks, sinks::sinks(&view, "stdout", &mut all.files, problems)),
         stderr: shared(&mut all.sinks, sinks::sinks(&view, "stderr", &mut all.files, problems)),
@@ -299,6 +302,18 @@ fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -
     };
     let timeout = table.get("timeout").and_then(|timeout| probe::some_time(timeout, problems))?;
     Some(Box::new(Reload { check, how, timeout }))
+}
+
+fn memory_limit(view: &View<'_>, problems: &mut Problems) -> Option<u64> {
+    let field = view.get("memory_limit")?;
+    if matches!(&field.node.value, Value::String(text) if text == "none") {
+        return None;
+    }
+    let bytes = field.size(problems)?;
+    if bytes == 0 {
+        problems.error(field.span(), "`memory_limit` must be more than nothing");
+    }
+    Some(bytes)
 }
 
 fn reopen(view: &View<'_>, problems: &mut Problems) -> Option<Signal> {

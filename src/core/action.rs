@@ -97,6 +97,8 @@ pub enum Change {
     Phase(Phase),
     /// A drain began.
     Draining(Occasion),
+    /// It is time for this service by its schedule, but its last run is not over.
+    Skipped(ServiceId),
     /// A signal that nobody is to get.
     Unassigned(Signal),
     /// An update begins: from now on another plan is in force. Processes that it replaces or

@@ -42,7 +42,9 @@ impl Supervisor {
     pub(super) fn want_down(&mut self, id: InstanceId, now: Moment) {
         // Stopping what had ended by itself does not keep the others' end from being the end.
         let at_rest = matches!(self.instance(id).state, State::Exited { .. } | State::Fatal { .. });
-        self.set_want(id, Want::Down, !at_rest && !self.phase.is_ending());
+        // And what was stopped between two times of its schedule does not run at the next one.
+        let parked = !at_rest || self.spec_of(id).recurs();
+        self.set_want(id, Want::Down, parked && !self.phase.is_ending());
         if self.instance(id).pid().is_none() {
             self.apply(id, Event::Stop, now);
         }

@@ -38,6 +38,10 @@ pub enum Input {
     Said { instance: InstanceId, pid: Pid, text: Rc<str> },
     /// The service said that it is alive.
     Alive { instance: InstanceId, pid: Pid },
+    /// It is time for this service by its schedule.
+    Scheduled(ServiceId),
+    /// Files that this service watches have changed.
+    Changed(ServiceId),
     /// PID 1 got a signal.
     Signal(Signal),
     /// The answer to [`Action::Reload`]: it was carried out, or why not.

@@ -19,6 +19,7 @@
 //! - [`input`], [`action`]: what the supervisor is told, and what it answers
 //! - [`difference`]: what distinguishes two plans
 //! - `requests`: what clients ask for; `goals`: when they are answered
+//! - `schedule`: what the clock and changed files ask for
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - [`admission`], `ending`: its rules for launching, and for stopping
@@ -41,6 +42,7 @@ mod occupancy;
 pub mod phase;
 pub mod plan;
 mod requests;
+mod schedule;
 pub mod service;
 pub mod signal;
 pub mod sink;

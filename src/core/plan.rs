@@ -448,6 +448,11 @@ impl Hook {
 }
 
 impl ServiceSpec {
+    /// What is asked of its instances before anybody has asked for anything.
+    pub fn first_want(&self) -> Want {
+        if self.enabled && self.schedule.is_none() { Want::Up } else { Want::Down }
+    }
+
     /// Whether it has this hook.
     pub fn has_hook(&self, hook: Hook) -> bool {
         self.hooks.as_ref().is_some_and(|hooks| hooks.command(hook).is_some())
@@ -466,11 +471,6 @@ impl ServiceSpec {
     /// Whether it runs again and again by its schedule.
     pub fn recurs(&self) -> bool {
         self.schedule.as_deref().is_some_and(|schedule| matches!(schedule, Schedule::Cron(_)))
-    }
-
-    /// What is asked of its instances before anybody has asked for anything.
-    pub fn first_want(&self) -> Want {
-        if self.enabled { Want::Up } else { Want::Down }
     }
 
     /// Whether this outcome is no failure.

@@ -195,6 +195,8 @@ impl Supervisor {
             Input::Said { instance, pid, text } => self.apply_to(instance, pid, Event::Said(text), now),
             Input::Alive { instance, pid } => self.apply_to(instance, pid, Event::Alive, now),
             Input::Reloaded { instance, pid, answer } => self.reloaded(instance, pid, answer),
+            Input::Scheduled(service) => self.scheduled(service, now),
+            Input::Changed(service) => self.files_changed(service, now),
             Input::Signal(signal) => self.signalled(signal, now),
             Input::Due => self.due(now),
             Input::AllGone => self.all_gone(),
@@ -336,6 +338,7 @@ impl Supervisor {
                 self.apply(id, Event::Start, now);
             }
         }
+        self.begin_schedules(now);
         self.end_if_all_ended(now);
     }
 
@@ -530,7 +533,7 @@ impl Supervisor {
     }
 
     pub(super) fn end_if_all_ended(&mut self, now: Moment) {
-        if self.open == 0 {
+        if self.open == 0 && !self.has_schedules() {
             self.drain(Occasion::AllEnded, now);
         }
     }

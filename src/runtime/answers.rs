@@ -256,6 +256,7 @@ pub(super) fn event(supervisor: &Supervisor, change: &Change, message: String) -
         }
         Change::Phase(phase) => plain("phase", Some(phase.name())),
         Change::Draining(_) => plain("draining", None),
+        Change::Skipped(_) => plain("skipped", None),
         Change::Unassigned(_) => plain("signal", None),
         Change::Updating(_) => plain("updated", None),
         Change::Removed(instance) => about(*instance, plain("removed", None)),

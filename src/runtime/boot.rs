@@ -10,6 +10,7 @@ use super::launching::Launches;
 use super::probe::Probes;
 use super::report::Reporter;
 use super::rescue;
+use super::rounds::Rounds;
 use super::turn::Turn;
 use super::update::{Origin, Updates};
 use crate::core::exit::code;
@@ -76,6 +77,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         clients: Clients::listen(&plan.supervisor)?,
         probes: Probes::new(pid1::own_program()),
         errands: Errands::new(),
+        rounds: Rounds::default(),
         reloads: Vec::new(),
         launches: Launches::default(),
         children: Children::new(),

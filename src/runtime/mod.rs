@@ -7,6 +7,7 @@
 //! - `deaths`: every child that ended, and whose it was
 //! - `errands`: short-lived processes on a service's behalf
 //! - `hooks`: commands around a service's life
+//! - `rounds`: what is looked after by the clock (`schedules`), in files (`watches`), in `memory`
 //! - `reload`: carrying a reload out
 //! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
 //! - `probe`: asking services how they are
@@ -28,6 +29,7 @@ mod hearing;
 mod hooks;
 mod last_words;
 mod launching;
+mod memory;
 mod names;
 mod perform;
 mod probe;
@@ -35,7 +37,10 @@ mod readers;
 mod reload;
 mod report;
 mod rescue;
+mod rounds;
+mod schedules;
 mod turn;
 mod update;
+mod watches;
 
 pub use update::Origin;

@@ -61,6 +61,7 @@ impl Turn {
             | Change::Health { .. }
             | Change::Draining(_)
             | Change::Removed(_)
+            | Change::Skipped(_)
             | Change::Unassigned(_) => {}
         }
     }

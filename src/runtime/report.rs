@@ -126,6 +126,11 @@ impl Reporter {
             Change::Removed(instance) => {
                 paper.line(Info, format_args!("{} is removed", self.label(supervisor, *instance)))
             }
+            Change::Skipped(service) => {
+                let name = &supervisor.plan().service(*service).name;
+                let why = "its last run is not over: left out this time";
+                paper.line(Warn, format_args!("it is time for {name}, but {why}"))
+            }
             Change::Unassigned(signal) => {
                 paper.line(Info, format_args!("got {signal}, which [signals] passes on to nobody"))
             }

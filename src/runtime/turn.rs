@@ -10,6 +10,7 @@ use super::hearing::{Hearing, Voice};
 use super::launching::Launches;
 use super::probe::{Answer, Probes};
 use super::report::Reporter;
+use super::rounds::Rounds;
 use super::update::Updates;
 use crate::core::ids::InstanceId;
 use crate::core::ids::Pid;
@@ -43,6 +44,7 @@ pub(super) struct Turn {
     pub(super) probes: Probes,
     pub(super) clients: Clients,
     pub(super) errands: Errands,
+    pub(super) rounds: Rounds,
     /// Reloads that have not been answered, in the order in which they were asked for.
     pub(super) reloads: Vec<(InstanceId, Pid)>,
     pub(super) launches: Launches,
@@ -67,6 +69,7 @@ enum Wake {
     Client,
     Answer(Answer),
     News(News),
+    Rounds,
     Deadline,
 }
 
@@ -82,6 +85,7 @@ impl Turn {
                 self.pump.finish(LAST_LINES);
                 return code;
             }
+            self.prepare_rounds();
             let wake = self.wait().await;
             self.logs_are_next = matches!(wake, Wake::Client);
             self.was_due = matches!(wake, Wake::Deadline);
@@ -93,6 +97,7 @@ impl Turn {
                 Wake::Client => self.take_clients(),
                 Wake::Answer(answer) => self.take_answer(answer),
                 Wake::News(news) => self.take_news(news),
+                Wake::Rounds => self.make_rounds(),
                 Wake::Deadline => self.tell(Input::Due),
             }
         }
@@ -124,6 +129,7 @@ impl Turn {
             () = self.hearing.ready() => Wake::Voice,
             answer = self.probes.next() => Wake::Answer(answer),
             news = self.errands.next() => Wake::News(news),
+            () = self.rounds.ready() => Wake::Rounds,
             () = sleep(pause.unwrap_or_default()), if pause.is_some() => Wake::Deadline,
             () = self.clients.ready() => Wake::Client,
             () = self.pump.ready() => Wake::Log,

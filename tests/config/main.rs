@@ -1,6 +1,7 @@
 //! Configurations as people write them, and what comes of them.
 
 mod command;
+mod errands;
 mod errors;
 mod fuzz;
 mod limits;

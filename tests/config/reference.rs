@@ -112,13 +112,14 @@ fn setting(table: &str, key: &Key, value: &str) -> String {
         ("health", "interval" | "timeout" | "failures" | "action") => "tcp = \"127.0.0.1:1\"\n",
         ("ready", "interval" | "timeout") => "tcp = \"127.0.0.1:1\"\n",
         ("reload", "check" | "timeout") => "signal = \"HUP\"\n",
+        ("", "schedule") => "type = \"oneshot\"\nessential = true\n",
         ("hooks", "timeout") => "before_start = \"true\"\n",
         _ => "",
     };
     let line = format!("{} = {value}\n", key.name);
     match table {
         "" if key.name == "command" => format!("[service.x]\n{line}"),
-        "" => format!("[service.x]\ncommand = \"sleep 1\"\n{line}"),
+        "" => format!("[service.x]\ncommand = \"sleep 1\"\n{also}{line}"),
         table => format!("[service.x]\ncommand = \"sleep 1\"\n[service.x.{table}]\n{also}{line}"),
     }
 }

@@ -283,7 +283,11 @@ impl Judge {
                 Age::Gone => Ok(()),
                 Age::Current | Age::Outdated | Age::Leaving => Err(format!("{id:?} is said to be removed")),
             },
-            Change::Phase(_) | Change::Waits { .. } | Change::Health { .. } | Change::Unassigned(_) => Ok(()),
+            Change::Phase(_)
+            | Change::Waits { .. }
+            | Change::Health { .. }
+            | Change::Skipped(_)
+            | Change::Unassigned(_) => Ok(()),
         }
     }
 

@@ -4,6 +4,7 @@ mod asking;
 mod cells;
 mod differing;
 mod draining;
+mod hooks;
 mod judge;
 mod living;
 mod process;

@@ -65,7 +65,7 @@ pub enum Manner {
 
 impl Life {
     pub fn random(rng: &mut Rng, kind: Kind) -> Life {
-        let code = rng.pick(&[0, 0, 1, 3, 42]);
+        let code = rng.pick(&[0, 0, 1, 3, 42, 42]);
         let crash = rng.pick(&[
             Outcome::Exited(code),
             Outcome::Exited(1),

@@ -110,6 +110,8 @@ fn an_input() -> impl Strategy<Value = Input> {
             limit: 1,
         }),
         1 => (0..150u64).prop_map(|id| Input::Abandoned(RequestId(id))),
+        1 => (0..6u32).prop_map(|service| Input::Scheduled(ServiceId(service))),
+        1 => (0..6u32).prop_map(|service| Input::Changed(ServiceId(service))),
         1 => signal().prop_map(Input::Signal),
         3 => request.prop_map(|request| Input::Request(RequestId(0), request)),
         6 => Just(Input::Due),
@@ -283,6 +285,7 @@ fn within(mut input: Input, instances: u32, services: u32, request: RequestId) -
         | Input::HookEnded { instance, .. }
         | Input::Exceeded { instance, .. }
         | Input::Alive { instance, .. } => instance.0 %= instances,
+        Input::Scheduled(service) | Input::Changed(service) => service.0 %= services,
         Input::Request(id, what) => {
             *id = request;
             match what {

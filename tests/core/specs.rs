@@ -150,6 +150,11 @@ fn random_service(rng: &mut Rng, index: u32, earlier: &[ServiceSpec]) -> Service
         essential: rng.percent(60),
         stop: random_stop(rng),
         hooks: rng.percent(40).then(|| random_hooks(rng)),
+        schedule: match kind {
+            Kind::Oneshot if rng.percent(15) => Some(Box::new(Schedule::Cron("* * * * *".into()))),
+            Kind::Oneshot if rng.percent(5) => Some(Box::new(Schedule::Boot)),
+            Kind::Oneshot | Kind::Longrun => None,
+        },
         reopen: rng.percent(20).then_some(Signal::USR1),
         reload: rng.percent(40).then(|| {
             Box::new(Reload { check: None, how: ReloadHow::Signal(Signal::HUP), timeout: secs(60) })

@@ -82,6 +82,11 @@ impl Stage {
         }
     }
 
+    /// All that was ordered since the last time, except replies.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
     /// "name", or "name:1" for the second instance.
     fn id(&self, name: &str) -> InstanceId {
         let (name, number) = name.split_once(':').unwrap_or((name, "0"));

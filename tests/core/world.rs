@@ -149,7 +149,8 @@ impl World {
         }
         let services: Box<[ServiceId]> = services.into();
         let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH, Signal::QUIT, Signal::CHLD];
-        match self.rng.below(40) {
+        let one = ServiceId(self.rng.below(self.supervisor.plan().services.len() as u64) as u32);
+        match self.rng.below(44) {
             20..=25 => {
                 let plan = self.another_plan();
                 self.written = plan.clone();
@@ -163,6 +164,8 @@ impl World {
             }
             31..=34 => Happening::Ask(Request::Reload(services)),
             35..=39 => Happening::Tell(Input::Abandoned(RequestId(1 + self.rng.below(self.requests + 1)))),
+            40 | 41 => Happening::Tell(Input::Scheduled(one)),
+            42 | 43 => Happening::Tell(Input::Changed(one)),
             0..=4 => Happening::Ask(Request::Stop(services)),
             5..=8 => Happening::Ask(Request::Start(services)),
             9..=12 => Happening::Ask(Request::Restart(services)),
@@ -499,7 +502,7 @@ impl World {
             let temper = self.rng.percent(60).then(|| self.rng.next());
             self.tempers.push(temper);
         }
-        let life = match self.tempers[service.index()] {
+        let mut life = match self.tempers[service.index()] {
             _ if as_hook && self.rng.percent(60) => {
                 let end = Some((self.rng.upto(secs(5)), Outcome::Exited(0)));
                 Life { end, ..Life::of_child(Manner::Dies) }
@@ -507,6 +510,10 @@ impl World {
             Some(temper) => Life::random(&mut Rng::new(temper), kind),
             None => Life::random(&mut self.rng, kind),
         };
+        if self.rng.percent(5) {
+            // Its program is being replaced right now.
+            life.exec_fails = Some(126);
+        }
         let exec = life.exec;
         let pid = self.fork(instance, None, life);
         self.later(exec, Happening::Exec(pid));

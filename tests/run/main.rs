@@ -21,15 +21,19 @@ mod faults;
 mod health;
 mod hooks;
 mod launches;
+mod memory;
 mod order;
 mod places;
 mod quiet;
 mod ready;
+mod reload;
 mod restarts;
+mod schedule;
 mod signals;
 mod storms;
 mod trees;
 mod users;
+mod watch;
 
 /// Plays each scenario in four places.
 macro_rules! everywhere {
@@ -64,10 +68,12 @@ everywhere! {
     ready::who_is_not_ready_in_time_ends_the_container_with_the_reason
     hooks::every_hook_has_its_moment_and_knows_it
     health::who_is_unhealthy_is_launched_again
+    reload::a_reload_checks_first_and_touches_nothing_if_that_fails
     restarts::who_is_killed_is_launched_again
     restarts::failures_in_a_row_are_waited_for_ever_longer_and_then_are_fatal
     signals::signals_go_where_the_configuration_sends_them
     launches::limits_and_the_rest_are_as_configured
     faults::what_cannot_be_executed_says_why_and_has_the_shells_exit_code
+    watch::a_config_map_that_is_swapped_is_read_again
     storms::orphans_leave_nothing_behind
 }

@@ -26,6 +26,20 @@ static void say(const char *format, long number)
 		_exit(3);
 }
 
+/* hold MEGABYTES: has so much memory of its own, and waits. */
+static int hold(long megabytes)
+{
+	size_t size = megabytes * 1000000;
+	char *all = malloc(size);
+
+	if (!all)
+		return 1;
+	memset(all, 1, size);
+	say("holds %ld", all[size - 1] * megabytes);
+	for (;;)
+		pause();
+}
+
 /* catch [IGNORED...]: says "ready", then the number of every signal that comes. */
 static int catch(int count, char **numbers)
 {
@@ -216,6 +230,8 @@ int main(int count, char **words)
 		return terminal();
 	if (!strcmp(what, "shell") && count > 2)
 		return shell(words + 2);
+	if (!strcmp(what, "hold") && count > 2)
+		return hold(atol(words[2]));
 	if (!strcmp(what, "descriptors"))
 		return descriptors();
 	dprintf(2, "helper: what is %s?\n", what);

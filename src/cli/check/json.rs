@@ -125,7 +125,7 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
     let steps: Vec<_> = steps.map(|(s, t)| json!({ "signal": s.to_string(), "wait": seconds(*t) })).collect();
     let environment: Map<String, Value> =
         words.own_environment().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-    json!({
+    let mut value = json!({
         "name": &*spec.name,
         "preset": reasons.preset,
         "adjusted": reasons.adjusted,
@@ -190,13 +190,6 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
                 ReloadHow::Signal(_) => None,
             },
         })),
-        "hooks": spec.hooks.as_ref().map(|hooks| json!({
-            "before_start": hooks.before_start.as_deref().map(mask),
-            "after_ready": hooks.after_ready.as_deref().map(mask),
-            "before_stop": hooks.before_stop.as_deref().map(mask),
-            "after_exit": hooks.after_exit.as_deref().map(mask),
-            "timeout": seconds(hooks.timeout),
-        })),
         "reopen": spec.reopen.map(|signal| signal.to_string()),
         "stdout": sinks(&spec.stdout),
         "stderr": sinks(&spec.stderr),
@@ -207,7 +200,21 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
             "when_full": format!("{:?}", spec.log.when_full).to_lowercase(),
         },
         "from": from,
-    })
+    });
+    value["hooks"] = json!(spec.hooks.as_ref().map(|hooks| json!({
+        "before_start": hooks.before_start.as_deref().map(mask),
+        "after_ready": hooks.after_ready.as_deref().map(mask),
+        "before_stop": hooks.before_stop.as_deref().map(mask),
+        "after_exit": hooks.after_exit.as_deref().map(mask),
+        "timeout": seconds(hooks.timeout),
+    })));
+    value["schedule"] = json!(spec.schedule.as_deref().map(|schedule| match schedule {
+        Schedule::Boot => "@reboot",
+        Schedule::Cron(line) => line,
+    }));
+    value["watch"] = json!(spec.watch.as_deref().unwrap_or_default());
+    value["memory_limit"] = json!(spec.memory_limit);
+    value
 }
 
 /// As it would be written: a word or a table, or a list of them.

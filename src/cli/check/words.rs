@@ -204,6 +204,19 @@ impl<'a> Words<'a> {
                     }
                 }
             },
+            "schedule" => match spec.schedule.as_deref() {
+                None => "none".into(),
+                Some(Schedule::Boot) => "at boot; nobody waits for it".into(),
+                Some(Schedule::Cron(line)) => line.clone(),
+            },
+            "watch" => match &spec.watch {
+                None => "nothing".into(),
+                Some(patterns) => patterns.join(", "),
+            },
+            "memory_limit" => match spec.memory_limit {
+                None => "none".into(),
+                Some(bytes) => format!("{bytes} bytes"),
+            },
             "hooks" => match &spec.hooks {
                 None => "none".into(),
                 Some(hooks) => {

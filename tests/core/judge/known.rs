@@ -76,7 +76,12 @@ impl Judge {
                 let known = &mut self.known[instance.index()];
                 known.leave = known.leave.filter(|(of, _)| of != pid);
             }
-            Input::Exceeded { .. } => {}
+            Input::Changed(service) => {
+                for id in supervisor.instances_of(*service) {
+                    self.known[id.index()].restarts = true;
+                }
+            }
+            Input::Exceeded { .. } | Input::Scheduled(_) => {}
             Input::Executed { instance, pid } => {
                 let needs_no_word = supervisor.spec_of(*instance).ready.is_none();
                 if let Some(known) = self.about(*instance, *pid).filter(|known| !known.hook) {

@@ -1,0 +1,113 @@
+//! Files whose change reloads a service, however they change.
+
+use crate::needs_namespaces;
+use crate::stage::{Place, Run, supervise};
+use std::os::unix::fs::symlink;
+
+/// It says what it reads whenever it gets HUP.
+const READER: &str = r#"
+    [service.web]
+    command = ["sh", "-c", "trap 'cat ${DIR}/conf/app' HUP; echo begun; while :; do sleep 0.02; done"]
+    reload = { signal = "HUP" }
+    watch = ["${DIR}/conf/app"]
+"#;
+
+/// The next version of a ConfigMap: a folder, and the link that leads to it, swapped in one step.
+fn publish(run: &Run, version: &str) {
+    let conf = run.path("conf");
+    std::fs::create_dir_all(conf.join(version)).unwrap();
+    std::fs::write(conf.join(version).join("app"), format!("{version}\n")).unwrap();
+    symlink(version, conf.join("..new")).unwrap();
+    std::fs::rename(conf.join("..new"), conf.join("..data")).unwrap();
+}
+
+pub fn a_config_map_that_is_swapped_is_read_again(place: Place) {
+    let mut run = supervise(place, READER).start();
+    run.heard("begun");
+    // It is not even there yet.
+    publish(&run, "first");
+    symlink("..data/app", run.path("conf/app")).unwrap();
+    assert_eq!(run.heard(""), "first");
+    for version in ["second", "third"] {
+        publish(&run, version);
+        assert_eq!(run.heard(""), version);
+    }
+    run.stops_with(0);
+}
+
+#[test]
+fn a_file_is_read_again_however_it_is_written() {
+    needs_namespaces!();
+    let mut run = supervise(Place::Pid1, READER).start();
+    run.heard("begun");
+    let file = run.path("conf/app");
+    std::fs::create_dir(run.path("conf")).unwrap();
+    std::fs::write(&file, "written\n").unwrap();
+    assert_eq!(run.heard(""), "written");
+    // Shorter than before: cat may not yet have looked for the end.
+    std::fs::write(&file, "over\n").unwrap();
+    assert_eq!(run.heard(""), "over");
+    run.write("conf/app", "renamed\n");
+    assert_eq!(run.heard(""), "renamed");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "back\n").unwrap();
+    assert_eq!(run.heard(""), "back");
+    // Others in the same folder are none of its business; many changes are one.
+    for number in 0..20 {
+        std::fs::write(run.path("conf/other"), "x").unwrap();
+        std::fs::write(&file, format!("many {number}\n")).unwrap();
+    }
+    assert_eq!(run.heard(""), "many 19");
+    run.write("conf/app", "last\n");
+    assert_eq!(run.heard(""), "last");
+    run.stops_with(0);
+}
+
+#[test]
+fn who_cannot_reload_is_restarted_and_folders_and_patterns_are_watched_too() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "cat ${DIR}/conf.d/*.conf; exec sleep 1001"]
+        watch = ["${DIR}/conf.d/*.conf"]
+        min_uptime = "0s"
+
+        [service.other]
+        command = ["sh", "-c", "cat ${DIR}/conf.d/*.txt; exec sleep 1002"]
+        watch = "${DIR}/conf.d"
+        min_uptime = "0s"
+    "#;
+    let stage = supervise(Place::Pid1, config);
+    std::fs::create_dir(stage.folder().join("conf.d")).unwrap();
+    std::fs::write(stage.folder().join("conf.d/a.conf"), "a\n").unwrap();
+    std::fs::write(stage.folder().join("conf.d/a.txt"), "text\n").unwrap();
+    let mut run = stage.start();
+    let mut both = [run.heard(""), run.heard("")];
+    both.sort();
+    assert_eq!(both, ["a", "text"]);
+    // Both look into the folder.
+    run.write("conf.d/b.conf", "b\n");
+    let mut all = [run.heard(""), run.heard(""), run.heard("")];
+    all.sort();
+    assert_eq!(all, ["a", "b", "text"]);
+    // Only one cares for this one.
+    run.write("conf.d/a.txt", "new text\n");
+    assert_eq!(run.heard(""), "new text");
+    run.stops_with(0);
+}
+
+#[test]
+fn paths_that_lead_nowhere_hurt_nobody() {
+    needs_namespaces!();
+    // A link to itself leads nowhere, and is waited for.
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "echo begun; exec sleep 1001"]
+        watch = ["${DIR}/loop/app", "/proc/self/status", "/no/such/folder/file"]
+    "#;
+    let stage = supervise(Place::Pid1, config);
+    symlink("loop", stage.folder().join("loop")).unwrap();
+    let mut run = stage.start();
+    run.heard("begun");
+    run.stops_with(0);
+}
