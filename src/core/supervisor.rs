@@ -415,6 +415,7 @@ impl Supervisor {
             && was != healthy
         {
             self.actions.push_back(Action::Publish(Box::new(Change::Health { instance: id, healthy })));
+            self.changed.push(id);
             self.unblock(id);
         }
         if std::mem::discriminant(&before.state) != std::mem::discriminant(&self.slot(id).instance.state) {

@@ -127,6 +127,8 @@ impl Supervisor {
                 return;
             }
             let Some((id, plan)) = self.updates.waiting.pop_front() else { return };
+            // What the one before has reached is not forgotten in what this one begins.
+            self.answer_pending();
             self.update(id, &plan, now);
         }
     }

@@ -16,4 +16,6 @@ mod simulation;
 mod specs;
 mod stage;
 mod transitions;
+mod updating;
+mod waiting;
 mod world;

@@ -3,7 +3,7 @@
 use minisup::core::action::{Action, Change, Reply};
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
-use minisup::core::input::{Input, Request};
+use minisup::core::input::{Awaited, Input, Request};
 use minisup::core::instance::{Fault, State};
 use minisup::core::phase::Phase;
 use minisup::core::plan::{Kind, Plan, ServiceSpec};
@@ -19,7 +19,6 @@ pub struct Stage {
     pub now: Moment,
     /// The kernel refuses all forks.
     pub refuses: bool,
-    plan: Rc<Plan>,
     last_pid: i32,
     requests: u64,
     replies: BTreeMap<RequestId, Reply>,
@@ -41,8 +40,7 @@ impl Stage {
     pub fn before_boot(plan: Plan) -> Stage {
         let plan = Rc::new(plan);
         Stage {
-            supervisor: Supervisor::new(plan.clone(), 1),
-            plan,
+            supervisor: Supervisor::new(plan, 1),
             now: Moment::from_nanos(1_000_000_000),
             refuses: false,
             last_pid: 100,
@@ -88,15 +86,15 @@ impl Stage {
     }
 
     /// "name", or "name:1" for the second instance.
-    fn id(&self, name: &str) -> InstanceId {
+    pub fn id(&self, name: &str) -> InstanceId {
         let (name, number) = name.split_once(':').unwrap_or((name, "0"));
         let service = self.service(name);
-        let number: usize = number.parse().expect("a number");
-        self.supervisor.instances_of(service).nth(number).expect("an instance")
+        let number = number.parse().expect("a number");
+        self.supervisor.find_instance(service, number).expect("an instance")
     }
 
     pub fn service(&self, name: &str) -> ServiceId {
-        let place = self.plan.services.iter().position(|spec| *spec.name == *name);
+        let place = self.supervisor.plan().services.iter().position(|spec| *spec.name == *name);
         ServiceId(place.unwrap_or_else(|| panic!("no service {name}")) as u32)
     }
 
@@ -154,7 +152,7 @@ impl Stage {
         self.tell(Input::Signal(signal));
     }
 
-    fn ask(&mut self, request: Request) -> RequestId {
+    pub fn ask(&mut self, request: Request) -> RequestId {
         self.requests += 1;
         let id = RequestId(self.requests);
         self.tell(Input::Request(id, request));
@@ -181,12 +179,45 @@ impl Stage {
         self.ask(Request::Signal(services, signal))
     }
 
+    pub fn update(&mut self, services: impl Into<Box<[ServiceSpec]>>) -> RequestId {
+        self.ask(Request::Update(Rc::new(crate::specs::plan(services))))
+    }
+
+    pub fn await_that(&mut self, name: &str, awaited: Awaited) -> RequestId {
+        let wishes = [(self.service(name), awaited)].into();
+        self.ask(Request::Wait(wishes))
+    }
+
+    pub fn reload(&mut self, name: &str) -> RequestId {
+        let services = [self.service(name)].into();
+        self.ask(Request::Reload(services))
+    }
+
+    pub fn has_reloaded(&mut self, name: &str, answer: Result<(), &str>) {
+        let (instance, pid) = (self.id(name), self.pid(name));
+        self.tell(Input::Reloaded { instance, pid, answer: answer.map_err(Rc::from) });
+    }
+
+    /// The names of the services that there are, as people see them.
+    pub fn names(&self) -> Vec<&str> {
+        let plan = self.supervisor.plan();
+        self.supervisor.order().iter().map(|service| &*plan.service(*service).name).collect()
+    }
+
     pub fn is_done(&self, id: RequestId) -> bool {
         self.replies.get(&id) == Some(&Reply::Done)
     }
 
     pub fn is_open(&self, id: RequestId) -> bool {
         !self.replies.contains_key(&id)
+    }
+
+    /// Whose fault it was that the request failed.
+    pub fn culprit(&self, id: RequestId) -> Option<InstanceId> {
+        match self.replies.get(&id) {
+            Some(Reply::Failed(refusal)) => refusal.instance,
+            other => panic!("the reply is {other:?}"),
+        }
     }
 
     /// Why the request failed.
@@ -274,7 +305,7 @@ impl Stage {
             self.tell(Input::Answered { instance, pid, answer: Ok(()) });
             *inputs += 2;
         }
-        if self.plan.service(ServiceId(service)).kind == Kind::Oneshot {
+        if self.supervisor.plan().service(ServiceId(service)).kind == Kind::Oneshot {
             self.tell(Input::Ended { instance, pid, outcome: Outcome::Exited(0), leftovers: false });
             *inputs += 1;
         }
