@@ -69,6 +69,15 @@ impl Supervisor {
         }
     }
 
+    /// For whom an instance waits, and for what; nothing if it does not.
+    pub fn waits_for(&self, id: InstanceId) -> Option<(ServiceId, Condition)> {
+        let waits = matches!(self.slot(id).instance.state, State::Waiting { .. });
+        match self.obstacle(id).filter(|_| waits)? {
+            Obstacle::NotYet(service, condition) => Some((service, condition)),
+            Obstacle::Never(_) => None,
+        }
+    }
+
     /// What keeps an instance from being launched.
     fn obstacle(&self, id: InstanceId) -> Option<Obstacle> {
         let spec = self.spec_of(id);

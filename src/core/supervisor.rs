@@ -65,6 +65,8 @@ pub(super) struct Slot {
     pub(super) parked: bool,
     /// It has said what it waits for.
     pub(super) told: bool,
+    /// What its process has said of itself.
+    pub(super) said: Option<Rc<str>>,
     pub(super) turn: Turn,
 }
 
@@ -192,7 +194,12 @@ impl Supervisor {
             Input::Exceeded { instance, pid, used, limit } => {
                 self.apply_to(instance, pid, Event::Exceeded { used, limit }, now);
             }
-            Input::Said { instance, pid, text } => self.apply_to(instance, pid, Event::Said(text), now),
+            Input::Said { instance, pid, text } => {
+                if self.slot(instance).instance.pid() == Some(pid) {
+                    self.slots[instance.index()].said = Some(Rc::clone(&text));
+                }
+                self.apply_to(instance, pid, Event::Said(text), now);
+            }
             Input::Alive { instance, pid } => self.apply_to(instance, pid, Event::Alive, now),
             Input::Reloaded { instance, pid, answer } => self.reloaded(instance, pid, answer),
             Input::Scheduled(service) => self.scheduled(service, now),
@@ -264,6 +271,16 @@ impl Supervisor {
         (slot.service, slot.number)
     }
 
+    /// The instances of all services, in the order in which people see them, without those that
+    /// an update removes.
+    pub fn instances(&self) -> impl Iterator<Item = (InstanceId, ServiceId)> + '_ {
+        let of = |service: &ServiceId| {
+            let service = *service;
+            self.graph.instances(service).map(move |id| (id, service))
+        };
+        self.order.iter().flat_map(of)
+    }
+
     /// The instances of a service, in order of their numbers; none if it has been removed.
     pub fn instances_of(&self, service: ServiceId) -> impl Iterator<Item = InstanceId> + use<> {
         self.graph.instances(service)
@@ -277,8 +294,10 @@ impl Supervisor {
             let lived = matches!(instance.state, State::Running { since, .. }
                 if now.since(since) >= self.plan.service(service).min_uptime);
             InstanceStatus {
+                instance: id,
                 service,
                 number,
+                wanted: instance.want == Want::Up,
                 state: instance.state.name(),
                 pid: instance.pid(),
                 uptime: instance.process().map(|(_, since)| now.since(since)),
@@ -288,6 +307,8 @@ impl Supervisor {
                 failures: if lived { 0 } else { instance.failures },
                 launches: instance.launches,
                 last: instance.last,
+                waits: self.waits_for(id),
+                said: self.slot(id).said.clone(),
             }
         });
         Snapshot { phase: self.phase, instances: instances.collect() }
@@ -435,8 +456,7 @@ impl Supervisor {
 
     /// Those that people see: all that have not been removed, and those that are being removed.
     fn shown(&self) -> impl Iterator<Item = InstanceId> + '_ {
-        let present = self.order.iter().flat_map(|service| self.graph.instances(*service));
-        present.chain(self.updates.leaving(&self.slots))
+        self.instances().map(|(id, _)| id).chain(self.updates.leaving(&self.slots))
     }
 
     /// An instance has come into another state.
@@ -452,6 +472,9 @@ impl Supervisor {
         self.executing -= u32::from(is_executing(&before.state));
         self.executing += u32::from(is_executing(&after.state));
         self.changed.push(id);
+        if !after.has_process() {
+            self.slots[id.index()].said = None;
+        }
         if matches!(after.state, State::Waiting { .. }) {
             self.slots[id.index()].told = false;
             self.look_at(id);
@@ -550,6 +573,7 @@ impl Slot {
             settled: want == Want::Down,
             parked: false,
             told: false,
+            said: None,
             turn: Turn::None,
         }
     }

@@ -211,6 +211,14 @@ impl Supervisor {
     fn end_update(&mut self, now: Moment) {
         self.updates.before = None;
         self.updates.held = Vec::new();
+        if !self.phase.is_ending() {
+            self.end_if_all_ended(now);
+        }
+    }
+
+    /// Forgets what was meant of services that are long gone. It is kept until the next update for
+    /// the last that they have to do, their `after_exit` hooks.
+    fn clear_up(&mut self) {
         let present: BTreeSet<ServiceId> = self.order.iter().copied().collect();
         let is_litter = |(index, spec): (usize, &ServiceSpec)| {
             !present.contains(&ServiceId(index as u32)) && !spec.launch.command.is_empty()
@@ -223,12 +231,10 @@ impl Supervisor {
                 }
             }
         }
-        if !self.phase.is_ending() {
-            self.end_if_all_ended(now);
-        }
     }
 
     fn update(&mut self, id: Option<RequestId>, new: &Plan, now: Moment) {
+        self.clear_up();
         let before = Rc::clone(&self.plan);
         let (plan, order) = align(&before, new);
         let difference = Rc::new(compare(&before, &self.order, &plan, &order));

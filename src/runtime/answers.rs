@@ -12,6 +12,7 @@ use crate::core::snapshot::{InstanceStatus, Snapshot};
 use crate::core::supervisor::Supervisor;
 use crate::log::{RingLine, Stamp, Std};
 use crate::sys::{clock, pid1, proc};
+use std::collections::BTreeSet;
 
 /// Now, as documents have it: RFC 3339 in UTC with milliseconds.
 pub(super) fn stamp() -> String {
@@ -29,26 +30,25 @@ pub(super) fn status(
     snapshot: &Snapshot,
     chosen: &[InstanceId],
 ) -> wire::Status {
+    let chosen: BTreeSet<&InstanceId> = chosen.iter().collect();
     wire::Status {
         phase: snapshot.phase.name().into(),
         pid: pid1::own_pid().0,
         version: env!("CARGO_PKG_VERSION").into(),
         uptime: clock::now().since(reporter.began()).as_secs_f64(),
-        // In the order of the configuration, which after an update is not that of the slots.
+        // In the order of the configuration, which after an update is not that of the numbers.
         instances: snapshot
             .instances
             .iter()
-            .filter_map(|it| {
-                let id = supervisor.instances_of(it.service).nth(it.number as usize)?;
-                chosen.binary_search(&id).is_ok().then(|| instance(supervisor, id, it))
-            })
+            .filter(|it| chosen.contains(&it.instance))
+            .map(|it| instance(supervisor, it))
             .collect(),
     }
 }
 
-fn instance(supervisor: &Supervisor, id: InstanceId, it: &InstanceStatus) -> wire::Instance {
-    let spec = supervisor.plan().service(it.service);
-    let now = supervisor.instance(id);
+fn instance(supervisor: &Supervisor, it: &InstanceStatus) -> wire::Instance {
+    let spec = supervisor.spec_of(it.instance);
+    let now = supervisor.instance(it.instance);
     wire::Instance {
         service: spec.name.to_string(),
         instance: (spec.instances > 1).then_some(it.number),
@@ -58,7 +58,7 @@ fn instance(supervisor: &Supervisor, id: InstanceId, it: &InstanceStatus) -> wir
             Kind::Oneshot => "oneshot",
         }
         .into(),
-        wanted: now.want == Want::Up,
+        wanted: it.wanted,
         ready: it.ready,
         healthy: it.healthy,
         essential: spec.essential,
@@ -67,20 +67,20 @@ fn instance(supervisor: &Supervisor, id: InstanceId, it: &InstanceStatus) -> wir
         restarts: it.launches.saturating_sub(1),
         failures: it.failures,
         last: it.last.map(|outcome| outcome.to_string()),
-        reason: why(supervisor, spec, &now.state),
-        said: None,
+        reason: why(supervisor, spec, it, &now.state),
+        said: it.said.as_deref().map(str::to_owned),
         memory: it.pid.and_then(proc::resident),
     }
 }
 
 /// Why an instance is not what it should be, if there is more to say than its state.
-fn why(supervisor: &Supervisor, spec: &ServiceSpec, state: &State) -> Option<String> {
+fn why(supervisor: &Supervisor, spec: &ServiceSpec, it: &InstanceStatus, state: &State) -> Option<String> {
     let plan = supervisor.plan();
     match state {
         State::Waiting { .. } => {
-            let lacks = spec.requires.iter().find(|it| !supervisor.holds(it.service, it.condition))?;
-            let name = &plan.service(lacks.service).name;
-            Some(match lacks.condition {
+            let (service, condition) = it.waits?;
+            let name = &plan.service(service).name;
+            Some(match condition {
                 Condition::Started => format!("waits for {name} to be started"),
                 Condition::Ready => format!("waits for {name} to be ready"),
                 Condition::Healthy => format!("waits for {name} to be healthy"),
@@ -125,7 +125,7 @@ pub(super) fn health(supervisor: &Supervisor, reporter: &Reporter) -> wire::Heal
     let plan = supervisor.plan();
     let (mut well, mut coming) = (0, None);
     let mut last = None;
-    for (id, service) in plan.instances() {
+    for (id, service) in supervisor.instances() {
         let spec = plan.service(service);
         if !spec.essential {
             continue;

@@ -157,7 +157,7 @@ impl Turn {
 
     fn try_send(&mut self, errand: &Errand<'_>) -> Result<(), String> {
         let Errand { instance, pid, purpose, within, .. } = *errand;
-        let plan = self.supervisor.plan().clone();
+        let plan = self.supervisor.plan_of(instance).clone();
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
         let means = Means::default();

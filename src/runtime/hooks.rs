@@ -27,7 +27,7 @@ impl Turn {
         outcome: Option<Outcome>,
         within: Duration,
     ) {
-        let plan = self.supervisor.plan().clone();
+        let plan = self.supervisor.plan_of(instance).clone();
         let spec = plan.service(self.supervisor.whose(instance).0);
         let command = spec.hooks.as_ref().and_then(|hooks| hooks.command(hook));
         let purpose = Purpose::Hook(hook);

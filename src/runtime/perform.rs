@@ -55,12 +55,12 @@ impl Turn {
             Change::Phase(Phase::Up) => memory::give_back(),
             Change::State { instance, to, .. } if !to_has_voice(to) => self.hearing.forget(*instance),
             Change::Updating(difference) => self.update_began(difference),
+            Change::Removed(instance) => self.pump.forget_lines(*instance),
             Change::Phase(_)
             | Change::State { .. }
             | Change::Waits { .. }
             | Change::Health { .. }
             | Change::Draining(_)
-            | Change::Removed(_)
             | Change::Skipped(_)
             | Change::Unassigned(_) => {}
         }

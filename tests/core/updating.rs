@@ -446,3 +446,19 @@ fn an_update_whose_client_has_gone_is_carried_out_unanswered() {
     let open = |stage: &Stage, id: RequestId| stage.is_open(id);
     assert!(open(&stage, first) && open(&stage, second));
 }
+
+#[test]
+fn a_snapshot_shows_the_order_of_the_new_plan_and_last_those_that_are_going() {
+    let mut stage = up(&["a", "b", "c"], [service("a"), service("b"), service("c")]);
+    stage.update([service("c"), service("n"), service("a")]);
+    let snapshot = stage.supervisor.snapshot(stage.now);
+    let plan = stage.supervisor.plan();
+    let shown: Vec<(&str, bool)> =
+        snapshot.instances.iter().map(|it| (&*plan.service(it.service).name, it.wanted)).collect();
+    assert_eq!(shown, [("c", true), ("n", true), ("a", true), ("b", false)]);
+    for it in &snapshot.instances {
+        assert_eq!(it.pid, stage.supervisor.instance(it.instance).pid());
+    }
+    stage.exits("b", 0);
+    assert_eq!(stage.supervisor.snapshot(stage.now).instances.len(), 3);
+}

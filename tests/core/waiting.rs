@@ -196,3 +196,23 @@ fn a_shutdown_may_have_a_time_of_its_own_which_a_later_one_can_only_shorten() {
     stage.wait(ms(1));
     assert_eq!(stage.signals_to("stubborn"), [Signal::KILL]);
 }
+
+#[test]
+fn a_snapshot_says_whom_an_instance_waits_for_and_what_a_service_says_of_itself() {
+    let after = ServiceSpec { after: [on(0, Condition::Ready)].into(), ..service("web") };
+    let mut stage = Stage::of([slow("db"), after]);
+    stage.exec("db");
+    let (instance, pid) = (stage.id("db"), stage.pid("db"));
+    stage.tell(Input::Said { instance, pid, text: "recovering".into() });
+    stage.is_ready("db");
+    stage.tell(Input::Said { instance, pid, text: "serving".into() });
+    let shot = |stage: &Stage| stage.supervisor.snapshot(stage.now).instances;
+    assert_eq!(shot(&stage)[0].said.as_deref(), Some("serving"));
+    assert_eq!(shot(&stage)[1].waits, None);
+    stage.exits("db", 1);
+    stage.stop("web");
+    stage.exits("web", 0);
+    stage.start("web");
+    assert_eq!(shot(&stage)[0].said, None, "another process has not said anything yet");
+    assert_eq!(shot(&stage)[1].waits, Some((stage.service("db"), Condition::Ready)));
+}
