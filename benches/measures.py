@@ -257,7 +257,7 @@ def logs(bench):
     quick as he is, see below; a run counts when as many bytes or lines came as were written."""
     for mode in LOGS:
         wall, cpu = f"logs/{mode}", f"logcpu/{mode}"
-        for peer in bench.turns(wall, [p for p in bench.peers if mode in p.logs], bench.scale.log_runs, 60):
+        for peer in bench.turns(wall, [p for p in bench.peers if mode in p.logs], bench.scale.log_runs):
             with bench.attempt(wall, peer):
                 seconds, busy = log_once(bench, peer, mode)
                 bench.add(wall, peer, seconds / 1e9)
