@@ -43,9 +43,8 @@ fn after_restarts_and_requests_without_end_nothing_is_left_over() {
     for stream in [running.stdout.owner(), running.stderr.owner()] {
         std::thread::spawn(move || std::io::copy(&mut std::fs::File::from(stream), &mut std::io::sink()));
     }
-    let mut client = stage.client();
     let all = Request::Wait { names: vec!["all:ready".into()] };
-    assert_eq!(ask(&mut client, &all), Reply::Done);
+    assert_eq!(ask(&mut stage.client(), &all), Reply::Done);
 
     let began = Instant::now();
     let share = |of: u64| of / 4 / RESTARTED.len() as u64;
@@ -54,8 +53,7 @@ fn after_restarts_and_requests_without_end_nothing_is_left_over() {
     for _ in 1..4 {
         late = round(&stage, &running, share(restarts), share(requests));
     }
-    let now = status(&mut client);
-    drop(client);
+    let now = status(&mut stage.client());
     loudly(&format!("soak: {requests} requests, {restarts} of them restarts, in {:?}", began.elapsed()));
     loudly(&format!("soak: after a quarter {early:?}, after all {late:?}"));
     let restarted: u64 = now.instances.iter().map(|one| u64::from(one.restarts)).sum();
