@@ -17,7 +17,7 @@ mod words;
 
 use super::ids::ServiceId;
 use super::plan::{Dependency, Forward, Plan, Probe, ServiceSpec};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use words::Words;
 
@@ -85,7 +85,7 @@ pub fn difference(from: &Plan, to: &Plan) -> Difference {
 /// the order in which `to` has them. What `to` has no more stays at its place.
 pub(super) fn align(from: &Plan, to: &Plan) -> (Plan, Box<[ServiceId]>) {
     let names = from.services.iter().enumerate();
-    let places: HashMap<&str, ServiceId> =
+    let places: BTreeMap<&str, ServiceId> =
         names.map(|(index, spec)| (&*spec.name, ServiceId(index as u32))).collect();
     let mut next = from.services.len() as u32;
     let place = |spec: &ServiceSpec| {
@@ -101,7 +101,11 @@ pub(super) fn align(from: &Plan, to: &Plan) -> (Plan, Box<[ServiceId]>) {
     };
     for (spec, place) in to.services.iter().zip(&order) {
         let (requires, after) = (moved(&spec.requires), moved(&spec.after));
-        services[place.index()] = Some(ServiceSpec { requires, after, ..spec.clone() });
+        let mut spec = ServiceSpec { requires, after, ..spec.clone() };
+        if let Some(old) = from.services.get(place.index()) {
+            keep_shared(old, &mut spec);
+        }
+        services[place.index()] = Some(spec);
     }
     let forward = |forward: &Forward| match forward {
         Forward::To(service, signal) => Forward::To(order[service.index()], *signal),
@@ -112,6 +116,21 @@ pub(super) fn align(from: &Plan, to: &Plan) -> (Plan, Box<[ServiceId]>) {
         |(index, spec): (usize, Option<ServiceSpec>)| spec.unwrap_or_else(|| from.services[index].clone());
     let services = services.into_iter().enumerate().map(stays).collect();
     (Plan { supervisor: to.supervisor.clone(), signals, services }, order)
+}
+
+/// What is equal and shared stays the same in memory, so that the old one's place does not become
+/// a hole, and what was prepared of it may be kept.
+fn keep_shared(old: &ServiceSpec, new: &mut ServiceSpec) {
+    fn keep<T: PartialEq + ?Sized>(old: &Rc<T>, new: &mut Rc<T>) {
+        if old == new {
+            new.clone_from(old);
+        }
+    }
+    keep(&old.name, &mut new.name);
+    keep(&old.success_codes, &mut new.success_codes);
+    keep(&old.stop, &mut new.stop);
+    keep(&old.launch.environment, &mut new.launch.environment);
+    keep(&old.launch.secrets, &mut new.launch.secrets);
 }
 
 /// What distinguishes two plans of which every service has the same place in both.

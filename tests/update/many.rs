@@ -2,6 +2,7 @@
 
 use crate::needs_namespaces;
 use crate::play::{descriptors, has, memory, pids, up, updated};
+use crate::support::wait_until;
 use std::time::{Duration, Instant};
 
 /// So many services in a chain of tens; `change` may say something else of one of them.
@@ -50,7 +51,7 @@ fn a_thousand_services_in_one_update_leave_no_descriptor_behind() {
         updated(&mut run, &few);
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
         assert_eq!(pids(&run), first);
-        assert_eq!(descriptors(&run), descriptors_before);
+        wait_until("no more descriptors than before", || descriptors(&run) <= descriptors_before);
         memory_after.push(memory(&run));
     }
     // The first times make room for the thousand, which is kept.
@@ -76,6 +77,7 @@ fn a_thousand_services_of_which_one_changes_take_no_time() {
 fn fifty_updates_leave_nothing_behind() {
     needs_namespaces!();
     let mut run = up(&many(20, |_| String::new()));
+    let before = descriptors(&run);
     let mut seen = Vec::new();
     for round in 0..50 {
         let other = round % 2 + 1;
@@ -90,11 +92,13 @@ fn fifty_updates_leave_nothing_behind() {
         }
         updated(&mut run, &text.replace("sleep 7", "sleep 7000"));
         if round % 2 == 1 {
-            seen.push((memory(&run), descriptors(&run)));
+            seen.push(memory(&run));
         }
     }
+    updated(&mut run, &many(20, |_| String::new()));
+    // The pipes of those that were replaced last are closed when they have been read to their end.
+    wait_until("no more descriptors than in the beginning", || descriptors(&run) <= before);
     let (early, late) = (seen[4], seen[seen.len() - 1]);
-    assert_eq!(early.1, late.1, "descriptors: {seen:?}");
-    assert!(late.0 <= early.0 + 64, "kB: {seen:?}");
+    assert!(late <= early + 128, "kB: {seen:?}");
     run.stops_with(0);
 }
