@@ -1,101 +1,13 @@
 //! What the real binary does with the lines of its services, and with who reads them.
 
+mod files;
+mod stage;
+
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, pipe2};
+use stage::{Minisup, pipe};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// Longer than anything takes on a machine that is busy with other things.
-const LONG: Duration = Duration::from_secs(60);
-
-/// minisup with a configuration.
-struct Minisup {
-    child: Child,
-    /// Lines of stderr as they come.
-    said: Receiver<String>,
-    file: PathBuf,
-}
-
-impl Minisup {
-    /// Runs it, with this stdout.
-    fn run(configuration: &str, stdout: OwnedFd) -> Minisup {
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let file = std::env::temp_dir().join(format!("minisup-logs-{}-{number}.toml", std::process::id()));
-        std::fs::write(&file, configuration).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_minisup"))
-            .arg("--config")
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (to, said) = channel();
-        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
-        Minisup { child, said, file }
-    }
-
-    /// Waits until it says something with this in it.
-    fn hear(&self, text: &str) -> String {
-        let end = Instant::now() + LONG;
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let line =
-                self.said.recv_timeout(left).unwrap_or_else(|why| panic!("never said {text:?}: {why}"));
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn stop(&mut self) {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
-    }
-
-    fn exit_code(&mut self) -> i32 {
-        let end = Instant::now() + LONG;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap();
-            }
-            assert!(Instant::now() < end, "it does not end");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Minisup {
-    fn drop(&mut self) {
-        self.stop_if_alive();
-        let _ = std::fs::remove_file(&self.file);
-    }
-}
-
-impl Minisup {
-    fn stop_if_alive(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
-    }
-}
-
-/// Read end, write end.
-fn pipe() -> (File, OwnedFd) {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC).unwrap();
-    (read.into(), write)
-}
+use std::io::Read;
+use std::os::fd::AsFd;
 
 #[test]
 fn every_line_of_services_that_write_at_once_arrives_once_and_whole() {
