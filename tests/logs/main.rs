@@ -2,6 +2,7 @@
 
 mod files;
 mod stage;
+mod whole;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use stage::{Minisup, pipe};
