@@ -15,7 +15,7 @@
 use super::stamp::Stamp;
 use super::stream::{Source, Std};
 use crate::core::plan::{LogFormat, LogPolicy};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use std::io::Write;
 
 /// How lines look.
@@ -61,23 +61,23 @@ impl Look {
 
     /// Appends whole lines: the bytes of `held`, then those of `lines`, which has all newlines.
     pub fn lines(self, out: &mut Vec<u8>, source: &Source, stamp: &Stamp, held: &[u8], lines: &[u8]) {
+        let mut lines = lines;
+        if !held.is_empty() {
+            let end = memchr(b'\n', lines).unwrap_or(lines.len());
+            self.line(out, source, stamp, held, &lines[..end], false);
+            lines = lines.get(end + 1..).unwrap_or_default();
+        }
         let mut before = Vec::with_capacity(192);
         self.before(&mut before, source, stamp);
+        if self.format != LogFormat::Json {
+            return put_before_each(out, &before, lines);
+        }
         let after = self.after(false);
         let mut from = 0;
         for end in memchr_iter(b'\n', lines) {
-            let line = &lines[from..end];
-            if from == 0 && !held.is_empty() {
-                self.line(out, source, stamp, held, line, false);
-            } else if self.format == LogFormat::Json {
-                out.extend_from_slice(&before);
-                json_text(out, line);
-                out.extend_from_slice(after);
-            } else {
-                // With its newline.
-                out.extend_from_slice(&before);
-                out.extend_from_slice(&lines[from..=end]);
-            }
+            out.extend_from_slice(&before);
+            json_text(out, &lines[from..end]);
+            out.extend_from_slice(after);
             from = end + 1;
         }
     }
@@ -201,6 +201,38 @@ fn json_before(out: &mut Vec<u8>, source: &Source, stamp: &Stamp) {
     out.extend_from_slice(b",\"message\":\"");
 }
 
+/// Appends lines with their newlines, and this before each of them. Short ones are copied as blocks
+/// of a fixed size, of which the next one overwrites what is too much: a call of memcpy for each
+/// would cost twice as much as all the rest.
+fn put_before_each(out: &mut Vec<u8>, before: &[u8], lines: &[u8]) {
+    const SMALL: usize = 64;
+    const LARGE: usize = 128;
+    let start = out.len();
+    let count = memchr_iter(b'\n', lines).count();
+    out.resize(start + lines.len() + count * before.len() + SMALL + LARGE, 0);
+    let to = &mut out[start..];
+    let mut block = [0; SMALL];
+    if let Some(place) = block.get_mut(..before.len()) {
+        place.copy_from_slice(before);
+    }
+    let (mut at, mut from) = (0, 0);
+    for end in memchr_iter(b'\n', lines) {
+        match to[at..].first_chunk_mut::<SMALL>() {
+            Some(place) if before.len() <= SMALL => *place = block,
+            Some(_) | None => to[at..at + before.len()].copy_from_slice(before),
+        }
+        at += before.len();
+        let length = end + 1 - from;
+        match (to[at..].first_chunk_mut::<LARGE>(), lines[from..].first_chunk::<LARGE>()) {
+            (Some(place), Some(line)) if length <= LARGE => *place = *line,
+            _ => to[at..at + length].copy_from_slice(&lines[from..=end]),
+        }
+        at += length;
+        from = end + 1;
+    }
+    out.truncate(start + at);
+}
+
 /// Appends bytes as the inside of a JSON string.
 fn json_text(out: &mut Vec<u8>, bytes: &[u8]) {
     let mut rest = bytes;
@@ -314,6 +346,32 @@ mod tests {
                     serde_json::from_slice(&line(LogFormat::Json, false, &text, false)).unwrap();
                 assert_eq!(value["message"], String::from_utf8_lossy(&text).as_ref(), "{byte} at {at}");
             }
+        }
+    }
+
+    #[test]
+    fn lines_of_all_lengths_get_their_prefix() {
+        let source = Source::new("web".into(), InstanceId(0), None, Std::Out);
+        for (format, width) in [(LogFormat::Prefix, 0), (LogFormat::Prefix, 90), (LogFormat::Json, 0)] {
+            let look = Look { format, width, ..Look::PLAIN };
+            let (mut text, mut expected) = (Vec::new(), Vec::new());
+            for length in (0..300).chain([0, 1, 1000, 0]) {
+                let line: Vec<u8> = (0..length).map(|n| b'a' + (n % 26) as u8).collect();
+                look.line(&mut expected, &source, &Stamp::default(), &line, b"", false);
+                text.extend_from_slice(&line);
+                text.push(b'\n');
+            }
+            let mut out = b"before ".to_vec();
+            look.lines(&mut out, &source, &Stamp::default(), b"", &text);
+            assert!(out.strip_prefix(b"before ") == Some(&expected), "{format:?} {width}");
+            let mut out = Vec::new();
+            look.lines(&mut out, &source, &Stamp::default(), b"held", b"\nnext\n");
+            let twice = [b"held", b"next"].map(|line| {
+                let mut out = Vec::new();
+                look.line(&mut out, &source, &Stamp::default(), line, b"", false);
+                out
+            });
+            assert_eq!(out, twice.concat());
         }
     }
 

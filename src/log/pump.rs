@@ -353,7 +353,7 @@ impl Pump {
 
     /// Returns when [`turn`](Self::turn) has something to do. May be dropped at any time.
     pub async fn ready(&self) {
-        if self.has_more {
+        if self.has_more || !self.desk.events.is_empty() {
             // Signals and deadlines come first: the runtime sees to them while we yield.
             tokio::task::yield_now().await;
             return;

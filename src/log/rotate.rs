@@ -34,19 +34,25 @@ pub(super) fn rotate(path: &Path, keep: u32) -> io::Result<u32> {
     if keep == 0 {
         return fs::remove_file(path).map(|()| 0);
     }
-    let exists = |number: u32| old(path, number).exists() || old_gz(path, number).exists();
     // A gap is filled: beyond it nothing moves.
-    let gap = (1..=keep).find(|number| !exists(*number)).unwrap_or(keep);
-    if gap == keep {
+    let mut names = Vec::new();
+    for number in 1..=keep {
+        let found = [old, old_gz].into_iter().find(|name| name(path, number).exists());
+        names.extend(found);
+        if found.is_none() {
+            break;
+        }
+    }
+    let gap = keep.min(names.len() as u32 + 1);
+    if names.len() as u32 == keep {
         for name in [old, old_gz] {
             // Usually one of the two is not there.
             let _ = fs::remove_file(name(path, keep));
         }
     }
     for number in (1..gap).rev() {
-        for name in [old, old_gz] {
-            let _ = fs::rename(name(path, number), name(path, number + 1));
-        }
+        let name = names[number as usize - 1];
+        let _ = fs::rename(name(path, number), name(path, number + 1));
     }
     fs::rename(path, old(path, 1)).map(|()| gap)
 }
