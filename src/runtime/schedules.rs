@@ -32,6 +32,9 @@ const LATE_MAX: i64 = 3 * 3600;
 /// A clock that is set back by less than this, in seconds, brings nothing twice.
 const BACK_MAX: i64 = 300;
 
+/// Where images keep their time zones (tzset(3)).
+const ZONES: &str = "/usr/share/zoneinfo";
+
 /// All schedules.
 #[derive(Default)]
 pub(super) struct Schedules {
@@ -174,7 +177,11 @@ fn zone(name: Option<&str>) -> Option<TimeZone> {
         None => Some(from_file("/etc/localtime").unwrap_or(TimeZone::UTC)),
         Some("" | "UTC") => Some(TimeZone::UTC),
         Some(path) if path.starts_with('/') => from_file(path),
-        Some(name) => TimeZone::get(name).or_else(|_| TimeZone::posix(name)).ok(),
+        Some(name) => {
+            let is_plain = !name.split('/').any(|part| part == "..");
+            let file = is_plain.then(|| from_file(&format!("{ZONES}/{name}"))).flatten();
+            file.or_else(|| TimeZone::posix(name).ok())
+        }
     }
 }
 
@@ -244,6 +251,11 @@ mod tests {
         assert_eq!(moments("30 6 * * *", BERLIN, "2026-07-10T00:00:00Z", 1), ["2026-07-10T04:30:00Z"]);
         assert_eq!(moments("30 6 * * *", ":EST5", "2026-07-10T00:00:00Z", 1), ["2026-07-10T11:30:00Z"]);
         assert!(zone(Some("Nowhere/Atall")).is_none() && zone(Some("/no/such/file")).is_none());
+        assert!(zone(Some("../zoneinfo/UTC")).is_none());
+        if std::path::Path::new(ZONES).join("Europe/Berlin").exists() {
+            let named = moments("30 6 * * *", "Europe/Berlin", "2026-07-10T00:00:00Z", 2);
+            assert_eq!(named, moments("30 6 * * *", BERLIN, "2026-07-10T00:00:00Z", 2));
+        }
         assert!(zone(None).is_some());
     }
 

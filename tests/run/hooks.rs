@@ -10,7 +10,7 @@ const TELL: &str = r#"["sh", "-c", "echo $MINISUP_EVENT of $MINISUP_SERVICE:$MIN
 pub fn every_hook_has_its_moment_and_knows_it(place: Place) {
     let config = r#"
         [service.app]
-        command = ["sh", "-c", "echo begun; trap 'echo asked; exit 7' TERM; sleep 1001 & wait"]
+        command = ["sh", "-c", "echo begun; trap 'echo asked; exit 7' TERM; while :; do sleep 0.02; done"]
         min_uptime = "0s"
         stop.tree = true
         hooks = { before_start = TELL, after_ready = TELL, before_stop = TELL, after_exit = TELL }

@@ -2,7 +2,9 @@
 
 use crate::needs_namespaces;
 use crate::stage::{Place, Run, supervise};
+use crate::support::MINISUP;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 /// It says what it reads whenever it gets HUP.
 const READER: &str = r#"
@@ -110,4 +112,25 @@ fn paths_that_lead_nowhere_hurt_nobody() {
     let mut run = stage.start();
     run.heard("begun");
     run.stops_with(0);
+}
+
+#[test]
+fn an_update_changes_what_is_watched_and_leaves_the_service_alone() {
+    needs_namespaces!();
+    let before = format!("supervisor.control_socket = \"${{DIR}}/socket\"\n{READER}");
+    let after = before.replace("watch = [\"${DIR}/conf/app\"]", "watch = \"${DIR}/switch\"");
+    let mut run = supervise(Place::Pid1, &before).file("switch", "off").start();
+    run.heard("begun");
+    std::fs::create_dir(run.path("conf")).unwrap();
+    run.write("conf/app", "first\n");
+    assert_eq!(run.heard(""), "first");
+    run.write("supervise.toml", &after);
+    let asked = Command::new(MINISUP).args(["update", "--socket"]).arg(run.path("socket")).output().unwrap();
+    assert!(asked.status.success(), "{asked:?}");
+    // Nobody looks at this one any more, but at that one.
+    run.write("conf/app", "second\n");
+    run.write("switch", "on");
+    assert_eq!(run.heard(""), "second");
+    let words = run.stops_with(0);
+    assert_eq!(words.matches("files that web watches have changed").count(), 2, "{words}");
 }
