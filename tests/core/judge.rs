@@ -31,6 +31,10 @@ pub struct Judge {
     before: Rc<Plan>,
     service_of: Vec<ServiceId>,
     ages: Vec<Age>,
+    /// Updates that began in this turn. Of several only the last is still to be seen.
+    begun: u32,
+    /// What is wrong if no other update follows in this turn.
+    doubt: Option<String>,
     known: Vec<Known>,
     born: BTreeMap<Pid, Moment>,
     asked: BTreeSet<RequestId>,
@@ -61,6 +65,8 @@ impl Judge {
             plan: plan.clone(),
             before: plan.clone(),
             ages: vec![Age::Current; service_of.len()],
+            begun: 0,
+            doubt: None,
             known: vec![Known::default(); service_of.len()],
             service_of,
             born: BTreeMap::new(),
@@ -208,7 +214,13 @@ impl Judge {
                 other => Err(format!("a sweep while {}", other.name())),
             },
             Action::Reply(id, reply) => self.replied(*id, reply),
-            Action::Publish(change) => self.published(change, sup, now),
+            Action::Publish(change) => match self.published(change, sup, now) {
+                Err(why) if self.doubt.is_some() => {
+                    self.doubt = Some(why);
+                    Ok(())
+                }
+                verdict => verdict,
+            },
         }
     }
 
@@ -278,7 +290,10 @@ impl Judge {
                 }
                 Ok(())
             }
-            Change::Updating(difference) => self.updating(difference, sup),
+            Change::Updating(difference) => {
+                self.update_began(difference, sup);
+                Ok(())
+            }
             Change::Removed(id) => match self.ages[id.index()] {
                 Age::Gone => Ok(()),
                 Age::Current | Age::Outdated | Age::Leaving => Err(format!("{id:?} is said to be removed")),

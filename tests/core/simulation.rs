@@ -4,6 +4,7 @@
 //! rule is printed with the command that replays it.
 
 use crate::world::{Flaw, Report, World};
+use minisup::core::difference::ChangeKind;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -93,5 +94,19 @@ fn the_worlds_are_as_wild_as_they_should_be() {
     assert!(launches > 5_000, "{launches} launches");
     for code in [0, 1, 42, 126, 127, 137, 139] {
         assert!(codes(code) > 4, "only {} runs ended with {code}", codes(code));
+    }
+}
+
+#[test]
+fn the_worlds_are_updated_in_every_way() {
+    let mut changes = Vec::new();
+    for seed in 0..500 {
+        let mut world = World::of_seed(seed, Flaw::None);
+        let _ = world.run();
+        changes.append(&mut world.changes);
+    }
+    for kind in [ChangeKind::Added, ChangeKind::Removed, ChangeKind::Replaced, ChangeKind::InPlace] {
+        let count = changes.iter().filter(|it| **it == kind).count();
+        assert!(count > 60, "only {count} services were {kind:?}");
     }
 }

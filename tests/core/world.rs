@@ -7,6 +7,7 @@ use crate::process::{Effect, Life, Manner, Process};
 use crate::rng::Rng;
 use crate::specs::{ms, mutate, random_plan, secs, with_other_names};
 use minisup::core::action::{Action, Change};
+use minisup::core::difference::ChangeKind;
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::input::{Awaited, Input, Request};
@@ -48,6 +49,8 @@ enum Happening {
     Ask(Request),
     /// The operator asks for something.
     Wish,
+    /// Somebody has changed the plan.
+    Update,
 }
 
 pub struct World {
@@ -59,6 +62,8 @@ pub struct World {
     pub inputs: u32,
     /// From which state to which any instance has gone.
     pub ways: BTreeSet<(&'static str, &'static str)>,
+    /// What updates have done to services.
+    pub changes: Vec<ChangeKind>,
     pub processes: BTreeMap<Pid, Process>,
     rng: Rng,
     flaw: Flaw,
@@ -104,6 +109,7 @@ impl World {
             trace: None,
             inputs: 0,
             ways: BTreeSet::new(),
+            changes: Vec::new(),
             processes: BTreeMap::new(),
             rng,
             flaw,
@@ -124,6 +130,12 @@ impl World {
         for _ in 0..self.rng.below(9) {
             let at = self.rng.upto(horizon);
             self.later(at, Happening::Wish);
+        }
+        if self.rng.percent(40) {
+            for _ in 0..=self.rng.below(4) {
+                let at = self.rng.upto(horizon);
+                self.later(at, Happening::Update);
+            }
         }
         let stop = match self.rng.below(4) {
             0 => {
@@ -151,11 +163,7 @@ impl World {
         let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH, Signal::QUIT, Signal::CHLD];
         let one = ServiceId(self.rng.below(self.supervisor.plan().services.len() as u64) as u32);
         match self.rng.below(44) {
-            20..=25 => {
-                let plan = self.another_plan();
-                self.written = plan.clone();
-                Happening::Ask(Request::Update(plan))
-            }
+            20..=25 => Happening::Update,
             26..=30 => {
                 let all =
                     [Awaited::Started, Awaited::Ready, Awaited::Healthy, Awaited::Done, Awaited::Stopped];
@@ -295,6 +303,11 @@ impl World {
                 let wish = self.random_wish();
                 self.happen(wish)
             }
+            Happening::Update => {
+                let plan = self.another_plan();
+                self.written = plan.clone();
+                self.happen(Happening::Ask(Request::Update(plan)))
+            }
             Happening::Tell(input) => self.feed(input),
             Happening::Ask(request) => {
                 self.requests += 1;
@@ -418,6 +431,7 @@ impl World {
             self.judge.judge_action(&action, &self.supervisor, &self.processes, self.now)?;
             self.perform(action)?;
         }
+        self.judge.turn_is_over()?;
         self.judge.after_turn(&self.supervisor, self.now)
     }
 
@@ -476,11 +490,13 @@ impl World {
                     self.later(Duration::ZERO, Happening::Tell(Input::AllGone));
                 }
             }
-            Action::Publish(change) => {
-                if let Change::State { from, to, .. } = &*change {
-                    self.ways.insert((variant(from), variant(to)));
+            Action::Publish(change) => match &*change {
+                Change::State { from, to, .. } => drop(self.ways.insert((variant(from), variant(to)))),
+                Change::Updating(difference) => {
+                    self.changes.extend(difference.services.iter().map(|changed| changed.kind));
                 }
-            }
+                _ => {}
+            },
             Action::Reload { instance, pid } => {
                 let after = self.rng.upto(ms(500));
                 let answer = if self.rng.percent(80) { Ok(()) } else { Err("the check failed".into()) };

@@ -37,8 +37,31 @@ impl Judge {
         }
     }
 
+    pub(super) fn update_began(&mut self, difference: &Difference, sup: &Supervisor) {
+        self.begun += 1;
+        self.doubt = self.updating(difference, sup).err();
+        if self.begun > 1 {
+            self.doubt = None;
+            for index in 0..self.known.len() {
+                let id = InstanceId(index as u32);
+                self.ages[index] = match (sup.instances().any(|(it, _)| it == id), sup.is_outdated(id)) {
+                    (true, true) => Age::Outdated,
+                    (true, false) => Age::Current,
+                    (false, true) => Age::Leaving,
+                    (false, false) => Age::Gone,
+                };
+            }
+        }
+    }
+
+    /// All that one input brought about has been seen.
+    pub fn turn_is_over(&mut self) -> Verdict {
+        self.begun = 0;
+        self.doubt.take().map_or(Ok(()), Err)
+    }
+
     /// Another plan is in force: who is old now, and who must not be?
-    pub(super) fn updating(&mut self, difference: &Difference, sup: &Supervisor) -> Verdict {
+    fn updating(&mut self, difference: &Difference, sup: &Supervisor) -> Verdict {
         if let Some(age) = self.ages.iter().find(|age| matches!(age, Age::Outdated | Age::Leaving)) {
             return Err(format!("an update begins while somebody is still {age:?}"));
         }
