@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-/// A service, by its place in [`Plan::services`](super::plan::Plan).
+/// A service, by its place in [`Plan::services`](super::plan::Plan). Kept over updates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ServiceId(pub u32);
 
-/// One process slot of a service, numbered through the whole plan: the instances of
-/// service 0 come first, then those of service 1, and so on.
+/// One process slot of a service. At boot they are numbered through the whole plan: the instances
+/// of service 0 come first, then those of service 1, and so on. Kept over updates, which number new
+/// ones behind all others.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InstanceId(pub u32);
 

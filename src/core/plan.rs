@@ -408,7 +408,8 @@ pub enum Resource {
 }
 
 impl Plan {
-    /// The instances of all services, in order: which service each belongs to.
+    /// The instances of all services at boot, in order: which service each belongs to. What there
+    /// is later, the supervisor knows.
     pub fn instances(&self) -> impl Iterator<Item = (InstanceId, ServiceId)> + '_ {
         let services = self.services.iter().enumerate();
         services
