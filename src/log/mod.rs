@@ -17,7 +17,7 @@
 //! - [`format`]: how a line looks: raw, prefix, JSON, `stamp`: time stamps
 //! - [`stream`]: one stream of a child, and `delivery`: its lines' way to where they go
 //! - [`ring`]: the last lines of each instance; [`follow`]: who reads along
-//! - [`output`]: a descriptor that somebody else shares, written without ever waiting
+//! - [`output`]: the container's stdout or stderr; `way`: written without ever waiting
 //! - `file`: a log file of ours; `files`: all of them; `rotate`: names of old ones
 //! - [`own`]: what minisup says about itself
 #![forbid(unsafe_code)]
@@ -40,6 +40,7 @@ mod stamp;
 pub mod stream;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use files::Compression;
 pub use follow::{Followed, FollowerId};
