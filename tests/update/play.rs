@@ -1,7 +1,7 @@
 //! What the scenarios have in common.
 
 use crate::stage::{Place, Run, Stage, supervise};
-use crate::support::LONG;
+use crate::support::{LONG, wait_until};
 use minisup::control::client::Client;
 use minisup::control::wire::{Reply, Request};
 use std::collections::BTreeMap;
@@ -58,9 +58,16 @@ pub fn has(lines: &[String], part: &str) -> bool {
     lines.iter().any(|line| line.contains(part))
 }
 
-/// The pids of all services, by their words.
+/// The pids of all services, by their words. In the middle of its exec a process has none: then
+/// it is looked at again.
 pub fn pids(run: &Run) -> BTreeMap<String, i32> {
-    run.processes().into_iter().filter(|it| it.state != 'Z').map(|it| (it.command, it.pid)).collect()
+    let mut all = Vec::new();
+    wait_until("every process has its words", || {
+        all = run.processes();
+        all.retain(|process| process.state != 'Z');
+        all.iter().all(|process| !process.command.is_empty())
+    });
+    all.into_iter().map(|process| (process.command, process.pid)).collect()
 }
 
 /// How many descriptors minisup has open.
