@@ -1,13 +1,13 @@
 //! `minisup health`: for HEALTHCHECK. Engines run it every few seconds in every container, so it
-//! is the one command that does without the parser of arguments where it has none to parse: that
-//! parser is a fifth of the pages it would touch. Another fifth is what starts any program; that
-//! is handed back before the supervisor is asked.
+//! is the one command that does without the parser of arguments where there is next to nothing
+//! to parse. Of its 2.1 MB less than 0.1 MB are its own: the rest are pages of the program,
+//! shared with PID 1, of which the kernel maps 64 KiB around each that is touched. To hand
+//! back those that only starting needed was tried, and saves nothing.
 
 use super::ask::{self, Socket, Trouble};
 use super::say;
 use crate::control::wire::{Health, Reply, Request};
 use crate::core::exit::code;
-use crate::sys::memory;
 use std::ffi::OsString;
 use std::io::{self, Write};
 
@@ -28,7 +28,6 @@ pub fn without_parser(words: &[OsString]) -> Option<u8> {
         [_, command, name, path] if command == "health" && name == "--socket" => Socket::at(path.into()),
         _ => return None,
     };
-    memory::give_back();
     Some(run(Args { json: false, socket }))
 }
 
