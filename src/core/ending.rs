@@ -86,6 +86,13 @@ impl Supervisor {
         }
     }
 
+    /// Nothing runs, and nothing is to come.
+    pub(super) fn end_if_all_ended(&mut self, now: Moment) {
+        if self.open == 0 && !self.has_schedules() {
+            self.drain(Occasion::AllEnded, now);
+        }
+    }
+
     /// Everything is to stop, in order.
     pub(super) fn drain(&mut self, occasion: Occasion, now: Moment) {
         self.drain_within(occasion, self.plan.supervisor.shutdown_timeout, now);

@@ -555,12 +555,6 @@ impl Supervisor {
             self.had_to_kill();
         }
     }
-
-    pub(super) fn end_if_all_ended(&mut self, now: Moment) {
-        if self.open == 0 && !self.has_schedules() {
-            self.drain(Occasion::AllEnded, now);
-        }
-    }
 }
 
 impl Slot {
