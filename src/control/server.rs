@@ -459,3 +459,6 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,7 +254,8 @@ pub struct ChangedKey {
 pub struct Event {
     /// When.
     pub time: String,
-    /// `state`, `waits`, `health`, `phase`, `updated`, `dropped` (events that the client was too slow for).
+    /// `state`, `waits`, `health`, `phase`, `draining`, `signal`, `updated`, `removed`, `dropped` (events
+    /// that the client was too slow for).
     pub event: String,
     /// Of whom; absent when it is about all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

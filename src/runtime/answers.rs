@@ -23,7 +23,9 @@ fn stamp_of(at: (i64, u32)) -> String {
     String::from_utf8_lossy(Stamp::of(at).as_bytes()).into_owned()
 }
 
-/// These instances, sorted, as they are now. What the kernel knows of them is read here and now.
+/// These instances as they are now; if none is chosen all, also those that an update is just
+/// removing. In the order of the configuration, which after an update is not that of the slots.
+/// What the kernel knows of them is read here and now.
 pub(super) fn status(
     supervisor: &Supervisor,
     reporter: &Reporter,
@@ -40,7 +42,7 @@ pub(super) fn status(
         instances: snapshot
             .instances
             .iter()
-            .filter(|it| chosen.contains(&it.instance))
+            .filter(|it| chosen.is_empty() || chosen.contains(&it.instance))
             .map(|it| instance(supervisor, it))
             .collect(),
     }
@@ -122,11 +124,10 @@ pub(super) fn health(supervisor: &Supervisor, reporter: &Reporter) -> wire::Heal
     if phase.is_ending() {
         return ill(format!("{}: everything is being stopped", phase.name()));
     }
-    let plan = supervisor.plan();
     let (mut well, mut coming) = (0, None);
     let mut last = None;
     for (id, service) in supervisor.instances() {
-        let spec = plan.service(service);
+        let spec = supervisor.spec_of(id);
         if !spec.essential {
             continue;
         }
@@ -256,7 +257,10 @@ pub(super) fn event(supervisor: &Supervisor, change: &Change, message: String) -
         }
         Change::Phase(phase) => plain("phase", Some(phase.name())),
         Change::Draining(_) => plain("draining", None),
-        Change::Skipped(_) => plain("skipped", None),
+        Change::Skipped(service) => wire::Event {
+            service: Some(supervisor.plan().service(*service).name.to_string()),
+            ..plain("skipped", None)
+        },
         Change::Unassigned(_) => plain("signal", None),
         Change::Updating(_) => plain("updated", None),
         Change::Removed(instance) => about(*instance, plain("removed", None)),

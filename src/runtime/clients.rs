@@ -45,7 +45,7 @@ pub(super) struct Clients {
 struct Open {
     id: RequestId,
     client: ClientId,
-    /// Of `status`: who was asked for.
+    /// Of `status`: who was asked for; nobody means all.
     chosen: Vec<InstanceId>,
 }
 
@@ -185,7 +185,10 @@ impl Turn {
     fn begin(&mut self, client: ClientId, request: wire::Request) -> Result<Begun, Refused> {
         match request {
             wire::Request::Status { names } => {
-                let chosen = names::instances(&self.supervisor, &names)?;
+                let chosen = match names.is_empty() {
+                    true => Vec::new(),
+                    false => names::instances(&self.supervisor, &names)?,
+                };
                 let id = self.clients.open(client, chosen);
                 self.tell(Input::Request(id, Request::Status));
                 Ok(Begun::Open)

@@ -3,6 +3,7 @@
 use crate::needs_namespaces;
 use crate::person::{Person, names};
 use crate::stage::{Place, Run, supervise};
+use crate::support::wait_until;
 use minisup::control::wire::{self, ErrorKind, Reply, Request};
 use std::io::Write;
 use std::net::Shutdown;
@@ -239,6 +240,96 @@ fn health_counts_what_is_essential_and_wanted() {
     assert_eq!(other.get(&Request::Stop { names: names(&["app"]), wait: true }), Reply::Done);
     assert_eq!(health(), (true, "healthy: no essential service has to run".into()));
     run.stops_with(0);
+}
+
+#[test]
+fn a_status_tells_what_there_is_to_know() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sh", "-c", "$ACTOR notify 'STATUS=warming up'; read go <${DIR}/gate; $ACTOR notify READY=1; exec sleep 1001"]
+        ready = { notify = true }
+        instances = 2
+
+        [service.web]
+        command = ["sleep", "1002"]
+        requires = ["app"]
+
+        [service.extra]
+        command = ["sh", "-c", "echo one; echo two >&2; exit 3"]
+        essential = false
+        max_failures = 1
+        min_uptime = "1m"
+    "#;
+    let mut run = supervise(Place::Pid1, config).gate("gate").start();
+    run.said("extra failed");
+    let mut person = Person::of(&run);
+    let mut instances = Vec::new();
+    wait_until("both have spoken", || {
+        instances = person.status().instances;
+        instances[..2].iter().all(|app| app.said.as_deref() == Some("warming up"))
+    });
+    let app = &instances[1];
+    assert_eq!((app.service.as_str(), app.instance, app.state.as_str()), ("app", Some(1), "starting"));
+    assert!(app.wanted && app.essential && !app.ready && app.pid.is_some() && app.uptime.is_some());
+    assert!(app.memory.unwrap() > 100_000 && app.memory.unwrap() % 4096 == 0);
+    let web = &instances[2];
+    assert_eq!((web.instance, web.state.as_str(), web.pid, web.memory), (None, "waiting", None, None));
+    assert_eq!(web.reason.as_deref(), Some("waits for app to be ready"));
+    let extra = &instances[3];
+    assert_eq!((extra.state.as_str(), extra.essential, extra.failures), ("fatal", false, 1));
+    assert_eq!(extra.last.as_deref(), Some("exit code 3"));
+    match person.get(&Request::Wait { names: names(&["extra"]) }) {
+        Reply::Failed { message, service, log } => {
+            assert!(message.contains("exit code 3"), "{message}");
+            assert_eq!(service.as_deref(), Some("extra"));
+            assert_eq!(log, ["one", "two"]);
+        }
+        other => panic!("{other:?}"),
+    }
+    run.open("gate");
+    run.open("gate");
+    assert_eq!(person.get(&Request::Wait { names: names(&["web"]) }), Reply::Done);
+    run.stops_with(0);
+}
+
+#[test]
+fn who_reads_logs_along_gets_every_line_once() {
+    needs_namespaces!();
+    let config = r#"
+        [service.talks]
+        command = ["sh", "-c", "i=0; while test $i -lt 20000; do i=$((i + 1)); echo line $i; test $i = 500 && read go <${DIR}/gate; done; exec sleep 1001"]
+
+        [service.other]
+        command = ["sh", "-c", "while :; do echo other; sleep 0.01; done"]
+    "#;
+    let mut run = supervise(Place::Pid1, config).gate("gate").start();
+    run.heard("line 500");
+    // Somebody has to read what goes to the container's stdout, or nothing more comes.
+    let mut out = std::fs::File::from(run.stdout().owner());
+    let reading = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()).unwrap());
+    let mut person = Person::of(&run);
+    person.ask(&Request::Logs { names: names(&["talks"]), lines: Some(10), follow: true });
+    let mut next = 491;
+    while next <= 20_000 {
+        match person.next() {
+            Some(Reply::Log(line)) => {
+                assert_eq!(line.message, format!("line {next}"));
+                assert_eq!((line.service.as_str(), line.stream.as_str()), ("talks", "stdout"));
+                next += 1;
+            }
+            // It wrote faster than we read: then it must be said how many are missing.
+            Some(Reply::Event(event)) if event.event == "dropped" => {
+                next += event.message.split(' ').next().unwrap().parse::<u32>().unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+        if next == 501 {
+            run.open("gate");
+        }
+    }
+    run.stops_with(0);
+    reading.join().unwrap();
 }
 
 #[test]

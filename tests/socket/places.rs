@@ -92,7 +92,8 @@ fn another_user_goes_to_the_runtime_directory_and_its_clients_find_it() {
     let config = format!("[supervisor]\ncontrol_socket = '/run/minisup-test-of-nobody.sock'\n{ASKS}");
     let stage = supervise(Place::Pid1, &config).gate("gate");
     let folder = stage.folder().to_str().unwrap().to_owned();
-    let mut run = stage.with(move |c| c.uid(4711).env("XDG_RUNTIME_DIR", &folder)).start();
+    let mut run =
+        stage.with(move |c| c.uid(4711).env("MINISUP_SOCKET", "").env("XDG_RUNTIME_DIR", &folder)).start();
     assert!(run.said("the control socket is").contains("/minisup.sock, for cannot listen at /run/"));
     run.said("asks started");
     run.open("gate");
@@ -107,7 +108,7 @@ fn without_one_it_goes_to_the_temporary_directory_and_clients_find_it() {
     let stage = supervise(Place::Pid1, &config).gate("gate");
     let folder = stage.folder().to_str().unwrap().to_owned();
     let change = move |c: crate::support::container::Container| {
-        c.uid(4711).env("XDG_RUNTIME_DIR", "").env("TMPDIR", &folder)
+        c.uid(4711).env("MINISUP_SOCKET", "").env("XDG_RUNTIME_DIR", "").env("TMPDIR", &folder)
     };
     let mut run = stage.with(change).start();
     assert!(run.said("the control socket is").contains("/minisup-4711-"));
