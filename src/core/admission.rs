@@ -8,7 +8,8 @@ use super::action::{Action, Change};
 use super::ids::{InstanceId, ServiceId};
 use super::instance::{Event, State, Want};
 use super::plan::{Condition, Dependency, Kind};
-use super::supervisor::{Supervisor, Turn};
+use super::slot::Turn;
+use super::supervisor::Supervisor;
 use super::time::Moment;
 
 /// So many launches may be between fork and exec at once. Each holds a small stack and a

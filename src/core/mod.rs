@@ -22,6 +22,7 @@
 //! - `schedule`: what the clock and changed files ask for
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
+//! - `slot`: one place for one process
 //! - [`admission`], `ending`: its rules for launching, and for stopping
 //! - `occupancy`: who still stands on whom
 //! - `update`: from one plan to the next
@@ -46,6 +47,7 @@ mod schedule;
 pub mod service;
 pub mod signal;
 pub mod sink;
+mod slot;
 pub mod snapshot;
 pub mod supervisor;
 pub mod time;

@@ -45,41 +45,12 @@ use super::occupancy::Occupancy;
 use super::phase::Phase;
 use super::plan::{Condition, Hook, Kind, Plan, ServiceSpec};
 use super::service;
+use super::slot::Slot;
 use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
 use super::update::{Age, Updates};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
-
-/// One instance, with whose it is.
-#[derive(Clone, Debug)]
-pub(super) struct Slot {
-    pub(super) service: ServiceId,
-    /// Its number within the service.
-    pub(super) number: u32,
-    pub(super) age: Age,
-    pub(super) instance: Instance,
-    /// It has been ready, or ended, once.
-    pub(super) settled: bool,
-    /// A client stopped it: that it has ended does not mean that all is over.
-    pub(super) parked: bool,
-    /// It has said what it waits for.
-    pub(super) told: bool,
-    /// What its process has said of itself.
-    pub(super) said: Option<Rc<str>>,
-    pub(super) turn: Turn,
-}
-
-/// Where a Waiting instance waits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Turn {
-    /// Nowhere: it is not Waiting.
-    None,
-    /// It will be looked at.
-    Queued,
-    /// It lacks this service, and will be looked at again when that changes.
-    Blocked(ServiceId),
-}
 
 /// Decides. See the head of this file.
 #[derive(Clone, Debug)]
@@ -553,37 +524,6 @@ impl Supervisor {
             && self.slot(id).instance.want == Want::Down
         {
             self.had_to_kill();
-        }
-    }
-}
-
-impl Slot {
-    pub(super) fn new(service: ServiceId, number: u32, want: Want) -> Slot {
-        Slot {
-            service,
-            number,
-            age: Age::Current,
-            instance: Instance::new(want),
-            settled: want == Want::Down,
-            parked: false,
-            told: false,
-            said: None,
-            turn: Turn::None,
-        }
-    }
-
-    /// The last of what was there before an update is gone. Whether it is to be launched anew.
-    fn has_lost_its_old_process(&mut self) -> bool {
-        let replaced = self.age == Age::Outdated;
-        self.age = if replaced { Age::Current } else { Age::Gone };
-        replaced && self.instance.want == Want::Up
-    }
-
-    /// Whether something is still to be expected of it.
-    pub(super) fn is_open(&self) -> bool {
-        match self.instance.want {
-            Want::Up => !matches!(self.instance.state, State::Exited { .. } | State::Fatal { .. }),
-            Want::Down => self.parked || self.instance.has_process(),
         }
     }
 }
