@@ -93,6 +93,7 @@ fn rotated_and_compressed_files_hold_every_line_once() {
         let names = names();
         names.len() == 8 && names.iter().filter(|name| name.ends_with(".gz")).count() == 7
     });
+    wait_until("the last line is there", || folder.read("sub/x.log").ends_with("line 200000\n"));
     let mut text = String::new();
     for number in (1..=7).rev() {
         let old = zcat(&sub.join(format!("x.log.{number}.gz")));
