@@ -315,6 +315,10 @@ impl Turn {
 
     /// Tells whoever follows; `line` is what the log has of it.
     pub(super) fn tell_followers(&mut self, change: &Change, line: Line) {
+        if matches!(change, Change::State { from, to, .. } if from.name() == to.name()) {
+            // One step to people: a launch and its exec.
+            return;
+        }
         let event = wire::Reply::Event(answers::event(&self.supervisor, change, line.text));
         let bytes = wire::line(&event);
         for follower in &self.clients.followers {

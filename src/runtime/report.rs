@@ -217,14 +217,16 @@ impl Story<'_> {
                 State::Executing { .. } if self.spec.has_hook(Hook::BeforeStart) => {
                     paper.line(Debug, format_args!("{name} is prepared"))
                 }
+                State::Stopping { .. }
+                | State::Killing { .. }
+                | State::Sweeping { end: End { reason: Reason::Asked, .. }, .. } => {
+                    paper.line(Info, format_args!("{name} stopped ({})", self.ended()))
+                }
                 State::Running { .. }
                 | State::Executing { .. }
                 | State::Starting { .. }
                 | State::Sweeping { .. } => {
                     paper.line(Warn, format_args!("{name} ended ({}): launching it again", self.ended()))
-                }
-                State::Stopping { .. } | State::Killing { .. } => {
-                    paper.line(Info, format_args!("{name} stopped ({})", self.ended()))
                 }
                 _ => paper.line(Debug, format_args!("{name} is to be launched")),
             },
