@@ -209,7 +209,13 @@ fn put_before_each(out: &mut Vec<u8>, before: &[u8], lines: &[u8]) {
     const LARGE: usize = 128;
     let start = out.len();
     let count = memchr_iter(b'\n', lines).count();
-    out.resize(start + lines.len() + count * before.len() + SMALL + LARGE, 0);
+    // Room, filled with whatever is at hand: a copy is much faster than zeroes one by one.
+    let mut room = lines.len() + count * before.len() + SMALL + LARGE;
+    while room > 0 && !lines.is_empty() {
+        let part = room.min(lines.len());
+        out.extend_from_slice(&lines[..part]);
+        room -= part;
+    }
     let to = &mut out[start..];
     let mut block = [0; SMALL];
     if let Some(place) = block.get_mut(..before.len()) {
