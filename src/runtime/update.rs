@@ -232,6 +232,8 @@ impl Turn {
             let sinks = [spec.stdout.clone(), spec.stderr.clone()];
             Some(((spec.instances > 1).then_some(number), sinks, spec.log))
         });
+        // Before anybody is told that the update is done: from then on no change is missed.
+        self.prepare_rounds();
     }
 }
 

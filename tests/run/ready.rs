@@ -81,7 +81,11 @@ pub fn who_is_not_ready_in_time_ends_the_container_with_the_reason(place: Place)
         let launched = run.path("launched");
         let words = run.ends_with(1);
         let line = words.lines().find(|line| line.contains("was not ready after")).unwrap_or_default();
-        assert!(line.contains("after 7") && line.contains(&expected.replace("PORT", &port)), "{words}");
+        let waited = line.split_once("after ").and_then(|(_, rest)| rest.split_once(':'));
+        let waited = waited.map(|(waited, _)| waited).unwrap_or_default();
+        // On a busy machine it may be told late, but never early.
+        assert!(waited.ends_with(" s") || waited.len() == 6 && waited >= "700 ms", "{words}");
+        assert!(line.contains(&expected.replace("PORT", &port)), "{words}");
         assert!(!launched.exists(), "{words}");
     }
 }
