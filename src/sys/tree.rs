@@ -114,13 +114,14 @@ impl Tree {
     /// Sends a signal to everybody of the tree of `leader`, who may be alive or gone. Returns
     /// whether there was anybody.
     pub fn signal(&mut self, leader: Pid, signal: Signal, known: &impl Known) -> bool {
+        // Before anybody dies of it, and leaves children whose parent nobody can see any more.
+        let others = self.remember(leader, known);
         // Who is in the group is found by the kernel, all at once.
         let mut in_group = signals::kill_group(leader, signal) != Err(nix::errno::Errno::ESRCH);
         if !in_group && known.is_launched(leader) {
             // It is so young that it has not yet made its session.
             in_group = signals::kill(leader, signal).is_ok();
         }
-        let others = self.remember(leader, known);
         for process in &others {
             send(process, signal);
         }
