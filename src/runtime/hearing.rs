@@ -9,7 +9,7 @@ use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::log::StreamId;
 use crate::sys::notify;
-use crate::sys::watch::{EpollFd, Watched};
+use crate::sys::watch::{Kept, Watched};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::HashMap;
 use std::io;
@@ -36,7 +36,7 @@ pub(super) enum Voice {
 
 /// Everything we listen to.
 pub(super) struct Hearing {
-    epoll: Watched<EpollFd>,
+    epoll: Watched<Kept<Arc<Epoll>>>,
     sockets: HashMap<InstanceId, (Pid, notify::Socket)>,
     descriptors: HashMap<InstanceId, (Pid, OwnedFd)>,
     matchers: Vec<(StreamId, InstanceId, Pid)>,
@@ -68,7 +68,7 @@ impl Hearing {
     /// # Errors
     /// EMFILE, ENFILE, ENOMEM.
     pub(super) fn new() -> io::Result<Hearing> {
-        let epoll = Watched::epoll(Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?))?;
+        let epoll = Watched::new(Kept(Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)))?;
         Ok(Hearing { epoll, sockets: HashMap::new(), descriptors: HashMap::new(), matchers: Vec::new() })
     }
 

@@ -26,7 +26,7 @@ impl Turn {
     }
 
     fn begin_reload(&mut self, instance: InstanceId, pid: Pid) {
-        let plan = self.supervisor.plan().clone();
+        let plan = self.supervisor.plan_of(instance).clone();
         let Some(reload) = &plan.service(self.supervisor.whose(instance).0).reload else {
             return self.has_reloaded(instance, pid, Err("it has no `reload`".into()));
         };
@@ -38,7 +38,7 @@ impl Turn {
 
     /// The check is over.
     pub(super) fn checked(&mut self, over: &Over) {
-        let plan = self.supervisor.plan().clone();
+        let plan = self.supervisor.plan_of(over.instance).clone();
         let reload = &plan.service(self.supervisor.whose(over.instance).0).reload;
         match (over.answer(), reload) {
             (Ok(()), Some(reload)) => self.carry_out(over.instance, over.pid, reload),

@@ -16,14 +16,12 @@ use crate::core::ids::ServiceId;
 use crate::core::input::Input;
 use crate::core::plan::{Plan, Schedule, ServiceSpec};
 use crate::sys::clock;
+use crate::sys::watch::{Kept, Watched};
 use croner::Cron;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// A run that is later than this is left out, in seconds: the clock was wrong before, or the
 /// machine asleep.
@@ -38,17 +36,9 @@ const ZONES: &str = "/usr/share/zoneinfo";
 /// All schedules.
 #[derive(Default)]
 pub(super) struct Schedules {
-    timer: Option<AsyncFd<Timer>>,
+    timer: Option<Watched<Kept<TimerFd>>>,
     entries: Vec<Entry>,
     has_warned: bool,
-}
-
-struct Timer(TimerFd);
-
-impl AsRawFd for Timer {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
 }
 
 /// One schedule. Moments are in seconds since 1970.
@@ -106,11 +96,7 @@ impl Schedules {
     /// Returns when the timer has run out, or the clock was set.
     pub(super) async fn ready(&self) {
         match &self.timer {
-            Some(timer) => {
-                if let Ok(mut guard) = timer.readable().await {
-                    guard.clear_ready();
-                }
-            }
+            Some(timer) => timer.ready().await,
             None => std::future::pending().await,
         }
     }
@@ -128,15 +114,12 @@ impl Schedules {
     fn try_set(&mut self, next: i64) -> nix::Result<()> {
         if self.timer.is_none() {
             let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-            let timer = Timer(TimerFd::new(ClockId::CLOCK_REALTIME, flags)?);
-            // Deprecated because a type might close its descriptor early; this one keeps it.
-            #[expect(deprecated)]
-            let timer = AsyncFd::with_interest(timer, Interest::READABLE);
-            self.timer = Some(timer.map_err(|_| nix::errno::Errno::ENOMEM)?);
+            let timer = Kept(TimerFd::new(ClockId::CLOCK_REALTIME, flags)?);
+            self.timer = Some(Watched::new(timer).map_err(|_| nix::errno::Errno::ENOMEM)?);
         }
         let at = Expiration::OneShot(TimeSpec::new(next, 0));
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        self.timer.as_ref().map_or(Ok(()), |timer| timer.get_ref().0.set(at, flags))
+        self.timer.as_ref().map_or(Ok(()), |timer| timer.set(at, flags))
     }
 
     /// Which runs are due. To be asked when the timer has run out.
@@ -190,7 +173,7 @@ impl Turn {
     pub(super) fn take_times(&mut self) {
         let Some(timer) = &self.rounds.schedules.timer else { return };
         // Nothing to be read: it was somebody else who woke us.
-        if timer.get_ref().0.wait().is_err() {
+        if timer.wait().is_err() {
             return;
         }
         for (service, due) in self.rounds.schedules.take(clock::wall().0) {

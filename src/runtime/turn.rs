@@ -76,6 +76,7 @@ enum Wake {
 impl Turn {
     /// Runs everything from boot to end. Returns the container's exit code.
     pub(super) async fn run(&mut self) -> u8 {
+        self.prepare_rounds();
         self.tell(Input::Boot);
         loop {
             self.perform_all();
@@ -85,7 +86,6 @@ impl Turn {
                 self.pump.finish(LAST_LINES);
                 return code;
             }
-            self.prepare_rounds();
             let wake = self.wait().await;
             self.logs_are_next = matches!(wake, Wake::Client);
             self.was_due = matches!(wake, Wake::Deadline);

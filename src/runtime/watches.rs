@@ -18,16 +18,14 @@ use crate::core::instance::State;
 use crate::core::plan::Plan;
 use crate::core::time::Moment;
 use crate::sys::clock;
+use crate::sys::watch::{Kept, Watched};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::timeout;
 
 /// So long nothing has to happen before we look.
@@ -50,20 +48,12 @@ const LINKS_MAX: u32 = 40;
 /// All that is watched.
 #[derive(Default)]
 pub(super) struct Watches {
-    eyes: Option<AsyncFd<Eyes>>,
+    eyes: Option<Watched<Kept<Inotify>>>,
     entries: Vec<Entry>,
     places: HashMap<WatchDescriptor, (PathBuf, Names)>,
     /// When we look: after so much quiet, but not later than this.
     due: Option<(Moment, Moment)>,
     has_warned: bool,
-}
-
-struct Eyes(Inotify);
-
-impl AsRawFd for Eyes {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
 }
 
 /// What one service watches.
@@ -127,11 +117,8 @@ impl Watches {
     /// Watches every folder on the way to every file, and no other.
     fn watch_places(&mut self) -> nix::Result<()> {
         if self.eyes.is_none() {
-            let eyes = Eyes(Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?);
-            // Deprecated because a type might close its descriptor early; this one keeps it.
-            #[expect(deprecated)]
-            let eyes = AsyncFd::with_interest(eyes, Interest::READABLE);
-            self.eyes = Some(eyes.map_err(|_| nix::errno::Errno::ENOMEM)?);
+            let eyes = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+            self.eyes = Some(Watched::new(Kept(eyes)).map_err(|_| nix::errno::Errno::ENOMEM)?);
         }
         let Some(eyes) = &self.eyes else { return Ok(()) };
         let mut wanted = BTreeMap::new();
@@ -148,7 +135,7 @@ impl Watches {
         let before = std::mem::take(&mut self.places);
         let mut result = Ok(());
         for (folder, names) in wanted {
-            match eyes.get_ref().0.add_watch(&folder, what) {
+            match eyes.add_watch(&folder, what) {
                 Ok(place) => {
                     // Two paths may be one folder.
                     let (_, known) = self.places.entry(place).or_insert((folder, Some(BTreeSet::new())));
@@ -160,7 +147,7 @@ impl Watches {
             }
         }
         for place in before.into_keys().filter(|place| !self.places.contains_key(place)) {
-            let _ = eyes.get_ref().0.rm_watch(place);
+            let _ = eyes.rm_watch(place);
         }
         result
     }
@@ -175,11 +162,7 @@ impl Watches {
     /// Returns when something has happened, or there has been quiet for long enough.
     pub(super) async fn ready(&self) {
         let Some(eyes) = &self.eyes else { return std::future::pending().await };
-        let happens = async {
-            if let Ok(mut guard) = eyes.readable().await {
-                guard.clear_ready();
-            }
-        };
+        let happens = eyes.ready();
         match self.due {
             Some((quiet, latest)) => drop(timeout(quiet.min(latest).since(clock::now()), happens).await),
             None => happens.await,
@@ -189,7 +172,7 @@ impl Watches {
     /// Whether anything has happened that may matter.
     fn hear(&mut self) {
         let mut matters = false;
-        while let Some(events) = self.eyes.as_ref().and_then(|eyes| eyes.get_ref().0.read_events().ok()) {
+        while let Some(events) = self.eyes.as_ref().and_then(|eyes| eyes.read_events().ok()) {
             for event in events {
                 matters |= event.mask.contains(AddWatchFlags::IN_Q_OVERFLOW)
                     || match (self.places.get(&event.wd), &event.name) {

@@ -78,13 +78,16 @@ pub fn has_children() -> bool {
 
 /// Whether this child was stopped since the last time we asked: by STOP, by the terminal.
 pub fn was_stopped(pid: Pid) -> bool {
-    let asked = waitid(libc::P_PID, pid.0 as libc::id_t, libc::WSTOPPED | libc::WNOHANG);
-    asked.is_ok_and(|(stopped, _, _)| stopped == pid.0)
+    stopped(pid, 0)
 }
 
 /// Whether this child is stopped now: by STOP, by the terminal. May be asked again.
 pub fn is_stopped(pid: Pid) -> bool {
-    let asked = waitid(libc::P_PID, pid.0 as libc::id_t, libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT);
+    stopped(pid, libc::WNOWAIT)
+}
+
+fn stopped(pid: Pid, flags: libc::c_int) -> bool {
+    let asked = waitid(libc::P_PID, pid.0 as libc::id_t, libc::WSTOPPED | libc::WNOHANG | flags);
     asked.is_ok_and(|(stopped, _, _)| stopped == pid.0)
 }
 

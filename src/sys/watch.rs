@@ -9,9 +9,11 @@ use super::reap::Bell;
 use super::signals::{Sender, Signals};
 use crate::core::signal::Signal;
 use nix::sys::epoll::Epoll;
+use nix::sys::inotify::Inotify;
+use nix::sys::timerfd::TimerFd;
 use std::io;
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -32,11 +34,15 @@ unsafe impl Steady for Signals {}
 // SAFETY: it owns its signalfd, and hands it out to nobody.
 unsafe impl Steady for Bell {}
 // SAFETY: whoever has a part of the Arc can only borrow what it holds.
-unsafe impl Steady for EpollFd {}
+unsafe impl Steady for Kept<Arc<Epoll>> {}
+// SAFETY: nix closes it when it is dropped, and its methods leave it as it is.
+unsafe impl Steady for Kept<Inotify> {}
+// SAFETY: as for inotify.
+unsafe impl Steady for Kept<TimerFd> {}
 
-/// An epoll, to be asked itself when one of those that it holds has something.
+/// A descriptor of nix, which says by another trait which one it is.
 #[derive(Debug)]
-pub struct EpollFd(Arc<Epoll>);
+pub struct Kept<T>(pub T);
 
 impl<T: Steady> Watched<T> {
     /// Watches it. Call it within a tokio runtime.
@@ -67,16 +73,6 @@ impl Watched<Signals> {
     }
 }
 
-impl Watched<EpollFd> {
-    /// Watches an epoll that others may use too. Call it within a tokio runtime.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn epoll(epoll: Arc<Epoll>) -> io::Result<Watched<EpollFd>> {
-        Watched::new(EpollFd(epoll))
-    }
-}
-
 impl<T: Steady> Deref for Watched<T> {
     type Target = T;
 
@@ -85,16 +81,28 @@ impl<T: Steady> Deref for Watched<T> {
     }
 }
 
-impl Deref for EpollFd {
-    type Target = Epoll;
+impl<T> Deref for Kept<T> {
+    type Target = T;
 
-    fn deref(&self) -> &Epoll {
+    fn deref(&self) -> &T {
         &self.0
     }
 }
 
-impl AsRawFd for EpollFd {
+impl AsRawFd for Kept<Arc<Epoll>> {
     fn as_raw_fd(&self) -> RawFd {
         self.0.0.as_raw_fd()
+    }
+}
+
+impl AsRawFd for Kept<Inotify> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+}
+
+impl AsRawFd for Kept<TimerFd> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
     }
 }

@@ -34,6 +34,17 @@ restart = "never"
 ready = { file = "${DIR}/never" }
 "#;
 
+/// One that is up, and one that gets ready when somebody makes a file.
+pub const SLOW: &str = r#"
+[service.app]
+command = "sleep 1001"
+
+[service.slow]
+command = "sleep 1000"
+ready = { file = "${DIR}/up", timeout = "10m" }
+enabled = false
+"#;
+
 /// A supervisor with these services whose socket is `${DIR}/socket`.
 pub fn stage(services: &str) -> Stage {
     supervise(Place::Pid1, &format!("[supervisor]\ncontrol_socket = \"${{DIR}}/socket\"\n{services}"))

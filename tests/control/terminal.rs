@@ -1,6 +1,6 @@
 //! Before a terminal: tables that are drawn over, progress, colours.
 
-use crate::asking::{USUAL, ask, status_of, supervisor};
+use crate::asking::{SLOW, USUAL, ask, status_of, supervisor};
 use crate::needs_namespaces;
 use crate::screen::Screen;
 
@@ -55,17 +55,6 @@ fn colours_are_left_out_where_they_are_not_wanted() {
     }
     run.stops_with(0);
 }
-
-const SLOW: &str = r#"
-[service.app]
-command = "sleep 1001"
-
-[service.slow]
-command = "sleep 1000"
-ready = { file = "${DIR}/up", timeout = "10m" }
-enabled = false
-"#;
-
 #[test]
 fn what_is_waited_for_is_shown_in_one_line_that_goes_away() {
     needs_namespaces!();

@@ -1,20 +1,9 @@
 //! wait, and what waiting commands have in common: timeouts, Ctrl-C, the supervisor's end.
 
-use crate::asking::{USUAL, ask, client, status_of, supervisor};
+use crate::asking::{SLOW, USUAL, ask, client, status_of, supervisor};
 use crate::needs_namespaces;
 use crate::support::wait_until;
 use std::process::Stdio;
-
-const SLOW: &str = r#"
-[service.app]
-command = "sleep 1001"
-
-[service.slow]
-command = "sleep 1000"
-ready = { file = "${DIR}/up", timeout = "10m" }
-enabled = false
-"#;
-
 #[test]
 fn wait_is_over_when_it_is_true() {
     needs_namespaces!();
