@@ -24,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod core;
+pub mod init;
 pub mod log;
 pub mod probe;
 pub mod runtime;

@@ -3,6 +3,7 @@
 //! - [`run`]: the supervisor
 //! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
+//! - [`init`]: a database's first start
 //! - [`probe`]: asks a server one question; [`gzip`]: compresses an old log file; launched by the supervisor
 //!
 //! What talks to a supervisor:
@@ -24,6 +25,7 @@ pub mod events;
 pub mod exec;
 pub mod gzip;
 pub mod health;
+pub mod init;
 pub mod kill;
 pub mod logs;
 pub mod patience;
@@ -66,6 +68,8 @@ enum Command {
     Check(check::Args),
     /// Run one command: the smallest honest init around it
     Exec(exec::Args),
+    /// Make a database's first start: data directory, users, scripts
+    Init(init::Args),
     /// Show how the services are
     Status(status::Args),
     /// Say whether the container is well, in one line: for HEALTHCHECK
@@ -104,7 +108,7 @@ enum Command {
 
 /// In which order and under which heads `--help` shows the commands.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run", &["run", "check", "exec"]),
+    ("Run", &["run", "check", "exec", "init"]),
     ("Look", &["status", "health", "logs", "events"]),
     ("Change", &["start", "stop", "restart", "reload", "signal", "update", "shutdown"]),
     ("Wait", &["wait"]),
@@ -146,6 +150,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Gzip(args)) => gzip::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Exec(args)) => exec::run(args),
+        Some(Command::Init(args)) => init::run(args),
         Some(Command::Status(args)) => status::run(args),
         Some(Command::Health(args)) => health::run(args),
         Some(Command::Logs(args)) => logs::run(args),

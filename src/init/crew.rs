@@ -1,0 +1,688 @@
+//! Our children: clients, scripts, the temporary server.
+//!
+//! One loop over poll(2) waits for everything at once: the bell of SIGCHLD, signals to us, the
+//! pipes of the task that runs and of the temporary server. So the server's death is known at
+//! once whatever we wait for, a TERM never waits for a slow script, and no output is lost
+//! or reordered within its stream.
+//!
+//! Each child leads a process group; what ends, ends as a group. We adopt orphans, so that
+//! what a script leaves behind is ours to end.
+
+use super::engine::{Server, Variables};
+use super::trouble::Trouble;
+use super::voice::{self, Stream};
+use crate::core::exit::Outcome;
+use crate::core::ids::Pid;
+use crate::core::plan::{Credentials, LaunchExtra};
+use crate::core::signal::Signal;
+use crate::core::time::Moment;
+use crate::sys::launch::{Launched, Order, Stdio, Verdict, launch};
+use crate::sys::reap::{self, Bell};
+use crate::sys::signals::{self, Signals};
+use crate::sys::words::Words;
+use crate::sys::{clock, fd, pid1};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Between TERM and KILL.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// So much of each stream's end is kept, unless a task says otherwise.
+pub const KEPT: usize = 64 * 1024;
+
+/// A feed is asked for so much at a time: as much as a pipe holds (pipe(7)).
+const PORTION: usize = 64 * 1024;
+
+/// A line longer than this is passed on in pieces.
+const LINE_MAX: usize = 64 * 1024;
+
+/// A program that is run to its end.
+#[derive(Default)]
+pub struct Task<'a> {
+    /// What it does, for messages: `mariadb-install-db`, `script 3 of 7, data.sql`.
+    pub what: String,
+    /// Program and arguments.
+    pub argv: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: Variables,
+    /// Its working directory; none: ours.
+    pub directory: Option<PathBuf>,
+    /// Whom it runs as; none: as we are.
+    pub who: Option<Credentials>,
+    /// What it reads.
+    pub stdin: Stdin<'a>,
+    /// What each line of its output gets in front on its way out; none: it is only kept.
+    pub forward: Option<String>,
+    /// So many bytes of each stream's end are kept; 0: [`KEPT`].
+    pub keep: usize,
+    /// So long it may take; none: for ever.
+    pub limit: Option<Duration>,
+    /// It runs, and runs to its end, even if we have been asked to stop: for stopping cleanly.
+    pub belongs_to_stopping: bool,
+}
+
+/// What a task reads.
+#[derive(Default)]
+pub enum Stdin<'a> {
+    /// Nothing: it is at its end at once.
+    #[default]
+    Nothing,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// What this gives.
+    Feed(&'a mut dyn Feed),
+}
+
+/// Gives a task its input, portion by portion, as fast as it reads.
+pub trait Feed {
+    /// Fills the buffer from its beginning; 0 is the end.
+    ///
+    /// # Errors
+    /// Of reading or unpacking; the task is ended, and the error is the trouble.
+    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Called at least once a second while the task runs: for progress.
+    fn tick(&mut self) {}
+}
+
+/// A task that ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// The end of what it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// The end of what it wrote to stderr.
+    pub stderr: Vec<u8>,
+}
+
+impl Ended {
+    /// Whether its exit code was 0.
+    pub fn is_success(&self) -> bool {
+        self.outcome == Outcome::Exited(0)
+    }
+
+    /// stdout as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// What it complained of: stderr, or stdout if that was empty.
+    pub fn complaint(&self) -> String {
+        let is_empty = self.stderr.iter().all(u8::is_ascii_whitespace);
+        String::from_utf8_lossy(if is_empty { &self.stdout } else { &self.stderr }).into_owned()
+    }
+
+    /// Itself, if it was a success.
+    ///
+    /// # Errors
+    /// [`Trouble::Program`].
+    pub fn success(self, what: &str) -> Result<Ended, Trouble> {
+        match self.is_success() {
+            true => Ok(self),
+            false => {
+                Err(Trouble::Program { what: what.to_owned(), outcome: self.outcome, tail: self.complaint() })
+            }
+        }
+    }
+}
+
+/// All our children.
+pub struct Crew {
+    bell: Bell,
+    signals: Signals,
+    asked: Option<Signal>,
+    server: Option<Running>,
+    /// Open in every child at this number: as long as it is open anywhere, somebody of ours lives.
+    lifeline: Option<OwnedFd>,
+}
+
+/// The number of the lifeline in children: out of the way of what shells use.
+const LIFELINE: RawFd = 213;
+
+/// A child that runs, or has just ended.
+struct Running {
+    what: String,
+    pid: Pid,
+    verdict: Option<Verdict>,
+    outcome: Option<Outcome>,
+    stdout: Output,
+    stderr: Output,
+    stop: Signal,
+}
+
+impl Crew {
+    /// Without children. From now on TERM, INT, QUIT and HUP ask us to stop.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM.
+    pub fn new() -> io::Result<Crew> {
+        if !pid1::is_pid1() {
+            // Where that is refused, orphans go to somebody else, and only groups are ended.
+            let _ = pid1::become_subreaper();
+        }
+        let bell = Bell::hang()?;
+        let signals = Signals::catch([Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP])?;
+        Ok(Crew { bell, signals, asked: None, server: None, lifeline: None })
+    }
+
+    /// Every child from now on has this file open until it ends.
+    pub fn hold(&mut self, lifeline: Option<OwnedFd>) {
+        self.lifeline = lifeline;
+    }
+
+    /// The signal that asked us to stop, if one has come.
+    pub fn asked_to_stop(&mut self) -> Option<Signal> {
+        self.take_signals();
+        self.asked
+    }
+
+    /// Runs a program to its end, or ends it: after its limit, when we are asked to stop, when
+    /// the temporary server dies. In the end nobody of its process group is left.
+    ///
+    /// # Errors
+    /// [`Trouble::Asked`], [`Trouble::TooLong`], [`Trouble::ServerDied`], [`Trouble::Launch`], or
+    /// what the feed could not read. A program that fails is no error here: see [`Ended`].
+    pub fn run(&mut self, mut task: Task<'_>) -> Result<Ended, Trouble> {
+        self.take_signals();
+        if let Some(signal) = self.asked
+            && !task.belongs_to_stopping
+        {
+            return Err(Trouble::Asked(signal));
+        }
+        let mut stdin = Input::of(std::mem::take(&mut task.stdin));
+        let (running, input) = self.launch(
+            &task.what,
+            &task.argv,
+            &task.environment,
+            task.directory.clone(),
+            task.who.clone(),
+            stdin.is_something(),
+            [task.forward.clone(), task.forward.clone()],
+            if task.keep == 0 { KEPT } else { task.keep },
+        )?;
+        stdin.pipe = input;
+        let mut run = Run {
+            running,
+            stdin,
+            kill_at: None,
+            give_up_at: task.limit.map(|limit| clock::now() + limit),
+            trouble: None,
+            tick_at: clock::now() + TICK,
+        };
+        while run.running.outcome.is_none() {
+            self.turn(Some(&mut run), None);
+            self.judge(&mut run, &task);
+        }
+        let Run { mut running, stdin, trouble, .. } = run;
+        drop(stdin);
+        self.end_group(running.pid);
+        running.stdout.finish();
+        running.stderr.finish();
+        if let Some(trouble) = trouble {
+            return Err(trouble);
+        }
+        if let Some(Err(error)) = running.verdict.as_mut().and_then(Verdict::read) {
+            return Err(Trouble::Launch { what: task.what, error });
+        }
+        let outcome = running.outcome.unwrap_or(Outcome::Exited(0));
+        Ok(Ended { outcome, stdout: running.stdout.take(), stderr: running.stderr.take() })
+    }
+
+    /// Launches the temporary server. It is watched in every wait from now on; whether it
+    /// answers is for the engine to ask.
+    ///
+    /// # Errors
+    /// [`Trouble::Launch`], [`Trouble::Asked`].
+    pub fn start_server(&mut self, server: Server, who: Option<Credentials>) -> Result<(), Trouble> {
+        self.take_signals();
+        if let Some(signal) = self.asked {
+            return Err(Trouble::Asked(signal));
+        }
+        let what = "the temporary server";
+        let forward = [server.forward.clone(), server.forward.clone()];
+        let (mut running, _) = self.launch(
+            what,
+            &server.argv,
+            &server.environment,
+            server.directory.clone(),
+            who,
+            false,
+            forward,
+            KEPT,
+        )?;
+        running.stop = server.stop.unwrap_or(Signal::TERM);
+        self.server = Some(running);
+        Ok(())
+    }
+
+    /// The temporary server's process, if it runs.
+    pub fn server_pid(&self) -> Option<Pid> {
+        self.server.as_ref().map(|server| server.pid)
+    }
+
+    /// Waits so long, unless something happens first that ends all waiting.
+    ///
+    /// # Errors
+    /// [`Trouble::ServerDied`], [`Trouble::Asked`].
+    pub fn pause(&mut self, span: Duration) -> Result<(), Trouble> {
+        let end = clock::now() + span;
+        loop {
+            self.check()?;
+            if clock::now() >= end {
+                return Ok(());
+            }
+            self.turn(None, Some(end));
+        }
+    }
+
+    /// Whether all is well with the temporary server, and nobody has asked us to stop.
+    ///
+    /// # Errors
+    /// [`Trouble::ServerDied`], [`Trouble::Asked`].
+    pub fn check(&mut self) -> Result<(), Trouble> {
+        self.take_signals();
+        self.reap(None);
+        if let Some(trouble) = self.server_trouble() {
+            return Err(trouble);
+        }
+        self.asked.map_or(Ok(()), |signal| Err(Trouble::Asked(signal)))
+    }
+
+    /// Stops the temporary server cleanly, and waits until it and what it left are gone;
+    /// after `limit` it is killed. `Ok(None)`: there was none.
+    ///
+    /// # Errors
+    /// [`Trouble::TooLong`]: it was killed.
+    pub fn stop_server(&mut self, limit: Duration) -> Result<Option<Outcome>, Trouble> {
+        let Some(server) = &self.server else { return Ok(None) };
+        let (pid, what) = (server.pid, format!("the stop of {}", server.what));
+        let end = clock::now() + limit;
+        if server.outcome.is_none() {
+            let _ = signals::kill(pid, server.stop);
+        }
+        let mut killed = false;
+        while self.server.as_ref().is_some_and(|server| server.outcome.is_none()) {
+            if clock::now() >= end && !killed {
+                killed = true;
+                let _ = signals::kill_group(pid, Signal::KILL);
+            }
+            let until = if killed { clock::now() + TICK } else { end };
+            self.turn(None, Some(until));
+        }
+        self.end_group(pid);
+        let outcome = self.server.take().and_then(|mut server| {
+            server.stdout.finish();
+            server.stderr.finish();
+            server.outcome
+        });
+        match killed {
+            true => Err(Trouble::TooLong { what, limit }),
+            false => Ok(outcome),
+        }
+    }
+
+    fn server_trouble(&mut self) -> Option<Trouble> {
+        let server = self.server.as_mut()?;
+        if let Some(Err(error)) = server.verdict.as_mut().and_then(Verdict::read) {
+            return Some(Trouble::Launch { what: server.what.clone(), error });
+        }
+        let outcome = server.outcome?;
+        server.stdout.finish();
+        server.stderr.finish();
+        let tail = match server.stderr.kept.is_empty() {
+            true => &server.stdout.kept,
+            false => &server.stderr.kept,
+        };
+        let tail: Vec<u8> = tail.iter().copied().collect();
+        Some(Trouble::ServerDied { outcome, tail: String::from_utf8_lossy(&tail).into_owned() })
+    }
+
+    /// What is to be done about a task that still runs: nothing, TERM or KILL.
+    fn judge(&mut self, run: &mut Run<'_>, task: &Task<'_>) {
+        let now = clock::now();
+        if run.running.outcome.is_some() {
+            return;
+        }
+        if run.trouble.is_none() {
+            if let Some(error) = run.stdin.error.take() {
+                run.trouble = Some(Trouble::Other(format!("{}: cannot read its input: {error}", task.what)));
+            } else if let Some(trouble) = self.server_trouble() {
+                run.trouble = Some(trouble);
+            } else if let Some(signal) = self.asked.filter(|_| !task.belongs_to_stopping) {
+                run.trouble = Some(Trouble::Asked(signal));
+            } else if let Some(limit) = task.limit.filter(|_| run.give_up_at.is_some_and(|at| now >= at)) {
+                run.trouble = Some(Trouble::TooLong { what: task.what.clone(), limit });
+            }
+            if run.trouble.is_some() {
+                let _ = signals::kill_group(run.running.pid, Signal::TERM);
+                // A stopped process takes no TERM.
+                let _ = signals::kill_group(run.running.pid, Signal::CONT);
+                run.kill_at = Some(now + GRACE);
+                run.stdin.close();
+            }
+        } else if run.kill_at.is_some_and(|at| now >= at) {
+            let _ = signals::kill_group(run.running.pid, Signal::KILL);
+            run.kill_at = Some(now + TICK);
+        }
+    }
+
+    /// Nobody may be left of a group whose leader has ended: TERM, and after two seconds KILL.
+    fn end_group(&mut self, group: Pid) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        self.reap(None);
+        if !signals::group_exists(group) {
+            return;
+        }
+        let _ = signals::kill_group(group, Signal::TERM);
+        let _ = signals::kill_group(group, Signal::CONT);
+        let kill_at = clock::now() + PATIENCE;
+        // After KILL they are gone, or in a system call that does not end, or not ours to reap.
+        let give_up_at = kill_at + PATIENCE;
+        while signals::group_exists(group) && clock::now() < give_up_at {
+            if clock::now() >= kill_at {
+                let _ = signals::kill_group(group, Signal::KILL);
+            }
+            self.turn(None, Some(clock::now() + Duration::from_millis(20)));
+        }
+    }
+
+    /// Waits for whatever comes next, at most until then, and takes it.
+    fn turn(&mut self, mut run: Option<&mut Run<'_>>, until: Option<Moment>) {
+        let now = clock::now();
+        let mut end = until;
+        let mut sooner = |moment: Option<Moment>| end = end.into_iter().chain(moment).min();
+        if let Some(run) = &mut run {
+            run.stdin.prepare();
+            sooner(Some(run.tick_at));
+            sooner(run.kill_at);
+            sooner(run.give_up_at.filter(|_| run.trouble.is_none()));
+        }
+        {
+            let mut polled = Vec::with_capacity(8);
+            polled.push((self.bell.as_fd(), PollFlags::POLLIN));
+            polled.push((self.signals.as_fd(), PollFlags::POLLIN));
+            let children = self.server.iter().chain(run.as_ref().map(|run| &run.running));
+            for child in children {
+                for output in [&child.stdout, &child.stderr] {
+                    polled.extend(output.pipe.as_ref().map(|pipe| (pipe.as_fd(), PollFlags::POLLIN)));
+                }
+            }
+            if let Some(run) = &run {
+                polled.extend(run.stdin.waiting().map(|pipe| (pipe, PollFlags::POLLOUT)));
+            }
+            let mut polled: Vec<PollFd<'_>> =
+                polled.into_iter().map(|(fd, flags)| PollFd::new(fd, flags)).collect();
+            let timeout = end.map_or(PollTimeout::NONE, |end| {
+                let millis = (end - now).as_micros().div_ceil(1000);
+                PollTimeout::try_from(millis.min(60_000) as i32).unwrap_or(PollTimeout::ZERO)
+            });
+            // EINTR and all else: we look at everything anyway.
+            let _ = poll(&mut polled, timeout);
+        }
+        self.take_signals();
+        if let Some(server) = &mut self.server {
+            server.stdout.read();
+            server.stderr.read();
+        }
+        if let Some(run) = &mut run {
+            run.running.stdout.read();
+            run.running.stderr.read();
+            run.stdin.give();
+            if clock::now() >= run.tick_at {
+                run.tick_at = clock::now() + TICK;
+                run.stdin.tick();
+            }
+        }
+        self.reap(run.map(|run| &mut run.running));
+    }
+
+    /// Takes all children that have ended.
+    fn reap(&mut self, mut task: Option<&mut Running>) {
+        self.bell.hush();
+        while let Some(death) = reap::any() {
+            let ours = self.server.as_mut().into_iter().chain(task.as_deref_mut());
+            ours.filter(|child| child.pid == death.pid).for_each(|child| child.outcome = Some(death.outcome));
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for (signal, _) in self.signals.pending() {
+            if self.asked.is_none() {
+                voice::tell(format_args!("{signal} has come: stopping cleanly"));
+                self.asked = Some(signal);
+            }
+        }
+    }
+
+    /// Launches a child with pipes.
+    #[allow(clippy::too_many_arguments, reason = "private, and called twice")]
+    fn launch(
+        &mut self,
+        what: &str,
+        argv: &[OsString],
+        environment: &Variables,
+        directory: Option<PathBuf>,
+        who: Option<Credentials>,
+        wants_input: bool,
+        forward: [Option<String>; 2],
+        keep: usize,
+    ) -> Result<(Running, Option<OwnedFd>), Trouble> {
+        let no_pipe = |errno: Errno| Trouble::Other(format!("{what}: cannot make a pipe: {errno}"));
+        let (out, out_end) = fd::pipe().map_err(no_pipe)?;
+        let (err, err_end) = fd::pipe().map_err(no_pipe)?;
+        let input = match wants_input {
+            false => None,
+            true => {
+                let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(no_pipe)?;
+                fd::set_nonblocking(&write).map_err(no_pipe)?;
+                Some((read, write))
+            }
+        };
+        if let Some(who) = &who {
+            // So that it may open /dev/stdout again.
+            let _ = (fd::give_to(&out_end, who.uid), fd::give_to(&err_end, who.uid));
+        }
+        let mut env = Words::new();
+        environment.iter().for_each(|(name, value)| env.push_variable(name, value));
+        let extra = LaunchExtra { credentials: who, directory, ..LaunchExtra::default() };
+        let fds: Vec<_> = self.lifeline.iter().map(|file| (file.as_raw_fd(), LIFELINE)).collect();
+        let order = Order {
+            argv: argv.iter().collect(),
+            env: Rc::new(env),
+            stdin: input.as_ref().map_or(Stdio::Null, |(read, _)| Stdio::Fd(read.as_raw_fd())),
+            stdout: Stdio::Fd(out_end.as_raw_fd()),
+            stderr: Stdio::Fd(err_end.as_raw_fd()),
+            fds: &fds,
+            extra: Some(&extra),
+            ..Order::default()
+        };
+        let launched = launch(order);
+        let Launched { pid, verdict } =
+            launched.map_err(|error| Trouble::Launch { what: what.to_owned(), error })?;
+        let [forward_out, forward_err] = forward;
+        let running = Running {
+            what: what.to_owned(),
+            pid,
+            verdict: Some(verdict),
+            outcome: None,
+            stdout: Output::new(out, Stream::Out, forward_out, keep),
+            stderr: Output::new(err, Stream::Err, forward_err, keep),
+            stop: Signal::TERM,
+        };
+        Ok((running, input.map(|(_, write)| write)))
+    }
+}
+
+impl Drop for Crew {
+    /// Whoever leaves us in a hurry leaves no server behind.
+    fn drop(&mut self) {
+        let _ = self.stop_server(GRACE);
+    }
+}
+
+/// How often a feed hears that time passes.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A task while it runs.
+struct Run<'a> {
+    running: Running,
+    stdin: Input<'a>,
+    give_up_at: Option<Moment>,
+    kill_at: Option<Moment>,
+    trouble: Option<Trouble>,
+    tick_at: Moment,
+}
+
+/// What a task reads, on its way.
+struct Input<'a> {
+    feed: Option<&'a mut dyn Feed>,
+    buffer: Vec<u8>,
+    given: usize,
+    is_over: bool,
+    pipe: Option<OwnedFd>,
+    error: Option<io::Error>,
+}
+
+impl<'a> Input<'a> {
+    fn of(stdin: Stdin<'a>) -> Input<'a> {
+        let (feed, buffer) = match stdin {
+            Stdin::Nothing => (None, Vec::new()),
+            Stdin::Bytes(bytes) => (None, bytes),
+            Stdin::Feed(feed) => (Some(feed), Vec::new()),
+        };
+        Input { is_over: feed.is_none(), feed, buffer, given: 0, pipe: None, error: None }
+    }
+
+    fn is_something(&self) -> bool {
+        self.feed.is_some() || !self.buffer.is_empty()
+    }
+
+    /// Has the next portion, or has closed the pipe at the end.
+    fn prepare(&mut self) {
+        if self.pipe.is_none() || self.given < self.buffer.len() {
+            return;
+        }
+        self.given = 0;
+        if let Some(feed) = self.feed.as_mut().filter(|_| !self.is_over) {
+            self.buffer.resize(PORTION, 0);
+            match feed.fill(&mut self.buffer) {
+                Ok(count) => self.buffer.truncate(count),
+                Err(error) => {
+                    self.error = Some(error);
+                    self.buffer.clear();
+                }
+            }
+        } else {
+            self.buffer.clear();
+        }
+        if self.buffer.is_empty() {
+            self.close();
+        }
+    }
+
+    /// Writes as much as the pipe takes, at most some megabytes, so that nothing else waits.
+    fn give(&mut self) {
+        for _ in 0..16 {
+            let Some(pipe) = &self.pipe else { return };
+            match nix::unistd::write(pipe, &self.buffer[self.given..]) {
+                Ok(count) => self.given += count,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
+                // The reader does not want more; how it ends says why.
+                Err(_) => return self.close(),
+            }
+            self.prepare();
+        }
+    }
+
+    fn close(&mut self) {
+        self.is_over = true;
+        self.pipe = None;
+    }
+
+    fn waiting(&self) -> Option<BorrowedFd<'_>> {
+        self.pipe.as_ref().map(AsFd::as_fd)
+    }
+
+    fn tick(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            feed.tick();
+        }
+    }
+}
+
+/// One stream of a child.
+struct Output {
+    pipe: Option<OwnedFd>,
+    stream: Stream,
+    forward: Option<String>,
+    /// The line that has no end yet.
+    line: Vec<u8>,
+    kept: VecDeque<u8>,
+    keep: usize,
+}
+
+impl Output {
+    fn new(pipe: OwnedFd, stream: Stream, forward: Option<String>, keep: usize) -> Output {
+        Output { pipe: Some(pipe), stream, forward, line: Vec::new(), kept: VecDeque::new(), keep }
+    }
+
+    /// Takes what is there, at most some hundred kilobytes, so that nothing else waits.
+    /// Returns whether there may be more.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0u8; 16 * 1024];
+        for _ in 0..16 {
+            let Some(pipe) = &self.pipe else { return false };
+            match nix::unistd::read(pipe, &mut bytes) {
+                Ok(0) => self.pipe = None,
+                Ok(count) => self.take_in(&bytes[..count]),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return false,
+                Err(_) => self.pipe = None,
+            }
+        }
+        true
+    }
+
+    /// Takes all that is still in the pipe, and passes on the last line even without an end.
+    fn finish(&mut self) {
+        while self.read() {}
+        self.pipe = None;
+        self.pass_on_line();
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
+        self.kept.extend(bytes);
+        let too_many = self.kept.len().saturating_sub(self.keep);
+        self.kept.drain(..too_many);
+        if self.forward.is_none() {
+            return;
+        }
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if self.line.ends_with(b"\n") || self.line.len() >= LINE_MAX {
+                self.pass_on_line();
+            }
+        }
+    }
+
+    fn pass_on_line(&mut self) {
+        let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
+        if let Some(prefix) = self.forward.as_ref().filter(|_| !self.line.is_empty()) {
+            voice::pass_on(self.stream, prefix, line);
+        }
+        self.line.clear();
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.kept).into()
+    }
+}
