@@ -33,7 +33,7 @@ impl Cutter {
     /// sixteenth of it afterwards.
     pub fn feed(&mut self, data: &[u8], max_line: usize, to: &mut impl Lines) {
         let max_line = max_line.max(1);
-        let longest = max_line + max_line / 16;
+        let longest = Cutter::longest(max_line);
         // data[..given] has been given on; data[given..whole] are whole lines.
         let (mut given, mut whole) = (0, 0);
         loop {
@@ -69,6 +69,21 @@ impl Cutter {
             self.held = Vec::new();
         }
         self.held.extend_from_slice(&data[whole..]);
+    }
+
+    /// How long a line can be and be left whole.
+    pub fn longest(max_line: usize) -> usize {
+        max_line + max_line / 16
+    }
+
+    /// How much is held.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Takes what is held: the caller sees to the line.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.held)
     }
 
     /// Whether nothing is held.

@@ -1,7 +1,7 @@
 //! The end: what is still in the pipes is read, and the outputs have a moment to take it.
 
 use super::output::BUSY_PIPE;
-use super::pump::{FIRST_OUTPUT, Pump, TICK, is_over, lock};
+use super::pump::{Pump, TICK, TIMER, is_over, lock};
 use ::log::warn;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::EpollEvent;
@@ -17,7 +17,7 @@ impl Pump {
         // Most have ended and are empty: one question for all of them.
         let mut events = vec![EpollEvent::empty(); self.streams.len().max(1)];
         let count = self.epoll().wait(&mut events, 0u8).unwrap_or(0);
-        for event in events[..count].iter().filter(|event| event.data() < FIRST_OUTPUT && is_over(event)) {
+        for event in events[..count].iter().filter(|event| event.data() < TIMER && is_over(event)) {
             self.end(event.data() as u32);
         }
         // A pipe's worth at most: somebody who is not ours may write for ever.

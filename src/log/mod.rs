@@ -12,7 +12,8 @@
 //! nothing that a reader of our output does, or fails to do, makes PID 1 wait; and every
 //! queue has a written limit.
 //!
-//! - [`pump`]: all pipes of all children; `reading`: who is read when; `finish`: the end; `asking`: for others
+//! - [`pump`]: all pipes of all children; `reading`: who is read when; `finish`: the end; `asking`: for others;
+//!   `splice`: what is moved unseen
 //! - [`cut`]: a stream of bytes into lines
 //! - [`format`]: how a line looks: raw, prefix, JSON, `stamp`: time stamps
 //! - [`stream`]: one stream of a child, and `delivery`: its lines' way to where they go
@@ -36,6 +37,7 @@ pub mod pump;
 mod reading;
 pub mod ring;
 mod rotate;
+mod splice;
 mod stamp;
 pub mod stream;
 #[cfg(test)]
@@ -47,5 +49,6 @@ pub use follow::{Followed, FollowerId};
 pub use format::Look;
 pub use pump::{Clock, Pump};
 pub use ring::RingLine;
+pub use splice::Pending;
 pub use stamp::Stamp;
 pub use stream::{Event, Source, Std, StreamId};

@@ -9,7 +9,7 @@
 use super::way::Way;
 use memchr::memchr_iter;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::stat::{FileStat, fstat};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -34,13 +34,17 @@ pub struct Output {
     token: u64,
     /// It has been full once, and was made larger if that is possible.
     is_grown: bool,
+    /// How many bytes it holds if it is a pipe that takes pages of others; 0 if not.
+    size: usize,
     /// Registered with epoll for the moment when it takes more.
     is_armed: bool,
     /// What did not get through yet: `queue[sent..]`.
     queue: Vec<u8>,
     sent: usize,
     failing: Option<Errno>,
-    /// The last byte that got through before a failure was not a newline.
+    /// The last byte that got through is not a newline, or nobody has seen it.
+    is_open: bool,
+    /// It was so when a failure came.
     is_torn: bool,
     lost_lines: u64,
     lost_own: u64,
@@ -61,9 +65,11 @@ pub enum Notice {
 impl Output {
     /// Writes to what this descriptor stands for; `fd` is a duplicate, closed with the output.
     pub fn new(name: &'static str, fd: OwnedFd, epoll: Arc<Epoll>, token: u64) -> Output {
+        let size = pipe_size(&fd);
         Output {
             name,
             way: Way::to(fd),
+            size,
             epoll,
             token,
             is_grown: false,
@@ -71,6 +77,7 @@ impl Output {
             queue: Vec::new(),
             sent: 0,
             failing: None,
+            is_open: false,
             is_torn: false,
             lost_lines: 0,
             lost_own: 0,
@@ -113,6 +120,8 @@ impl Output {
             done += more;
             (left_head, left_body) = after(head, body, done);
         }
+        let last = if done > head.len() { body.get(done - head.len() - 1) } else { before(head, done) };
+        self.note(last.copied());
         match end {
             Ok(()) => self.works(),
             Err(Errno::EAGAIN) => {
@@ -120,9 +129,7 @@ impl Output {
                 self.queue.extend_from_slice(left_body);
             }
             Err(errno) => {
-                let last =
-                    if done > head.len() { body.get(done - head.len() - 1) } else { before(head, done) };
-                self.is_torn = last.is_some_and(|byte| *byte != b'\n');
+                self.is_torn = self.is_open;
                 self.lost_lines += newlines(left_head) + newlines(left_body) + self.way.forget();
                 self.fail(errno);
             }
@@ -149,11 +156,12 @@ impl Output {
         }
         let (done, end) = self.way.put_all(&self.queue[self.sent..], b"");
         self.sent += done;
+        self.note(before(&self.queue, self.sent).copied());
         match end {
             Ok(()) => self.works(),
             Err(Errno::EAGAIN) => {}
             Err(errno) => {
-                self.is_torn = before(&self.queue, self.sent).is_some_and(|byte| *byte != b'\n');
+                self.is_torn = self.is_open;
                 self.lose_queue(errno);
             }
         }
@@ -172,6 +180,46 @@ impl Output {
             self.notices.push(Notice::OwnDropped(std::mem::take(&mut self.lost_own)));
         }
         true
+    }
+
+    /// Whether bytes can be [`pass`](Self::pass)ed to it: it is a pipe, works, and nothing waits.
+    pub(super) fn takes_pages(&self) -> bool {
+        self.size > 0 && self.failing.is_none() && !self.is_torn && !self.is_waiting()
+    }
+
+    /// How many bytes the pipe holds, made larger if that is possible.
+    pub(super) fn pipe_size(&mut self) -> usize {
+        self.grow();
+        self.size
+    }
+
+    /// Moves so many bytes from a pipe to this one, or fewer, unseen. The next to write must see to
+    /// it that a line ends.
+    pub(super) fn pass(&mut self, from: &OwnedFd, count: usize) -> usize {
+        let mut moved = 0;
+        while moved < count && !self.is_waiting() {
+            match splice(from, None, self.way.fd(), None, count - moved, SpliceFFlags::SPLICE_F_NONBLOCK) {
+                Ok(0) => break,
+                Ok(more) => moved += more,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if self.grow() => {}
+                // Whoever writes next finds out.
+                Err(Errno::EAGAIN | Errno::EPIPE | Errno::ENOMEM) => break,
+                // Not on this kernel, or not to this pipe.
+                Err(_) => {
+                    self.size = 0;
+                    break;
+                }
+            }
+        }
+        self.is_open |= moved > 0;
+        moved
+    }
+
+    /// The line that was begun will not be ended by who began it: ends it.
+    pub(super) fn tear(&mut self) {
+        self.is_torn = true;
+        self.mend();
     }
 
     /// What somebody should be told since the last call.
@@ -193,9 +241,9 @@ impl Output {
 
     /// Ends a line that a failure has torn. False if it still fails.
     fn mend(&mut self) -> bool {
-        if self.is_torn && !self.is_waiting() {
-            match self.way.put(b"\n", b"") {
-                Ok(_) => {}
+        if self.is_torn {
+            match if self.is_waiting() { Err(Errno::EAGAIN) } else { self.way.put(b"\n", b"") } {
+                Ok(_) => self.is_open = false,
                 Err(Errno::EAGAIN | Errno::EINTR) => {
                     self.queue.push(b'\n');
                     self.arm();
@@ -205,6 +253,13 @@ impl Output {
             self.is_torn = false;
         }
         true
+    }
+
+    /// What got through by now ends in this byte, if there is any news.
+    fn note(&mut self, last: Option<u8>) {
+        if let Some(last) = last {
+            self.is_open = last != b'\n';
+        }
     }
 
     fn works(&mut self) {
@@ -230,7 +285,11 @@ impl Output {
     /// it has just been.
     fn grow(&mut self) -> bool {
         let size = FcntlArg::F_SETPIPE_SZ(BUSY_PIPE as i32);
-        !std::mem::replace(&mut self.is_grown, true) && fcntl(self.way.fd(), size).is_ok()
+        let has_grown = !std::mem::replace(&mut self.is_grown, true) && fcntl(self.way.fd(), size).is_ok();
+        if has_grown && self.size > 0 {
+            self.size = pipe_size(self.way.fd());
+        }
+        has_grown
     }
 
     fn arm(&mut self) {
@@ -257,6 +316,11 @@ impl AsFd for Output {
     }
 }
 
+/// How many bytes it holds; 0 if it is no pipe (fcntl(2)).
+fn pipe_size(fd: impl AsFd) -> usize {
+    fcntl(fd, FcntlArg::F_GETPIPE_SZ).map_or(0, |size| size as usize)
+}
+
 /// How many newlines there are.
 pub fn newlines(bytes: &[u8]) -> u64 {
     memchr_iter(b'\n', bytes).count() as u64
@@ -281,7 +345,7 @@ mod tests {
     use nix::unistd::mkfifo;
     use nix::unistd::pipe2;
     use std::fs::File;
-    use std::io::Read;
+    use std::io::{Read, Write};
 
     fn output(fd: OwnedFd) -> Output {
         let epoll = Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).unwrap());
@@ -374,6 +438,45 @@ mod tests {
         output.is_torn = true;
         output.write(b"", b"whole\n");
         assert_eq!(read_now(&mut reader, 16), b"half a li\nwhole\n");
+    }
+
+    #[test]
+    fn what_is_passed_on_unseen_never_waits_and_its_last_line_is_ended() {
+        let (from, mut child) = pipe2(OFlag::O_CLOEXEC).map(|(r, w)| (r, File::from(w))).unwrap();
+        let (reader, to) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).unwrap();
+        let mut reader = File::from(reader);
+        let mut output = output(to.try_clone().unwrap());
+        // The one way to a pipe that stays blocking.
+        output.way = Way::Splice { to, read, write, inside: 0 };
+        let size = output.pipe_size();
+        let mut passed = 0;
+        while passed < size {
+            child.write_all(&[b'x'; 65536]).unwrap();
+            assert_eq!(output.pass(&from, 65536), 65536);
+            passed += 65536;
+        }
+        child.write_all(b"x").unwrap();
+        assert_eq!(output.pass(&from, 1), 0, "it is full");
+        output.tear();
+        output.write(b"", b"whole\n");
+        assert!(read_now(&mut reader, size).iter().all(|byte| *byte == b'x'));
+        assert!(output.drain());
+        assert_eq!(read_now(&mut reader, 7), b"\nwhole\n");
+    }
+
+    #[test]
+    fn where_pages_are_not_taken_they_stay_where_they_are() {
+        let (from, mut child) = pipe2(OFlag::O_CLOEXEC).map(|(r, w)| (r, File::from(w))).unwrap();
+        child.write_all(b"still here").unwrap();
+        let (reader, to) = pipe2(OFlag::O_CLOEXEC).unwrap();
+        let mut output = output(to);
+        assert!(output.takes_pages());
+        drop(reader);
+        assert_eq!(output.pass(&from, 10), 0);
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        assert!(!self::output(null.into()).takes_pages());
+        assert_eq!(read_now(&mut from.into(), 10), b"still here");
     }
 
     #[test]

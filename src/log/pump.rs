@@ -13,10 +13,11 @@
 //! }
 //! ```
 //!
-//! A stream is in one of three modes. *Armed*: epoll says when there is something.
+//! A stream is in one of four modes. *Armed*: epoll says when there is something.
 //! *Polled*: it wrote little and often, one write a line; it is off epoll and read once a
 //! millisecond, so that a line costs neither it nor us a wake-up, until a read finds
-//! nothing. *Waiting*: what it leads to takes no more; it is off epoll, its pipe fills, and
+//! nothing. *Filling*: it writes much, and is left alone for a moment so that much can be
+//! moved at once (see `splice`). *Waiting*: what it leads to takes no more; it is off epoll, its pipe fills, and
 //! the child waits, which is what `when_full = "block"` means.
 //!
 //! What is held, at most: for each stream the beginning of one line (`max_line`); for each
@@ -32,6 +33,7 @@ use super::format::Look;
 use super::output::{Notice, Output};
 use super::own;
 use super::ring::{self, Rings};
+use super::splice::{Filling, Pending};
 use super::stamp::Stamp;
 use super::stream::{Event, Mode, Source, Stream, StreamId};
 use crate::core::ids::{InstanceId, Pid};
@@ -71,8 +73,10 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 const BACKLOG: usize = 32;
 /// Events taken from epoll at once.
 const EVENTS: usize = 64;
-/// Tokens from here on are outputs, below it streams.
+/// Tokens from here on are outputs.
 pub(super) const FIRST_OUTPUT: u64 = u64::MAX - 1;
+/// The token of the timer of filling streams; below it are streams.
+pub(super) const TIMER: u64 = FIRST_OUTPUT - 1;
 
 /// How the pump learns what time it is: `sys::clock`, handed in from above.
 #[derive(Clone, Copy)]
@@ -101,6 +105,8 @@ pub struct Pump {
     pub(super) next_serial: u32,
     pub(super) polled: Vec<u32>,
     pub(super) waiting: Vec<u32>,
+    pub(super) filling: Filling,
+    pub(super) pending: Option<Pending>,
     /// How many streams have a [`BUSY_PIPE`].
     pub(super) grown: usize,
     /// Streams with lines dropped and not yet told.
@@ -164,6 +170,8 @@ impl Pump {
             next_serial: 0,
             polled: Vec::new(),
             waiting: Vec::new(),
+            filling: Filling::default(),
+            pending: None,
             grown: 0,
             dropping: Vec::new(),
             clock,
@@ -400,6 +408,7 @@ impl Pump {
                 }
                 match event.data() {
                     token @ FIRST_OUTPUT.. => self.drain((token - FIRST_OUTPUT) as usize),
+                    TIMER => moved += self.look_again(),
                     index if is_over(event) => self.end(index as u32),
                     index => moved += self.serve(index as u32),
                 }

@@ -1,11 +1,12 @@
 //! Who is read when, and what is read of him.
 //!
-//! The second half of [`pump`](super::pump), whose head tells the three modes of a stream.
+//! The second half of [`pump`](super::pump), whose head tells the four modes of a stream.
 
 use super::cut::Cutter;
 use super::delivery::Delivery;
 use super::output::BUSY_PIPE;
 use super::pump::{BUSY_PIPES, LITTLE, Pump, READ, READ_FORMATTED, TICK, lock};
+use super::splice::Worth;
 use super::stream::{Event, Mode, Stream, StreamId};
 use crate::core::plan::WhenFull;
 use ::log::warn;
@@ -35,14 +36,28 @@ impl Pump {
             self.set_mode(index, Mode::Waiting);
             return 0;
         }
-        let moved = self.read(index);
         let now = ((self.clock.now)().as_nanos() / 1_000_000) as u32;
+        let Some(stream) = &self.streams[index as usize] else { return 0 };
+        let since = now.wrapping_sub(stream.last_read);
+        let is_often = since <= TICK.as_millis() as u32 + 1;
+        let was = stream.mode;
+        let (moved, next) = match (self.worth(index), was) {
+            (Worth::Moving(unseen, end), _) => {
+                let next =
+                    if since == 0 || unseen + end >= BUSY_PIPE / 2 { Mode::Filling } else { Mode::Polled };
+                (self.splice(index, unseen, end), next)
+            }
+            (Worth::Waiting, Mode::Armed) if is_often => (0, Mode::Filling),
+            (Worth::Waiting, Mode::Filling) if since <= TICK.as_millis() as u32 => (0, Mode::Filling),
+            (Worth::Waiting | Worth::Reading, _) => match self.read(index) {
+                moved @ 1..LITTLE if is_often => (moved, Mode::Polled),
+                moved => (moved, Mode::Armed),
+            },
+        };
         if let Some(stream) = &mut self.streams[index as usize] {
-            let is_often = now.wrapping_sub(stream.last_read) <= TICK.as_millis() as u32 + 1;
             if moved > 0 {
                 stream.last_read = now;
             }
-            let next = if moved > 0 && moved < LITTLE && is_often { Mode::Polled } else { Mode::Armed };
             self.set_mode(index, next);
         }
         moved
@@ -61,22 +76,25 @@ impl Pump {
         let Some(stream) = &mut self.streams[index as usize] else { return };
         let epoll = &self.epoll.get_ref().0;
         let was = std::mem::replace(&mut stream.mode, mode);
-        match (was, mode) {
-            (Mode::Armed, Mode::Polled | Mode::Waiting) => {
+        match (was == Mode::Armed, mode == Mode::Armed) {
+            (true, false) => {
                 // It was added; the kernel has no reason to refuse.
                 let _ = epoll.delete(&stream.fd);
             }
-            (Mode::Polled | Mode::Waiting, Mode::Armed) => {
+            (false, true) => {
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, u64::from(index));
                 if epoll.add(&stream.fd, event).is_err() {
                     // No memory: look at it again in a moment.
                     stream.mode = Mode::Polled;
                 }
             }
-            (Mode::Armed, Mode::Armed) | (Mode::Polled | Mode::Waiting, Mode::Polled | Mode::Waiting) => {}
+            (true, true) | (false, false) => {}
+        }
+        if stream.mode == Mode::Filling && !self.filling.add(index, epoll) {
+            stream.mode = Mode::Polled;
         }
         match stream.mode {
-            Mode::Armed => {}
+            Mode::Armed | Mode::Filling => {}
             Mode::Polled => {
                 self.polled.push(index);
                 self.next_tick.get_or_insert_with(|| (self.clock.now)() + TICK);
@@ -89,7 +107,12 @@ impl Pump {
     pub(super) fn read(&mut self, index: u32) -> usize {
         let Some(stream) = &mut self.streams[index as usize] else { return 0 };
         let is_plain = stream.watch.is_none() && stream.is_verbatim(&mut self.files);
-        let size = if is_plain { READ } else { READ_FORMATTED };
+        self.take(index, if is_plain { READ } else { READ_FORMATTED })
+    }
+
+    /// The same, so many bytes at most.
+    pub(super) fn take(&mut self, index: u32, size: usize) -> usize {
+        let Some(stream) = &mut self.streams[index as usize] else { return 0 };
         let count = loop {
             match read(&stream.fd, &mut self.desk.buffer[..size]) {
                 Err(Errno::EINTR) => {}
@@ -135,6 +158,7 @@ impl Pump {
             // Closing would do, were it not for children that still hold a copy.
             Mode::Armed => drop(self.epoll().delete(&stream.fd)),
             Mode::Polled => self.polled.retain(|i| *i != index),
+            Mode::Filling => self.filling.remove(index),
             Mode::Waiting => self.waiting.retain(|i| *i != index),
         }
         if stream.dropped > 0 {

@@ -105,6 +105,8 @@ impl Ring {
         }
         let (mut head, mut tail) = (head, tail);
         if head.len() + tail.len() >= limit {
+            // Between what is in here and what will be, something is missing.
+            self.clear();
             // `tail` has all newlines; what is in front of one within the limit is let go.
             let from = tail.len().saturating_sub(limit - 1);
             let end = tail.len() - usize::from(tail.last() == Some(&b'\n'));
@@ -156,6 +158,17 @@ impl Ring {
         }
         found.reverse();
         found
+    }
+
+    /// How many bytes it can take.
+    pub(super) fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// Lets go of all lines.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.runs.clear();
     }
 
     /// Everything in it has been shown by now.
@@ -267,6 +280,15 @@ mod tests {
         assert!(seen.len() > 50 && seen.len() < 128, "{}", seen.len());
         assert_eq!(seen.first().unwrap(), &format!("line {}", 1000 - seen.len()));
         assert_eq!(seen.last().unwrap(), "line 999");
+    }
+
+    #[test]
+    fn older_lines_do_not_stand_before_those_of_a_large_read_as_if_none_were_missing() {
+        let mut ring = Ring::new(1024);
+        ring.push(b"", b"older\n", facts(1));
+        let long = "x".repeat(2000);
+        ring.push(b"", format!("missing\n{long}\nlast\n").as_bytes(), facts(2));
+        assert_eq!(texts(&ring, 20), ["last"]);
     }
 
     #[test]

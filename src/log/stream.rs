@@ -121,6 +121,7 @@ pub enum Event {
 pub(super) enum Mode {
     Armed,
     Polled,
+    Filling,
     Waiting,
 }
 

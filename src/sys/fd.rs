@@ -53,6 +53,14 @@ pub fn give_to(pipe: &impl AsFd, uid: u32) -> Result<(), Errno> {
     nix::unistd::fchown(pipe, Some(nix::unistd::Uid::from_raw(uid)), None)
 }
 
+/// How many bytes are in a pipe (FIONREAD, pipe(7)); 0 if it is none.
+pub fn pending(pipe: BorrowedFd<'_>) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: this request writes one int, to where we say.
+    let done = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if done == 0 { count as usize } else { 0 }
+}
+
 static NULL: AtomicI32 = AtomicI32::new(-1);
 
 /// /dev/null, read and write; opened once and never closed. Where there is none, the end of

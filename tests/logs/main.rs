@@ -1,6 +1,7 @@
 //! What the real binary does with the lines of its services, and with who reads them.
 
 mod files;
+mod splice;
 mod stage;
 mod whole;
 
