@@ -190,6 +190,7 @@ fn what_few_services_set_is_set() {
         limits: limits.into(),
         no_new_privileges: true,
         capabilities: None,
+        satellite: false,
     };
     let ours = std::fs::read("/proc/self/oom_score_adj").unwrap();
     let script =

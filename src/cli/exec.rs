@@ -95,9 +95,14 @@ pub fn run(args: Args) -> u8 {
     manner.serve(args.command)
 }
 
+/// Holds signals for a command that may be run [`alone`].
+pub fn hold_signals() -> Queue {
+    Queue::take(Mask::passable())
+}
+
 /// Runs one command as `minisup exec -- COMMAND` does.
-pub fn alone(command: Vec<OsString>) -> u8 {
-    Manner::new("minisup exec").serve(command)
+pub fn alone(command: Vec<OsString>, held: &Queue) -> u8 {
+    Manner::new("minisup exec").serve_with(command, held)
 }
 
 /// Runs a command line of `tini`, `dumb-init` or `catatonit` if that is what we were called;
@@ -141,7 +146,10 @@ impl Manner {
 
     /// The whole life of this init.
     fn serve(&self, command: Vec<OsString>) -> u8 {
-        let queue = Queue::take(Mask::passable());
+        self.serve_with(command, &hold_signals())
+    }
+
+    fn serve_with(&self, command: Vec<OsString>, queue: &Queue) -> u8 {
         self.take_up();
         let gave_up = self.session == Session::Terminal && terminal::give_up();
         let order = Order {
@@ -153,7 +161,7 @@ impl Manner {
             ..Order::default()
         };
         match launch(order) {
-            Ok(launched) => self.attend(&queue, launched, gave_up),
+            Ok(launched) => self.attend(queue, launched, gave_up),
             Err(error) => self.refused(&error),
         }
     }

@@ -1,6 +1,7 @@
 //! `minisup run`: the supervisor.
 
 use super::ConfigArgs;
+use crate::config::command::{self, Meaning};
 use crate::config::{self, Surroundings};
 use crate::core::exit::code;
 use crate::runtime::{self, Origin};
@@ -13,9 +14,10 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
     /// A command to be run alone, instead of the services, as `minisup exec` does it: so
-    /// `docker run IMAGE ls /` does what it says
+    /// `docker run IMAGE ls /` does what it says. With `[command]` in the configuration, words
+    /// that begin with `-` or with its service's program are that service's arguments
     #[arg(value_name = "ARGS", trailing_var_arg = true)]
-    instead: Vec<OsString>,
+    words: Vec<OsString>,
 }
 
 /// What somebody reads who has typed `minisup` and nothing else.
@@ -39,17 +41,14 @@ For a single command there is nothing to configure: `minisup exec -- COMMAND`.";
 
 /// Runs the services to their end. Returns the container's exit code.
 pub fn run(args: Args) -> u8 {
-    if let Some(word) = args.instead.first() {
-        if let Some(meant) = mistyped(word) {
-            super::complain(format_args!(
-                "minisup: there is neither a command nor a program {word:?}{meant}"
-            ));
-            return code::USAGE;
+    let mut around = Surroundings::here();
+    if !args.words.is_empty() {
+        match words(&args, &around) {
+            Words::Ended(code) => return code,
+            Words::Arguments(words) => around.arguments = words,
         }
-        return super::exec::alone(args.instead);
     }
     runtime::boot::hold_signals();
-    let around = Surroundings::here();
     let Some(files) = args.config.files(&around) else {
         super::complain(NOTHING_TO_RUN);
         return code::CONFIGURATION;
@@ -72,6 +71,54 @@ pub fn run(args: Args) -> u8 {
         Err(error) => {
             super::complain(format_args!("minisup: cannot start: {error}"));
             code::INTERNAL
+        }
+    }
+}
+
+/// What became of the words after the image's name.
+enum Words {
+    /// A command was run alone, or could not be; with this exit code.
+    Ended(u8),
+    /// They are a service's arguments.
+    Arguments(Vec<String>),
+}
+
+fn words(args: &Args, around: &Surroundings) -> Words {
+    // A stop that comes from now on is for whatever runs then.
+    let held = super::exec::hold_signals();
+    let refuse = |text: std::fmt::Arguments<'_>, code| {
+        super::complain(text);
+        Words::Ended(code)
+    };
+    let texts: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let meaning = match args.config.files(around) {
+        Some(files) => command::meaning(&files, around, &texts),
+        None => Ok(command::without_configuration(&texts)),
+    };
+    match meaning {
+        Err(diagnostics) => refuse(format_args!("{diagnostics}"), code::CONFIGURATION),
+        Ok(Meaning::Nobodys) => {
+            let word = &texts[0];
+            let text = "no service takes arguments here: [command] with `service` in the configuration says which one";
+            refuse(format_args!("minisup: {word:?} begins with \"-\", but {text}"), code::USAGE)
+        }
+        Ok(Meaning::Arguments) => {
+            let words = args.words.iter().map(|word| word.to_str().map(str::to_owned));
+            match words.collect() {
+                Some(words) => Words::Arguments(words),
+                None => refuse(format_args!("minisup: a service's arguments must be UTF-8"), code::USAGE),
+            }
+        }
+        Ok(Meaning::Alone(before)) => {
+            if before.is_empty()
+                && let Some(meant) = mistyped(&args.words[0])
+            {
+                let word = &texts[0];
+                let text = format_args!("minisup: there is neither a command nor a program {word:?}{meant}");
+                return refuse(text, code::USAGE);
+            }
+            let command = before.into_iter().map(OsString::from).chain(args.words.iter().cloned());
+            Words::Ended(super::exec::alone(command.collect(), &held))
         }
     }
 }

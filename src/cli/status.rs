@@ -166,7 +166,9 @@ fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
     };
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let reason = it.reason.as_deref().filter(|reason| Some(*reason) != it.last.as_deref());
-    let words = [reason, it.said.as_deref()];
+    // Who is not ready yet may have been given this as the reason.
+    let said = it.said.as_deref().filter(|said| !reason.is_some_and(|reason| reason.ends_with(said)));
+    let words = [reason, said];
     vec![
         (text::label(&it.service, it.instance), None),
         (text::tame(&it.state), colour),

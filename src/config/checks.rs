@@ -15,7 +15,8 @@ use std::time::Duration;
 /// All of them. The services wait for one another in no circle.
 pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
     let mut found = HashMap::new();
-    for service in services {
+    // What a first start shares with its service is said of the service.
+    for service in services.iter().filter(|service| !service.spec.is_satellite()) {
         backgrounds(service, problems);
         shell_words(service, problems);
         program_is_there(service, &mut found, problems);

@@ -79,6 +79,20 @@ pub fn of<'a>(view: &View<'_>, around: &'a Surroundings, problems: &mut Problems
     Who { credentials: Some(Credentials { uid, gid, groups: groups.into() }), user }
 }
 
+/// `user`, and `group` behind it, as they are written; `None` if no user is.
+pub fn as_written(view: &View<'_>) -> Option<String> {
+    let text = |key| match &view.get(key)?.node.value {
+        Value::Integer { number, .. } => Some(number.to_string()),
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    };
+    let user: String = text("user")?;
+    Some(match text("group") {
+        Some(group) => format!("{user}:{group}"),
+        None => user,
+    })
+}
+
 /// A name, or a number as text.
 fn name(field: Field<'_>, problems: &mut Problems) -> Option<String> {
     match &field.node.value {

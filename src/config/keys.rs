@@ -4,6 +4,9 @@
 //! offers, the lowest layer of every service (the defaults are read from here and from
 //! nowhere else), conf/reference.toml and the tables of docs/configuration.md.
 
+mod containers;
+pub use containers::{COMMAND, SCRIPTS};
+
 /// A key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -69,7 +72,7 @@ pub const TOP: &[Key] = &[
     free("signals", "table", "", "", "What PID 1 passes on."),
     free("service", "table", "", "", "The services, each a table of its own."),
     later("scripts", "Scripts that run before all services."),
-    later("command", "What arguments after the image's name mean."),
+    free("command", "table", "", "", "What the words after the image's name mean."),
     later("gateway", "The dashboard, the JSON API and the metrics."),
 ];
 
@@ -283,7 +286,13 @@ pub const SERVICE: &[Key] = &[
         r#""512MiB""#,
         "When it and its descendants hold more memory than this for some seconds, it is restarted.",
     ),
-    later("scripts", "A database's first start."),
+    free(
+        "scripts",
+        "table",
+        "none",
+        "",
+        "A database's first start: makes the oneshot `NAME-init` (`minisup init`) that the service requires. For the presets mariadb, mysql, postgres and mongodb.",
+    ),
 ];
 
 /// Kinds of probes, in `ready` and `health`: exactly one of them.
@@ -507,6 +516,7 @@ pub const INSIDE: &[(&str, &[&[Key]])] = &[
     ("reopen", &[REOPEN]),
     ("log", &[LOG]),
     ("limits", &[LIMITS]),
+    ("scripts", &[SCRIPTS]),
 ];
 
 /// The defaults as TOML: the lowest layer of every service, and of `[supervisor]`.

@@ -138,6 +138,7 @@ pub fn extra(view: &View<'_>, who: &Who<'_>, problems: &mut Problems) -> Option<
             .and_then(|field| field.switch(problems))
             .unwrap_or_default(),
         capabilities: view.get("capabilities").and_then(|field| capabilities(field, problems)),
+        satellite: false,
     };
     (extra != LaunchExtra::default()).then(|| Box::new(extra))
 }

@@ -13,6 +13,7 @@
 
 mod accounts;
 mod checks;
+pub mod command;
 mod credentials;
 mod cure;
 mod cycles;
@@ -21,6 +22,7 @@ mod environment;
 mod file;
 mod hooks;
 mod include;
+mod init;
 pub mod keys;
 mod launch;
 pub mod presets;
@@ -67,6 +69,8 @@ pub struct Surroundings {
     pub egid: u32,
     /// Only regular files are read: for whoever must not wait, or reads for the second time.
     pub only_files: bool,
+    /// The words after the image's name, if they are for the service of `[command]`.
+    pub arguments: Vec<String>,
     /// Whom minisup has become already; `None`: it will do as `[supervisor] user` says.
     pub became: Option<Became>,
 }
@@ -112,6 +116,7 @@ impl Surroundings {
             euid: nix::unistd::geteuid().as_raw(),
             egid: nix::unistd::getegid().as_raw(),
             only_files: false,
+            arguments: Vec::new(),
             became: None,
         }
     }
@@ -257,27 +262,22 @@ fn resolve(
     let common = own("environment", problems);
     service::check_service_keys(defaults, "[defaults]", problems);
 
-    let presets: HashMap<&'static str, Table> = used_presets(&services, defaults)
-        .map(|preset| {
-            let origin = Origin::Preset(preset.name);
-            (
-                preset.name,
-                parse_ours(origin, preset.keys.to_owned(), &Variables::default(), sources, problems),
-            )
-        })
-        .collect();
     let bottom = builtin.table("service").unwrap_or(&empty);
     // What a dependency means rests on the kinds of all services; errors are said later.
     let mut unsaid = Problems::default();
-    let names = services.iter().enumerate().map(|(at, (name, entry))| {
+    let first_starts = first_starts(&services, problems);
+    let mut names: HashMap<&str, (ServiceId, Kind)> = HashMap::new();
+    for ((name, entry), first_start) in services.iter().zip(&first_starts) {
         let layers = match &entry.node.value {
             Value::Table(table) => vec![table, defaults, bottom],
             _ => vec![bottom],
         };
         let kind = service::kind(&View::new(layers), &mut unsaid).unwrap_or(Kind::Longrun);
-        (*name, (ServiceId(at as u32), kind))
-    });
-    let names: HashMap<&str, (ServiceId, Kind)> = names.collect();
+        let both = first_start.as_deref().map(|it| (it, Kind::Oneshot)).into_iter().chain([(*name, kind)]);
+        for (name, kind) in both {
+            names.insert(name, (ServiceId(names.len() as u32), kind));
+        }
+    }
 
     let view = View::new(vec![supervisor, builtin.table("supervisor").unwrap_or(&empty)]);
     view::check_keys(supervisor, &[keys::SUPERVISOR], "[supervisor]", problems);
@@ -288,6 +288,19 @@ fn resolve(
     let became = around.became.clone().unwrap_or_else(|| Became::of(&who));
     let around = &around.seen_by(&became);
     supervisor.credentials = who.credentials;
+    let mut layers = |preset: &presets::Preset| {
+        let mut parse = |text: String| {
+            parse_ours(Origin::Preset(preset.name), text, &Variables::default(), sources, problems)
+        };
+        let is_there = |name: &&str| around.euid == 0 && around.accounts.user(name).is_some();
+        let account = preset.account.filter(is_there).map(|name| parse(format!("user = \"{name}\"\n")));
+        presets::Layers { keys: parse(preset.keys.to_owned()), account }
+    };
+    let presets: HashMap<&'static str, presets::Layers> =
+        used_presets(&services, defaults).map(|preset| (preset.name, layers(preset))).collect();
+    let count = names.len();
+    let command = tree.get("command").zip(own("command", problems));
+    let command = command.and_then(|(at, table)| command::service(table, at.key, &names, problems));
     let signals = supervisor::signals(signals, &names, problems);
     let environments = Environments::new(&around.environment, common, sources, problems);
     let mut all = Shared {
@@ -298,6 +311,7 @@ fn resolve(
         defaults,
         builtin: bottom,
         presets: &presets,
+        arguments: command.filter(|_| !around.arguments.is_empty()).map(|it| (it, &around.arguments[..])),
         environments,
         codes: HashSet::new(),
         stops: HashSet::new(),
@@ -307,8 +321,12 @@ fn resolve(
     };
     let read =
         |(name, entry): &(&str, &file::Entry)| service::resolve(name, entry.key, &entry.node, &mut all);
-    let resolved: Vec<Resolved> = services.iter().filter_map(read).collect();
-    if resolved.len() == services.len() {
+    let mut resolved: Vec<Resolved> = Vec::new();
+    for mut service in services.iter().filter_map(read) {
+        resolved.extend(service.first_start.take().map(|first_start| *first_start));
+        resolved.push(service);
+    }
+    if resolved.len() == count {
         let before = all.problems.errors();
         cycles::check(&resolved, all.problems);
         if all.problems.errors() == before {
@@ -324,6 +342,23 @@ fn resolve(
         }
     }
     (Plan { supervisor, signals, services: specs.into() }, became, reasons)
+}
+
+/// For each service what the oneshot of its first start is called, if it has one.
+fn first_starts(services: &[(&str, &file::Entry)], problems: &mut Problems) -> Vec<Option<String>> {
+    let one = |(name, entry): &(&str, &file::Entry)| {
+        let Value::Table(table) = &entry.node.value else { return None };
+        let scripts = init::asked(table)?;
+        let first_start = init::name(name);
+        match services.iter().find(|(other, _)| *other == first_start) {
+            None => Some(first_start),
+            Some((_, theirs)) => {
+                init::taken(name, scripts, theirs.key, problems);
+                None
+            }
+        }
+    };
+    services.iter().map(one).collect()
 }
 
 /// The presets that any service names.

@@ -12,7 +12,7 @@ use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
 use super::why::{self, Layer};
-use super::{Surroundings, hooks, probe, schedule, sinks, stop, watch};
+use super::{Surroundings, command, hooks, init, probe, schedule, sinks, stop, watch};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
@@ -38,7 +38,9 @@ pub struct Shared<'a> {
     /// The defaults of the key table.
     pub builtin: &'a Table,
     /// The presets that are used.
-    pub presets: &'a HashMap<&'static str, Table>,
+    pub presets: &'a HashMap<&'static str, presets::Layers>,
+    /// The service that the words after the image's name are for, and they.
+    pub arguments: Option<(&'a str, &'a [String])>,
     /// Environments made so far.
     pub environments: Environments,
     /// Success codes so far.
@@ -75,6 +77,8 @@ pub struct Resolved {
     pub stop: Option<Span>,
     /// Which layer each key comes from, if somebody wants to know.
     pub why: Option<BTreeMap<String, why::Source>>,
+    /// The oneshot that makes its first start, to be placed before it.
+    pub first_start: Option<Box<Resolved>>,
 }
 
 /// Says what is wrong with the keys of a service or of `[defaults]`.
@@ -98,8 +102,14 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     check_service_keys(table, &format!("[service.{name}]"), all.problems);
     let preset = presets::of(&View::new(vec![table, all.defaults]), all.problems);
     let mut layers = vec![(Layer::Service, table)];
-    if let Some(preset) = preset {
-        layers.extend(all.presets.get(preset.name).map(|keys| (Layer::Preset(preset.name), keys)));
+    let arguments = all.arguments.filter(|(whose, _)| *whose == name).map(|(_, words)| words);
+    if let Some(preset) = preset
+        && let Some(known) = all.presets.get(preset.name)
+    {
+        if let Some(account) = known.account(preset, &View::new(vec![table, all.defaults]), arguments) {
+            layers.push((Layer::Preset(preset.name), account));
+        }
+        layers.push((Layer::Preset(preset.name), &known.keys));
     }
     layers.push((Layer::Defaults, all.defaults));
     let why = all.explain.then(|| why::of(&layers, all.sources));
@@ -115,7 +125,11 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     });
     let grace = stop.longest().saturating_sub(stop.delay);
     let mut draft = launch::draft(&view, name, key, preset, &environment, grace, problems);
+    if let Some(words) = arguments {
+        command::replace(&mut draft, words);
+    }
     let found = preset.and_then(|preset| (preset.adjust)(&mut draft, problems));
+    let first_start = init::read(table, &view, preset, problems);
     let (requires, requires_spans) = dependencies(&view, "requires", name, &all.names, problems);
     let (after, after_spans) = dependencies(&view, "after", name, &all.names, problems);
     let max_failures = integer(&view, "max_failures", 0, u32::MAX, problems);
@@ -157,7 +171,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         },
     };
     check_log_probe(&spec, key, problems);
-    Some(Resolved {
+    let mut service = Resolved {
         spec,
         preset,
         adjusted: draft.adjusted,
@@ -168,7 +182,32 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         after: after_spans,
         stop: Some(stop_span).filter(|span| matches!(all.sources.get(span.source).origin, Origin::File(_))),
         why,
-    })
+        first_start: None,
+    };
+    if let Some(first_start) = first_start {
+        require_first_start(&mut service, first_start, &view, all);
+    }
+    Some(service)
+}
+
+/// The service is launched when its first start is done.
+fn require_first_start(service: &mut Resolved, it: init::FirstStart, view: &View<'_>, all: &mut Shared<'_>) {
+    let key = it.key();
+    if service.spec.instances > 1 {
+        let message =
+            format!("`scripts`: {} instances cannot share one data directory", service.spec.instances);
+        all.problems.error(key, message);
+    }
+    let user = credentials::as_written(view);
+    let place = all.explain.then(|| why::place(key, all.sources));
+    service.first_start = Some(Box::new(it.oneshot(service, user, place)));
+    if let Some((id, _)) = all.names.get(init::name(&service.spec.name).as_str()) {
+        let done = Dependency { service: *id, condition: Condition::Done };
+        if !service.spec.requires.contains(&done) {
+            service.spec.requires = service.spec.requires.iter().copied().chain([done]).collect();
+            service.requires.push(key);
+        }
+    }
 }
 
 const NO_BACKOFF: Backoff =

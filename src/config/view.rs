@@ -300,6 +300,11 @@ impl<'a> Field<'a> {
         texts.into_iter().collect()
     }
 
+    /// The words of a command, whatever may be wrong with them.
+    pub fn words_as_written(&self) -> Vec<String> {
+        self.command(&mut Problems::default()).map(Vec::from).unwrap_or_default()
+    }
+
     /// A command: a list, or a string that is split as a shell splits words. `None` also
     /// for an empty list, which takes a lower layer's command away.
     pub fn command(&self, problems: &mut Problems) -> Option<Box<[String]>> {

@@ -61,7 +61,8 @@ impl Layer {
     }
 }
 
-fn place(span: Span, sources: &Sources) -> String {
+/// The file and the line.
+pub fn place(span: Span, sources: &Sources) -> String {
     match &sources.get(span.source).origin {
         Origin::File(path) => format!("{}:{}", path.display(), sources.line(span)),
         Origin::Preset(name) => format!("preset {name}"),

@@ -93,6 +93,8 @@ pub enum Change {
         /// Whether it passes now.
         healthy: bool,
     },
+    /// A process says something else of itself than before.
+    Said(InstanceId),
     /// The supervisor went from one phase to another.
     Phase(Phase),
     /// A drain began.

@@ -11,7 +11,8 @@
 //! watchdog, whose period stands in the environment. Everything else is only ever read by
 //! minisup, and changes under a living process. `${instance}` is compared as the instances that
 //! stay see it: from one instance of `worker 0` to three of `worker ${instance}` nothing changes
-//! for the first.
+//! for the first. A satellite such as a database's first start has done its work by then, or is at it:
+//! it is never run again because of an update.
 
 mod words;
 
@@ -168,7 +169,10 @@ fn changed(from: &Plan, to: &Plan, service: ServiceId) -> Option<Changed> {
     let pipes = (words::needs_pipe(old), words::needs_pipe(new));
     let watched =
         |spec: &ServiceSpec| spec.health.as_ref().is_some_and(|health| health.probe == Probe::Notify);
+    // What has prepared a service's data is not run again beneath it.
+    let prepares = old.is_satellite() && new.is_satellite();
     let needs = |key: &str| match key {
+        _ if prepares => false,
         "stdout" => pipes.0[0] != pipes.1[0],
         "stderr" => pipes.0[1] != pipes.1[1],
         "health" | "health.interval" => watched(new),

@@ -367,6 +367,9 @@ pub struct LaunchExtra {
     /// Only these stay in the bounding set, and they become ambient (capabilities(7)).
     /// Numbers of CAP_*; `None`: untouched.
     pub capabilities: Option<Box<[u8]>>,
+    /// The program is our own under a subcommand, wherever it lies: the first word of the
+    /// command is only how it is shown. It is given a notify socket, to say how far it is.
+    pub satellite: bool,
 }
 
 /// Who a process is: numbers only; `config` has read /etc/passwd and /etc/group.
@@ -452,6 +455,11 @@ impl ServiceSpec {
     /// What is asked of its instances before anybody has asked for anything.
     pub fn first_want(&self) -> Want {
         if self.enabled && self.schedule.is_none() { Want::Up } else { Want::Down }
+    }
+
+    /// Whether it is a process of our own, such as the first start of a database.
+    pub fn is_satellite(&self) -> bool {
+        self.launch.extra.as_ref().is_some_and(|extra| extra.satellite)
     }
 
     /// Whether it has this hook.

@@ -166,9 +166,7 @@ impl Supervisor {
                 self.apply_to(instance, pid, Event::Exceeded { used, limit }, now);
             }
             Input::Said { instance, pid, text } => {
-                if self.slot(instance).instance.pid() == Some(pid) {
-                    self.slots[instance.index()].said = Some(Rc::clone(&text));
-                }
+                self.said_now(instance, pid, &text);
                 self.apply_to(instance, pid, Event::Said(text), now);
             }
             Input::Alive { instance, pid } => self.apply_to(instance, pid, Event::Alive, now),
@@ -283,6 +281,11 @@ impl Supervisor {
             }
         });
         Snapshot { phase: self.phase, instances: instances.collect() }
+    }
+
+    /// What an instance's process last said of itself (sd_notify's STATUS).
+    pub fn said(&self, id: InstanceId) -> Option<&str> {
+        self.slot(id).said.as_deref()
     }
 
     /// How often an instance has been looked at so far, for the tests of scale. Not there in
@@ -422,6 +425,16 @@ impl Supervisor {
         if from != to {
             from.map(|at| self.alarms.remove(&(at, id)));
             to.map(|at| self.alarms.insert((at, id)));
+        }
+    }
+
+    /// What a process says of itself; nothing takes back what it has said before.
+    fn said_now(&mut self, id: InstanceId, pid: Pid, text: &Rc<str>) {
+        let slot = &mut self.slots[id.index()];
+        let text = Some(text).filter(|text| !text.is_empty());
+        if slot.instance.pid() == Some(pid) && slot.said.as_ref() != text {
+            slot.said = text.cloned();
+            self.actions.push_back(Action::Publish(Box::new(Change::Said(id))));
         }
     }
 

@@ -111,8 +111,8 @@ enum Wellness {
     /// It does not count: stopped by somebody, or ended well.
     Apart,
     Well,
-    /// It is on its way, in these words.
-    Coming(&'static str),
+    /// It is on its way.
+    Coming,
     /// In these words.
     Ill(String),
 }
@@ -124,7 +124,7 @@ pub(super) fn health(supervisor: &Supervisor, reporter: &Reporter) -> wire::Heal
     if phase.is_ending() {
         return ill(format!("{}: everything is being stopped", phase.name()));
     }
-    let (mut well, mut coming) = (0, None);
+    let (mut well, mut coming) = (0, Vec::new());
     let mut last = None;
     for (id, service) in supervisor.instances() {
         let spec = supervisor.spec_of(id);
@@ -137,18 +137,18 @@ pub(super) fn health(supervisor: &Supervisor, reporter: &Reporter) -> wire::Heal
                 well += u32::from(last != Some(service));
                 last = Some(service);
             }
-            Wellness::Coming(word) => {
-                coming.get_or_insert_with(|| format!("{} {word}", reporter.label(supervisor, id)));
-            }
+            Wellness::Coming => coming.push(id),
             Wellness::Ill(why) => {
                 return ill(format!("unhealthy: {} {why}", reporter.label(supervisor, id)));
             }
         }
     }
-    match coming {
-        Some(who) if phase == Phase::Boot => ill(format!("starting: {who}")),
-        Some(who) => ill(format!("unhealthy: {who}")),
-        None => {
+    match coming.is_empty() {
+        false => {
+            let word = if phase == Phase::Boot { "starting" } else { "unhealthy" };
+            ill(format!("{word}: {}", obstacle(supervisor, reporter, &coming)))
+        }
+        true => {
             let message = match well {
                 0 => "healthy: no essential service has to run".into(),
                 1 => "healthy: 1 essential service".into(),
@@ -193,9 +193,34 @@ fn wellness(supervisor: &Supervisor, spec: &ServiceSpec, id: InstanceId) -> Well
         | State::Sweeping { .. }
         | State::Backoff { .. } => match spec.kind {
             Kind::Oneshot if !is_boot => Wellness::Apart,
-            Kind::Oneshot => Wellness::Coming("is not done"),
-            Kind::Longrun => Wellness::Coming("is not ready"),
+            Kind::Oneshot | Kind::Longrun => Wellness::Coming,
         },
+    }
+}
+
+/// Who of those that are on their way keeps the others, and how far that is, if anybody says so:
+/// "db waits for db-init: initialising 3/7, 41 %".
+fn obstacle(supervisor: &Supervisor, reporter: &Reporter, coming: &[InstanceId]) -> String {
+    let name = |id: InstanceId| reporter.label(supervisor, id);
+    let is_not = |id: InstanceId| match supervisor.spec_of(id).kind {
+        Kind::Oneshot => format!("{} is not done", name(id)),
+        Kind::Longrun => format!("{} is not ready", name(id)),
+    };
+    let mut speaks = None;
+    for id in coming.iter().copied() {
+        match supervisor.waits_for(id) {
+            Some((service, _)) => {
+                let said = |on: InstanceId| Some((on, supervisor.said(on)?));
+                if let Some((on, said)) = supervisor.instances_of(service).find_map(said) {
+                    return format!("{} waits for {}: {said}", name(id), name(on));
+                }
+            }
+            None => speaks = speaks.or_else(|| Some((id, supervisor.said(id)?))),
+        }
+    }
+    match speaks {
+        Some((id, said)) => format!("{}: {said}", is_not(id)),
+        None => coming.first().copied().map(is_not).unwrap_or_default(),
     }
 }
 
@@ -255,6 +280,7 @@ pub(super) fn event(supervisor: &Supervisor, change: &Change, message: String) -
         Change::Health { instance, healthy } => {
             about(*instance, plain("health", Some(if *healthy { "healthy" } else { "unhealthy" })))
         }
+        Change::Said(instance) => about(*instance, plain("said", None)),
         Change::Phase(phase) => plain("phase", Some(phase.name())),
         Change::Draining(_) => plain("draining", None),
         Change::Skipped(service) => wire::Event {

@@ -14,6 +14,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// So many voices are taken in one turn.
@@ -22,6 +23,9 @@ const AT_ONCE: usize = 64;
 /// So much of what a service writes on its readiness descriptor is looked at: s6 ends at
 /// the first newline.
 const READY_BYTES: usize = 256;
+
+/// So many characters of what a service says of itself are kept.
+const SAID_MAX: usize = 200;
 
 /// Who speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,8 +178,7 @@ impl Turn {
                     b"WATCHDOG=1" => self.tell(Input::Alive { instance, pid }),
                     _ => {
                         if let Some(text) = line.strip_prefix(b"STATUS=") {
-                            let text = String::from_utf8_lossy(text).as_ref().into();
-                            self.tell(Input::Said { instance, pid, text });
+                            self.tell(Input::Said { instance, pid, text: one_line(text) });
                         }
                     }
                 }
@@ -198,5 +201,33 @@ impl Turn {
             }
             Ok(_) | Err(_) => {}
         }
+    }
+}
+
+/// What a service says of itself, as it may be shown to people: without anything that a terminal
+/// would obey, and not longer than a line.
+fn one_line(text: &[u8]) -> Rc<str> {
+    let text = String::from_utf8_lossy(text);
+    let tame = |c: char| if c.is_control() { ' ' } else { c };
+    let all = text.trim().chars().map(tame);
+    match all.clone().nth(SAID_MAX) {
+        None => all.collect::<String>().into(),
+        Some(_) => all.take(SAID_MAX - 1).chain(['…']).collect::<String>().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_says_is_a_line_that_moves_no_cursor() {
+        assert_eq!(&*one_line("initialising 3/7, 41 %".as_bytes()), "initialising 3/7, 41 %");
+        assert_eq!(&*one_line(b" a\x1b[2J\tb\r"), "a [2J b");
+        assert_eq!(&*one_line(b"\xff"), "\u{fffd}");
+        assert_eq!(&*one_line(b"  "), "");
+        let long = one_line("ü".repeat(4000).as_bytes());
+        assert_eq!((long.chars().count(), long.chars().last()), (SAID_MAX, Some('…')));
+        assert_eq!(&*one_line("ü".repeat(SAID_MAX).as_bytes()), "ü".repeat(SAID_MAX));
     }
 }

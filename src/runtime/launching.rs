@@ -11,7 +11,7 @@ use crate::core::plan::{Hook, Launch, Plan, Probe, ServiceSpec, Sink, with_insta
 use crate::log::{Pump, Source, Std, StreamId};
 use crate::sys::launch::{LaunchError, Launched, Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
-use crate::sys::{fd, notify, tree};
+use crate::sys::{fd, notify, pid1, tree};
 use regex_lite::Regex;
 use std::collections::HashSet;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -157,7 +157,12 @@ impl Turn {
         match role {
             Role::Service => {
                 means.describe(spec, &mut more_env);
-                spec.launch.argv(number).for_each(|word| argv.push(word));
+                let mut words = spec.launch.argv(number);
+                if spec.is_satellite() {
+                    words.next();
+                    argv.push(pid1::own_program());
+                }
+                words.for_each(|word| argv.push(word));
             }
             Role::BeforeStart => {
                 let command = spec.hooks.as_ref().and_then(|hooks| hooks.command(Hook::BeforeStart));
@@ -277,7 +282,7 @@ impl Means {
             )
             | None => {}
         }
-        if means.socket.is_none() && watches_for_life(spec) {
+        if means.socket.is_none() && (watches_for_life(spec) || spec.is_satellite()) {
             means.socket = Some(new_socket()?);
         }
         Ok(means)

@@ -60,6 +60,7 @@ impl Turn {
             | Change::State { .. }
             | Change::Waits { .. }
             | Change::Health { .. }
+            | Change::Said(_)
             | Change::Draining(_)
             | Change::Skipped(_)
             | Change::Unassigned(_) => {}

@@ -97,6 +97,10 @@ impl Reporter {
             Change::Health { instance, healthy: false } => {
                 paper.line(Warn, format_args!("{} is unhealthy", self.label(supervisor, *instance)))
             }
+            Change::Said(instance) => {
+                let said = supervisor.said(*instance).unwrap_or("nothing");
+                paper.line(Debug, format_args!("{} says: {said}", self.label(supervisor, *instance)))
+            }
             Change::Phase(Phase::Up) => {
                 paper.line(Info, format_args!("all is up after {}", seconds(clock::now().since(self.began))))
             }

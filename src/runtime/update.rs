@@ -41,12 +41,15 @@ pub struct Origin {
     euid: u32,
     egid: u32,
     became: Became,
+    /// What a service was given instead of its own arguments.
+    arguments: Vec<String>,
 }
 
 impl Origin {
     /// These files, read in this world.
     pub fn new(files: Vec<PathBuf>, around: &Surroundings, became: Became) -> Origin {
-        Origin { files, euid: around.euid, egid: around.egid, became }
+        let arguments = around.arguments.clone();
+        Origin { files, euid: around.euid, egid: around.egid, became, arguments }
     }
 
     /// Reads it again.
@@ -54,7 +57,9 @@ impl Origin {
         let now = Surroundings::here();
         let uid = now.euid;
         let became = Some(self.became.clone());
-        let around = Surroundings { euid: self.euid, egid: self.egid, only_files: true, became, ..now };
+        let arguments = self.arguments.clone();
+        let around =
+            Surroundings { euid: self.euid, egid: self.egid, only_files: true, became, arguments, ..now };
         // Whatever may be wrong with us or with it: services go on.
         let loaded = catch_unwind(AssertUnwindSafe(|| config::load(&self.files, &around)));
         let Ok(loaded) = loaded else {

@@ -3,12 +3,14 @@
 mod command;
 mod errands;
 mod errors;
+mod first_start;
 mod fuzz;
 mod limits;
 mod presets;
 mod reference;
 mod services;
 mod traps;
+mod words;
 
 use minisup::config::{Accounts, Loaded, Surroundings, load};
 use minisup::core::plan::*;

@@ -75,6 +75,9 @@ fn reference() -> String {
     text += &rule("What PID 1 passes on");
     text += "[signals]\n\n# To one service, to one as another signal, to all, to nobody.\n\
              # USR2 = \"web\"\n# HUP = \"web:QUIT\"\n# WINCH = \"all\"\n# PIPE = \"\"\n\n";
+    text += &rule("What the words after the image's name mean");
+    text += "# [command]\n\n";
+    keys::COMMAND.iter().for_each(|key| text += &lines(key));
     text += &rule("Any key of a service, for every service that does not say otherwise");
     text += "[defaults]\n\n";
     for key in keys::SERVICE.iter().filter(|key| !is_table(key)) {
@@ -120,6 +123,9 @@ fn setting(table: &str, key: &Key, value: &str) -> String {
     match table {
         "" if key.name == "command" => format!("[service.x]\n{line}"),
         "" => format!("[service.x]\ncommand = \"sleep 1\"\n{also}{line}"),
+        "scripts" => {
+            format!("[service.x]\npreset = \"postgres\"\ncommand = \"sleep 1\"\n[service.x.{table}]\n{line}")
+        }
         table => format!("[service.x]\ncommand = \"sleep 1\"\n[service.x.{table}]\n{also}{line}"),
     }
 }
@@ -219,7 +225,7 @@ fn table(groups: &[&[Key]]) -> String {
 fn the_tables_of_the_manual_are_fresh() {
     let path = "docs/configuration.md";
     let mut page = std::fs::read_to_string(in_tree(path)).unwrap();
-    let tables: [(&str, &[&[Key]]); 14] = [
+    let tables: [(&str, &[&[Key]]); 16] = [
         ("top level", &[keys::TOP]),
         ("supervisor", &[keys::SUPERVISOR]),
         ("service", &[keys::SERVICE]),
@@ -233,6 +239,8 @@ fn the_tables_of_the_manual_are_fresh() {
         ("reopen", &[keys::REOPEN]),
         ("log", &[keys::LOG]),
         ("limits", &[keys::LIMITS]),
+        ("scripts", &[keys::SCRIPTS]),
+        ("command", &[keys::COMMAND]),
         ("file value", &[keys::FILE_VALUE]),
     ];
     for (name, keys) in tables {

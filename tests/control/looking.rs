@@ -187,3 +187,51 @@ fn a_follower_whose_reader_has_gone_ends() {
     wait_until("its end", || ended().is_some());
     run.stops_with(0);
 }
+
+#[test]
+fn what_a_service_says_of_itself_is_shown_to_whoever_waits_for_it() {
+    needs_namespaces!();
+    let services = r#"
+        [service.loader]
+        command = ["sh", "-c", """
+            $ACTOR notify 'STATUS=initialising 3/7, 41 %'
+            read go <${DIR}/go
+            $ACTOR notify STATUS=
+            read go <${DIR}/go
+            $ACTOR notify 'READY=1\nSTATUS=serving'
+            exec sleep 1000"""]
+        ready = { notify = true }
+        [service.app]
+        command = "sleep 1001"
+        requires = ["loader"]
+    "#;
+    let mut run = crate::asking::stage(services).gate("go").start();
+    run.said("app waits for loader");
+    wait_until("a status", || !status_of(&run, "loader")["said"].is_null());
+    let (_follower, mut events) = follow(&run, &["events", "--json"]);
+    events.next().unwrap();
+    let health = ask(&run, &["health"]);
+    let line = "starting: app waits for loader: initialising 3/7, 41 %";
+    assert_eq!((health.code, health.stdout.trim_end()), (1, line));
+    assert_eq!(json(&ask(&run, &["health", "--json"]).stdout)["message"], line);
+    let shown = ask(&run, &["status"]).good();
+    assert_eq!(shown.matches("initialising 3/7, 41 %").count(), 1, "{shown}");
+    assert_eq!(status_of(&run, "loader")["said"], "initialising 3/7, 41 %");
+
+    run.open("go");
+    wait_until("nothing to say", || status_of(&run, "loader")["said"].is_null());
+    assert_eq!(ask(&run, &["health"]).stdout, "starting: loader is not ready\n");
+    run.open("go");
+    run.said("all is up");
+    wait_until("another status", || status_of(&run, "loader")["said"] == "serving");
+    assert!(ask(&run, &["status"]).good().contains("serving"));
+    let mut said = 0;
+    while said < 2 {
+        let event = json(&events.next().expect("more events"));
+        said += usize::from(event["event"] == "said" && event["service"] == "loader");
+    }
+    ask(&run, &["stop", "loader"]).good();
+    assert!(status_of(&run, "loader")["said"].is_null(), "it ended");
+    run.stops_with(0);
+    while events.next().is_some() {}
+}

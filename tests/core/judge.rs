@@ -301,6 +301,7 @@ impl Judge {
             Change::Phase(_)
             | Change::Waits { .. }
             | Change::Health { .. }
+            | Change::Said(_)
             | Change::Skipped(_)
             | Change::Unassigned(_) => Ok(()),
         }

@@ -34,6 +34,7 @@ mod storms;
 mod trees;
 mod users;
 mod watch;
+mod words;
 
 /// Plays each scenario in four places.
 macro_rules! everywhere {

@@ -33,6 +33,7 @@ pub struct Stage {
     folder: PathBuf,
     container: Box<dyn FnOnce(Container) -> Container>,
     prelude: String,
+    words: Vec<String>,
     gates: Vec<(String, File)>,
 }
 
@@ -71,7 +72,13 @@ pub fn supervise(place: Place, config: &str) -> Stage {
         Place::OldEngine => container.refusing(libc::EPERM),
         Place::NotPid1 => container.not_pid1(),
     };
-    Stage { folder, container: Box::new(container), prelude: String::new(), gates: Vec::new() }
+    Stage {
+        folder,
+        container: Box::new(container),
+        prelude: String::new(),
+        words: Vec::new(),
+        gates: Vec::new(),
+    }
 }
 
 impl Stage {
@@ -86,6 +93,12 @@ impl Stage {
     /// of them may be an `exec SOMETHING` without an end: minisup's words follow it.
     pub fn after(mut self, prelude: &str) -> Stage {
         self.prelude = prelude.to_string();
+        self
+    }
+
+    /// With these words behind `--`.
+    pub fn words(mut self, words: &[&str]) -> Stage {
+        self.words = ["--"].iter().chain(words).map(|word| word.to_string()).collect();
         self
     }
 
@@ -122,6 +135,7 @@ impl Stage {
         script += " \"$@\"";
         let mut command = vec!["/bin/sh", "-ec", &script, "sh"];
         command.extend(words);
+        command.extend(self.words.iter().map(String::as_str));
         let (input, mut go) = std::io::pipe().unwrap();
         let container = container(&command)
             .env("DIR", self.folder.to_str().unwrap())

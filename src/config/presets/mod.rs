@@ -6,6 +6,7 @@
 //! server will answer, and says what will not work.
 
 use super::diagnostics::Problems;
+use super::file::Table;
 use super::launch::Draft;
 use super::reading;
 use super::view::View;
@@ -23,26 +24,125 @@ pub struct Preset {
     pub name: &'static str,
     /// Its keys, as TOML.
     pub keys: &'static str,
+    /// What its program may be called; the first one is usual.
+    pub programs: &'static [&'static str],
+    /// Whom it runs as if it would be root and nobody says otherwise: a server that keeps the data
+    /// of others.
+    pub account: Option<&'static str>,
+    /// Arguments with which it says something and ends, besides `--help` and `--version`.
+    pub says: &'static [&'static str],
     /// Completes the command; gives the probe that tells readiness unless the user named one.
     pub adjust: fn(&mut Draft<'_>, &mut Problems) -> Option<Probe>,
 }
 
 /// All of them.
 pub const ALL: [Preset; 8] = [
-    Preset { name: "nginx", keys: include_str!("nginx.toml"), adjust: nginx::adjust },
-    Preset { name: "uwsgi", keys: include_str!("uwsgi.toml"), adjust: uwsgi::adjust },
-    Preset { name: "gunicorn", keys: include_str!("gunicorn.toml"), adjust: gunicorn::adjust },
-    Preset { name: "mariadb", keys: include_str!("mariadb.toml"), adjust: databases::mariadb },
-    Preset { name: "mysql", keys: include_str!("mysql.toml"), adjust: databases::mysql },
-    Preset { name: "postgres", keys: include_str!("postgres.toml"), adjust: databases::postgres },
-    Preset { name: "mongodb", keys: include_str!("mongodb.toml"), adjust: databases::mongodb },
-    Preset { name: "redis", keys: include_str!("redis.toml"), adjust: databases::redis },
+    Preset {
+        name: "nginx",
+        keys: include_str!("nginx.toml"),
+        programs: &["nginx", "nginx-debug"],
+        account: None,
+        says: &["-?", "-h", "-v", "-V", "-t", "-T"],
+        adjust: nginx::adjust,
+    },
+    Preset {
+        name: "uwsgi",
+        keys: include_str!("uwsgi.toml"),
+        programs: &["uwsgi", "uwsgi-core"],
+        account: None,
+        says: &["-h"],
+        adjust: uwsgi::adjust,
+    },
+    Preset {
+        name: "gunicorn",
+        keys: include_str!("gunicorn.toml"),
+        programs: &["gunicorn", "gunicorn3"],
+        account: None,
+        says: &["-h", "-v", "--check-config", "--print-config"],
+        adjust: gunicorn::adjust,
+    },
+    Preset {
+        name: "mariadb",
+        keys: include_str!("mariadb.toml"),
+        programs: &["mariadbd", "mysqld"],
+        account: Some("mysql"),
+        says: &["-?", "-V", "--print-defaults"],
+        adjust: databases::mariadb,
+    },
+    Preset {
+        name: "mysql",
+        keys: include_str!("mysql.toml"),
+        programs: &["mysqld"],
+        account: Some("mysql"),
+        says: &["-?", "-V", "--print-defaults"],
+        adjust: databases::mysql,
+    },
+    Preset {
+        name: "postgres",
+        keys: include_str!("postgres.toml"),
+        programs: &["postgres"],
+        account: Some("postgres"),
+        says: &["-?", "-V", "--describe-config"],
+        adjust: databases::postgres,
+    },
+    Preset {
+        name: "mongodb",
+        keys: include_str!("mongodb.toml"),
+        programs: &["mongod"],
+        account: Some("mongodb"),
+        says: &["-h"],
+        adjust: databases::mongodb,
+    },
+    Preset {
+        name: "redis",
+        keys: include_str!("redis.toml"),
+        programs: &["redis-server"],
+        account: None,
+        says: &["-h", "-v"],
+        adjust: databases::redis,
+    },
 ];
 
 /// The preset that a service asks for.
 pub fn of(service: &View<'_>, problems: &mut Problems) -> Option<&'static Preset> {
     let choices: Vec<(&str, &'static Preset)> = ALL.iter().map(|preset| (preset.name, preset)).collect();
     service.get("preset")?.choice(&choices, problems)
+}
+
+/// A preset as layers of a service.
+pub struct Layers {
+    /// Its keys.
+    pub keys: Table,
+    /// Only `user`; `None` if there is nobody to become, or it cannot be done.
+    pub account: Option<Table>,
+}
+
+impl Layers {
+    /// The layer with `user`, for a service that nobody gives another and that is the server
+    /// itself: a script around it may have something to do as root, and a server that is told
+    /// `--user` becomes that by itself.
+    pub fn account(
+        &self,
+        preset: &Preset,
+        service: &View<'_>,
+        arguments: Option<&[String]>,
+    ) -> Option<&Table> {
+        let account = self.account.as_ref()?;
+        let is_given = ["user", "group", "groups"].iter().any(|key| service.get(key).is_some());
+        let words = service.get("command").map(|command| command.words_as_written());
+        let mut words =
+            words.unwrap_or_else(|| preset.programs[..1].iter().map(|word| word.to_string()).collect());
+        words.extend(arguments.unwrap_or_default().iter().cloned());
+        let tells = words.iter().any(|word| word == "--user" || word.starts_with("--user="));
+        (!is_given && preset.is_program(words.first()?) && !tells).then_some(account)
+    }
+}
+
+impl Preset {
+    /// Whether this is its server, wherever it lies.
+    pub fn is_program(&self, word: &str) -> bool {
+        self.programs.contains(&word.rsplit('/').next().unwrap_or(word))
+    }
 }
 
 /// The value of a long or short option: `--bind X`, `--bind=X`, `-b X`, `-bX`. The last

@@ -255,6 +255,8 @@ impl Words<'_> {
             limits,
             no_new_privileges,
             capabilities,
+            // It has no key: who makes the service decides.
+            satellite: _,
         } = extra.as_deref().unwrap_or(&nothing);
         let mut say =
             |key: &str, value: Option<String>| out.extend(value.map(|value| (key.to_owned(), value)));
