@@ -11,7 +11,9 @@
 use super::diagnostics::{Problems, Span};
 use super::file::{Entry, Table, Value};
 use super::presets::Preset;
+use super::probe;
 use super::service::Resolved;
+use super::values::duration_text;
 use super::view::View;
 use super::why::Source;
 use crate::core::plan::*;
@@ -80,6 +82,12 @@ pub fn read(
         if let Some(path) = scripts.get(key).and_then(|field| field.text(problems)) {
             words.extend([option.to_owned(), path.to_owned()]);
         }
+    }
+    if let Some(charset) = scripts.get("charset").and_then(|field| field.text(problems)) {
+        words.extend(["--charset".to_owned(), charset.to_owned()]);
+    }
+    if let Some(limit) = scripts.get("timeout").and_then(|field| probe::some_time(field, problems)) {
+        words.extend(["--script-timeout".to_owned(), duration_text(limit)]);
     }
     let policies = ["retry", "quarantine", "fail"].map(|word| (word, word));
     let orders = ["glob", "version"].map(|word| (word, word));

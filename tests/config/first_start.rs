@@ -43,12 +43,14 @@ fn each_key_becomes_an_option() {
         preset  = "mariadb"
         user    = "app"
         group   = 12
-        scripts = { directory = "/a", each_start = "/b b", data_directory = "/c", on_partial = "fail", order = "version" }
+        scripts = { directory = "/a", each_start = "/b b", data_directory = "/c", on_partial = "fail", order = "version",
+            timeout = "90s", charset = "latin1" }
         "#,
     );
     let expected = [
         ["minisup", "init", "mariadb"].as_slice(),
         &["--directory", "/a", "--each-start", "/b b", "--data-directory", "/c"],
+        &["--charset", "latin1", "--script-timeout", "1m30s"],
         &["--on-partial", "fail", "--order", "version", "--user", "app:12", "--", "mariadbd"],
     ];
     assert_eq!(plan.services[0].launch.command[..], expected.concat());
