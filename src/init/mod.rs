@@ -22,8 +22,10 @@
 #![forbid(unsafe_code)]
 
 pub mod crew;
+pub mod digest;
 pub mod engine;
 pub mod trouble;
+pub mod variables;
 pub mod voice;
 
 use engine::Variables;
