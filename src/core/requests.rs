@@ -7,7 +7,7 @@
 //! the named services and all that require them. Those others stay down: to start a service
 //! again does not start its dependents, as with systemd. *Reload* asks every instance that
 //! runs to read its configuration again, and leaves those alone that do not: they will read it
-//! when they are launched. *Wait* changes nothing.
+//! when they are launched. A database's first start is refused while the database runs. *Wait* changes nothing.
 
 use super::action::{Action, Occasion, Refusal, Reply};
 use super::goals::Goal;
@@ -26,6 +26,11 @@ impl Supervisor {
         {
             let name = &self.plan.service(gone).name;
             return self.refuse(id, format!("{name} has been removed"));
+        }
+        if let Request::Start(services) | Request::Restart(services) = &request
+            && let Some(why) = self.is_in_use(services)
+        {
+            return self.refuse(id, why);
         }
         match request {
             Request::Status => self.reply(id, Reply::Status(self.snapshot(now))),
@@ -64,6 +69,19 @@ impl Supervisor {
             Request::Wait(wishes) => self.wait(id, &wishes),
             Request::Update(plan) => self.updates.waiting.push_back((Some(id), plan)),
         }
+    }
+
+    /// What one of these has prepared may be in use: then it does not run again. Why not, if so.
+    fn is_in_use(&self, services: &[ServiceId]) -> Option<String> {
+        let runs = |it: &ServiceId| self.graph.instances(*it).any(|id| self.instance(id).has_process());
+        let prepares = services.iter().filter(|it| self.plan.service(**it).is_satellite());
+        let user = |it: &ServiceId| {
+            let dependents = self.graph.dependents(*it).iter().filter(|dependent| dependent.requires);
+            dependents.map(|dependent| dependent.service).find(runs)
+        };
+        let (service, user) = prepares.into_iter().find_map(|it| Some((*it, user(it)?)))?;
+        let (name, user) = (&self.plan.service(service).name, &self.plan.service(user).name);
+        Some(format!("cannot start {name}: {user}, which it prepares, is running"))
     }
 
     pub(super) fn reply(&mut self, id: RequestId, reply: Reply) {

@@ -1,6 +1,6 @@
 //! What clients ask for, what is done about it, and when they are answered.
 
-use crate::specs::{on, oneshot, ready, secs, service};
+use crate::specs::{on, oneshot, ready, satellite, secs, service};
 use crate::stage::Stage;
 use minisup::core::exit::Outcome;
 use minisup::core::plan::{Condition, Probe, Restart, ServiceSpec};
@@ -268,4 +268,27 @@ fn a_reopen_or_a_forwarded_signal_does_not_hit_a_process_that_is_not_the_program
     let request = stage.send("web", Signal::HUP);
     assert_eq!(stage.signals_to("web"), [Signal::USR1, Signal::HUP]);
     assert!(stage.is_done(request));
+}
+
+#[test]
+fn what_prepares_a_service_does_not_run_beneath_it() {
+    let mut stage = Stage::of([satellite("db-init"), requiring("db", 0, Condition::Done)]);
+    stage.exec("db-init");
+    stage.exits("db-init", 0);
+    stage.exec("db");
+    let refused = "cannot start db-init: db, which it prepares, is running";
+    let (start, restart) = (stage.start("db-init"), stage.restart("db-init"));
+    assert_eq!((stage.refusal(start), stage.refusal(restart)), (refused, refused));
+    assert_eq!(stage.launches("db-init"), 1);
+    let again = stage.restart("db");
+    stage.exits("db", 0);
+    stage.exec("db");
+    assert!(stage.is_done(again));
+    assert_eq!(stage.launches("db-init"), 1, "it has done its work");
+    stage.stop("db");
+    stage.exits("db", 0);
+    let start = stage.start("db-init");
+    stage.exec("db-init");
+    stage.exits("db-init", 0);
+    assert!(stage.is_done(start));
 }

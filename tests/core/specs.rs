@@ -56,6 +56,13 @@ pub fn oneshot(name: &str) -> ServiceSpec {
     ServiceSpec { kind: Kind::Oneshot, ..service(name) }
 }
 
+/// What prepares another service: a process of our own.
+pub fn satellite(name: &str) -> ServiceSpec {
+    let extra = LaunchExtra { satellite: true, ..LaunchExtra::default() };
+    let launch = Launch { extra: Some(Box::new(extra)), ..service(name).launch };
+    ServiceSpec { launch, ..oneshot(name) }
+}
+
 pub fn stop(sequence: &[(Signal, Duration)]) -> Rc<Stop> {
     Rc::new(Stop { sequence: sequence.into(), delay: Duration::ZERO, tree: true })
 }

@@ -1,6 +1,6 @@
 //! From one plan to the next: who stays, who goes, who is replaced, and in which order.
 
-use crate::specs::{health, ms, on, oneshot, plan, ready, secs, service, stop, tcp};
+use crate::specs::{health, ms, on, oneshot, plan, ready, satellite, secs, service, stop, tcp};
 use crate::stage::Stage;
 use minisup::core::ids::{Pid, RequestId};
 use minisup::core::input::{Input, Request};
@@ -461,4 +461,23 @@ fn a_snapshot_shows_the_order_of_the_new_plan_and_last_those_that_are_going() {
     }
     stage.exits("b", 0);
     assert_eq!(stage.supervisor.snapshot(stage.now).instances.len(), 3);
+}
+
+#[test]
+fn what_has_prepared_a_service_is_not_run_again_when_that_is_replaced() {
+    let db = |spec: ServiceSpec| ServiceSpec { requires: [on(0, Condition::Done)].into(), ..spec };
+    let mut stage = Stage::of([satellite("db-init"), db(service("db"))]);
+    stage.exec("db-init");
+    stage.exits("db-init", 0);
+    stage.exec("db");
+    let update = stage.update([with_command("/bin/other", satellite("db-init")), db(another("db"))]);
+    stage.exits("db", 0);
+    stage.exec("db");
+    assert!(stage.is_done(update));
+    assert_eq!((stage.launches("db-init"), stage.launches("db")), (1, 2));
+    // Another oneshot is run again when what it does has changed.
+    let mut stage = up(&["web", "migrate"], [service("web"), oneshot("migrate")]);
+    stage.exits("migrate", 0);
+    stage.update([service("web"), with_command("/bin/other", oneshot("migrate"))]);
+    assert_eq!(stage.launches("migrate"), 2);
 }

@@ -18,6 +18,7 @@ mod ends;
 mod environment;
 mod exits;
 mod faults;
+mod first_start;
 mod health;
 mod hooks;
 mod launches;

@@ -16,7 +16,7 @@ pub const SCRIPTS: &[Key] = &[
         "path",
         "none",
         r#""/docker-entrypoint-start.d""#,
-        "Migrations: before each start those that have not run yet, each once.",
+        "Migrations: at each start of the container those that have not run yet, each once.",
     ),
     free(
         "data_directory",
