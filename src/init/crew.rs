@@ -141,7 +141,7 @@ pub struct Crew {
 }
 
 /// The number of the lifeline in children: out of the way of what shells use.
-const LIFELINE: RawFd = 213;
+pub const LIFELINE: RawFd = 213;
 
 /// A child that runs, or has just ended.
 struct Running {

@@ -16,6 +16,7 @@
 //! - [`start`][]: the course, stage by stage
 //! - [`ground`][]: whose the data is; staging, moving into place, moving aside
 //! - [`journal`][]: what is written down, and how it survives power loss
+//! - [`provision`][]: the scripts' part of it; [`preview`]: what is said instead of doing it
 //! - [`crew`][]: our children, all waited for in one loop
 //! - [`engine`][]: what a kind of database has to know
 //! - [`trouble`][]: why it stops, and how that is told; [`voice`]: what people read
@@ -24,6 +25,11 @@
 pub mod crew;
 pub mod digest;
 pub mod engine;
+pub mod ground;
+pub mod journal;
+pub mod preview;
+pub mod provision;
+pub mod start;
 pub mod trouble;
 pub mod variables;
 pub mod voice;
@@ -32,7 +38,6 @@ use engine::Variables;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
-use trouble::Trouble;
 
 /// What is asked for: the command line and the environment.
 #[derive(Clone, Debug)]
@@ -91,7 +96,7 @@ pub enum Order {
 
 /// Makes the first start, or finds that there is nothing to do. Returns the exit code.
 pub fn run(request: &Request) -> u8 {
-    match attempt(request) {
+    match start::attempt(request) {
         Ok(()) => 0,
         Err(trouble) => {
             voice::show_bar(None);
@@ -99,8 +104,4 @@ pub fn run(request: &Request) -> u8 {
             trouble.exit_code()
         }
     }
-}
-
-fn attempt(request: &Request) -> Result<(), Trouble> {
-    engine::engine(request).map(drop)
 }

@@ -1,0 +1,495 @@
+//! Where the data lies, whose it is, and how it gets there.
+//!
+//! All is made in a **staging** directory, within a **holder** of ours that also has the journal:
+//!
+//! - *beside*: the data directory is an ordinary directory, or is not there yet. The holder is
+//!   `PARENT/.NAME.minisup`, and one rename(2) puts the data into place.
+//! - *inside*: the data directory is a mount (a volume), or its parent cannot be written. The
+//!   holder is `DATA/.minisup-first-start`, and entry after entry is renamed up; the journal
+//!   is last. A crash meanwhile goes on moving.
+//!
+//! What is left of a first start that did not end is moved aside, dated, and never deleted. What
+//! we did not make is never touched.
+//!
+//! Two locks (flock(2)) say who is at work: one on the holder is ours; one on the file `alive` in
+//! it is inherited by every child, so a temporary server that outlived a minisup that was
+//! killed is known, and ended, before anything else is done.
+
+use super::crew::Crew;
+use super::journal::{self, FINAL, Journal, UNDER_WAY};
+use super::trouble::Trouble;
+use super::voice;
+use crate::core::plan::Credentials;
+use crate::core::signal::Signal;
+use crate::sys::{clock, pid1, proc, signals};
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The holder's name within a data directory that is a mount.
+const INSIDE: &str = ".minisup-first-start";
+
+/// How the names of what was moved aside within a mount begin.
+const ASIDE: &str = ".minisup-failed-";
+
+/// With so many remains moved aside there is no further try: a loop must not fill the disk.
+const REMAINS_MAX: usize = 3;
+
+/// The place of a first start.
+#[derive(Debug)]
+pub struct Ground {
+    /// Where the data is to lie.
+    pub data: PathBuf,
+    /// Ours, with the journal.
+    pub holder: PathBuf,
+    /// Where it is made.
+    pub staging: PathBuf,
+    way: Way,
+}
+
+/// How the data gets into its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    Beside,
+    Inside,
+}
+
+/// What is there.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing: a first start may begin.
+    Nothing,
+    /// A first start of ours that did not end, with its journal if it came so far.
+    Unfinished(Option<Journal>),
+    /// A first start of ours that did.
+    Complete(Journal),
+    /// Data that we did not make.
+    Foreign,
+}
+
+/// Held while we work: nobody else does.
+#[derive(Debug)]
+pub struct Held {
+    _holder: Flock<File>,
+    /// What every child is to hold, too.
+    pub lifeline: File,
+}
+
+impl Ground {
+    /// The ground of a data directory, which need not be there. Touches nothing.
+    ///
+    /// # Errors
+    /// It is no directory, or cannot be looked at.
+    pub fn of(data: &Path) -> Result<Ground, Trouble> {
+        let data = real(data)?;
+        if let Ok(about) = fs::metadata(&data)
+            && !about.is_dir()
+        {
+            return Err(Trouble::Other(format!("{} is no directory", data.display())));
+        }
+        let way = way_of(&data);
+        let holder = match way {
+            Way::Inside => data.join(INSIDE),
+            Way::Beside => beside(&data, ".minisup"),
+        };
+        Ok(Ground { staging: holder.join("data"), data, holder, way })
+    }
+
+    /// What is there. Touches nothing.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn look(&self) -> Result<Found, Trouble> {
+        if let Some(journal) = Journal::read(&self.data.join(FINAL))? {
+            return Ok(Found::Complete(journal));
+        }
+        let holder = self.holder.symlink_metadata().is_ok();
+        let journal = if holder { Journal::read(&self.holder.join(UNDER_WAY))? } else { None };
+        if journal.as_ref().is_some_and(|journal| journal.state == journal::State::Moving) {
+            return Ok(Found::Unfinished(journal));
+        }
+        if !self.content()?.is_empty() {
+            return Ok(Found::Foreign);
+        }
+        Ok(if holder { Found::Unfinished(journal) } else { Found::Nothing })
+    }
+
+    /// Names in the data directory that are content: not ours, not `lost+found`, and inside of
+    /// a mount no name with a dot in front, which is some file system's or tool's own.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn content(&self) -> Result<Vec<String>, Trouble> {
+        let entries = match fs::read_dir(&self.data) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Trouble::io("read", &self.data, error)),
+        };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_content = |name: &String| name != "lost+found" && !name.starts_with('.');
+        Ok(names.filter(is_content).collect())
+    }
+
+    /// Takes the holder, making it if it is not there, and ends what an earlier minisup left running.
+    ///
+    /// # Errors
+    /// [`Trouble::Busy`]: somebody else has it. Or it cannot be made.
+    pub fn take(&self, crew: &mut Crew) -> Result<Held, Trouble> {
+        let parent = self.holder.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(parent).map_err(|error| Trouble::io("create", parent, error))?;
+        loop {
+            match DirBuilder::new().mode(0o711).create(&self.holder) {
+                Ok(()) => journal::sync_directory(parent)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Trouble::io("create", &self.holder, error)),
+            }
+            let file = File::open(&self.holder).map_err(|error| Trouble::io("open", &self.holder, error))?;
+            let own = file.metadata().map_err(|error| Trouble::io("look at", &self.holder, error))?;
+            let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+                return Err(Trouble::Busy(self.holder.clone()));
+            };
+            // Whoever had it may have ended, and have removed it, between our two steps.
+            let is_there = self.holder.metadata().is_ok_and(|there| there.ino() == own.ino());
+            if is_there {
+                let lifeline = self.end_leftovers(crew)?;
+                return Ok(Held { _holder: lock, lifeline });
+            }
+        }
+    }
+
+    /// Ends who still holds the lifeline, asking first; then it is ours.
+    fn end_leftovers(&self, crew: &mut Crew) -> Result<File, Trouble> {
+        const ASK: Duration = Duration::from_secs(60);
+        const KILL: Duration = Duration::from_secs(70);
+        let path = self.holder.join("alive");
+        let open = || File::options().read(true).append(true).create(true).open(&path);
+        let began = clock::now();
+        let (mut asked, mut killed) = (false, false);
+        loop {
+            let file = open().map_err(|error| Trouble::io("open", &path, error))?;
+            let is_free = file.try_clone().is_ok_and(|copy| {
+                // The lock belongs to the open file: to all its copies, and to those in children.
+                Flock::lock(copy, FlockArg::LockExclusiveNonblock).map(std::mem::forget).is_ok()
+            });
+            if is_free {
+                return Ok(file);
+            }
+            let since = clock::now() - began;
+            if !asked {
+                asked = true;
+                voice::tell("what an earlier first start left running is being ended");
+                self.signal_leftovers(&path, Signal::TERM);
+            }
+            if since >= ASK && !killed {
+                killed = true;
+                self.signal_leftovers(&path, Signal::KILL);
+            }
+            if since >= KILL {
+                return Err(Trouble::Busy(path));
+            }
+            crew.pause(Duration::from_millis(20))?;
+        }
+    }
+
+    /// Signals every process that has this file open at the number of the lifeline: nobody else
+    /// could have it there.
+    fn signal_leftovers(&self, path: &Path, signal: Signal) {
+        let Ok(own) = fs::metadata(path) else { return };
+        for process in proc::all() {
+            let link = format!("/proc/{}/fd/{}", process.pid, super::crew::LIFELINE);
+            let is_ours = fs::metadata(link).is_ok_and(|it| (it.dev(), it.ino()) == (own.dev(), own.ino()));
+            if is_ours && process.pid != pid1::own_pid() {
+                let _ = signals::kill(process.pid, signal);
+            }
+        }
+    }
+
+    /// Makes the empty staging directory, the server's user's own.
+    ///
+    /// # Errors
+    /// It cannot be made, or given away.
+    pub fn stage(&self, who: Option<&Credentials>) -> Result<(), Trouble> {
+        let failed = |error| Trouble::io("create", &self.staging, error);
+        match DirBuilder::new().mode(0o700).create(&self.staging) {
+            Ok(()) => {}
+            // Only an empty one comes so far: see `move_aside`.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+        give(&self.staging, who).map_err(|error| Trouble::io("give away", &self.staging, error))?;
+        journal::sync_directory(&self.holder)
+    }
+
+    /// Whether there is nothing in the staging directory that is worth keeping.
+    pub fn is_staging_empty(&self) -> bool {
+        fs::read_dir(&self.staging).map_or(true, |mut entries| entries.next().is_none())
+    }
+
+    /// What was moved aside by earlier starts.
+    pub fn remains(&self) -> Vec<PathBuf> {
+        let (folder, start) = match self.way {
+            Way::Inside => (self.data.clone(), ASIDE.to_owned()),
+            Way::Beside => {
+                let name = beside(&self.data, ".failed-");
+                let parent = self.data.parent().unwrap_or(Path::new("/")).to_owned();
+                (parent, name.file_name().unwrap_or_default().to_string_lossy().into_owned())
+            }
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut found: Vec<PathBuf> = entries
+            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&start))
+            .map(|entry| entry.path())
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Moves what an earlier first start left aside, journal and all. Returns where to; `None` if
+    /// there was nothing worth keeping. The holder is to be taken anew after this.
+    ///
+    /// # Errors
+    /// [`Trouble::Partial`]: there is too much of that already.
+    pub fn move_aside(&self) -> Result<Option<PathBuf>, Trouble> {
+        if self.is_staging_empty() {
+            return Ok(None);
+        }
+        let remains = self.remains();
+        if remains.len() >= REMAINS_MAX {
+            let list: String = remains.iter().map(|path| format!("\n  {}", path.display())).collect();
+            return Err(Trouble::Partial(format!(
+                "{} first starts have failed here, and what they left fills the disk:{list}\nNothing was touched. \
+                 Find out why they failed (each has a journal.json), then remove them: rm -rf{}",
+                remains.len(),
+                remains.iter().map(|path| format!(" '{}'", path.display())).collect::<String>(),
+            )));
+        }
+        let stamp = journal::stamp();
+        let name = |count: usize| {
+            let stamp = if count == 0 { stamp.clone() } else { format!("{stamp}-{count}") };
+            match self.way {
+                Way::Inside => self.data.join(format!("{ASIDE}{stamp}")),
+                Way::Beside => beside(&self.data, &format!(".failed-{stamp}")),
+            }
+        };
+        let aside = (0..=REMAINS_MAX).map(name).find(|path| path.symlink_metadata().is_err());
+        let aside = aside.unwrap_or_else(|| name(REMAINS_MAX + 1));
+        fs::rename(&self.holder, &aside).map_err(|error| Trouble::io("move aside", &self.holder, error))?;
+        journal::sync_directory(aside.parent().unwrap_or(Path::new("/")))?;
+        Ok(Some(aside))
+    }
+
+    /// Puts all that was made into its place, the final journal last, and removes the holder. Goes
+    /// on where a crash has left it. The journal in the holder says [`Moving`](journal::State::Moving).
+    ///
+    /// # Errors
+    /// Something cannot be renamed; nothing is lost.
+    pub fn put_in_place(&self, complete: &Journal, who: Option<&Credentials>) -> Result<(), Trouble> {
+        match self.way {
+            Way::Beside if self.staging.exists() => {
+                complete.write(&self.staging, FINAL)?;
+                give_and_ignore(&self.staging.join(FINAL), who);
+                fs::rename(&self.staging, &self.data)
+                    .map_err(|error| Trouble::io("put the data into place at", &self.data, error))?;
+                journal::sync_directory(self.data.parent().unwrap_or(Path::new("/")))?;
+            }
+            // A crash came between the renaming and the removal of the holder; but then all is there.
+            Way::Beside if !self.data.join(FINAL).exists() => {
+                return Err(Trouble::Partial(format!(
+                    "what was to be put into place at {} is gone from {}: nothing was touched. Find it, or remove {} \
+                     to begin again",
+                    self.data.display(),
+                    self.staging.display(),
+                    self.holder.display()
+                )));
+            }
+            Way::Beside => {}
+            Way::Inside => {
+                self.move_up(who)?;
+                complete.write(&self.data, FINAL)?;
+                give_and_ignore(&self.data.join(FINAL), who);
+            }
+        }
+        self.remove_holder();
+        Ok(())
+    }
+
+    fn move_up(&self, who: Option<&Credentials>) -> Result<(), Trouble> {
+        let Ok(staging) = fs::metadata(&self.staging) else { return Ok(()) };
+        // Servers look at the mode and the owner of their directory.
+        let _ = fs::set_permissions(&self.data, fs::Permissions::from_mode(staging.mode() & 0o7777));
+        give_and_ignore(&self.data, who);
+        let entries =
+            fs::read_dir(&self.staging).map_err(|error| Trouble::io("read", &self.staging, error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| Trouble::io("read", &self.staging, error))?;
+            let to = self.data.join(entry.file_name());
+            if to.symlink_metadata().is_ok() {
+                return Err(Trouble::Partial(format!(
+                    "{} is there already, and was not made by us: move it away, then start again; all else is ready",
+                    to.display()
+                )));
+            }
+            fs::rename(entry.path(), &to).map_err(|error| Trouble::io("put into place", &to, error))?;
+        }
+        journal::sync_directory(&self.staging)?;
+        journal::sync_directory(&self.data)
+    }
+
+    /// Removes the holder, which has nothing left but what is ours. What cannot be removed does
+    /// no harm: it is tried again at the next start.
+    pub fn remove_holder(&self) {
+        for name in [UNDER_WAY, "journal.json.new", "alive"] {
+            let _ = fs::remove_file(self.holder.join(name));
+        }
+        let _ = fs::remove_dir(&self.staging);
+        if fs::remove_dir(&self.holder).is_ok() {
+            let _ = journal::sync_directory(self.holder.parent().unwrap_or(Path::new("/")));
+        }
+    }
+}
+
+/// Has all that was written to the file system of this directory on disk: syncfs(2), one flush
+/// instead of one for each of a thousand files.
+///
+/// # Errors
+/// EIO, ENOSPC: what was written is not all there.
+pub fn sync_all(directory: &Path) -> Result<(), Trouble> {
+    let file = File::open(directory).map_err(|error| Trouble::io("open", directory, error))?;
+    match nix::unistd::syncfs(&file) {
+        Ok(()) => Ok(()),
+        Err(nix::errno::Errno::ENOSYS | nix::errno::Errno::EPERM | nix::errno::Errno::EINVAL) => {
+            nix::unistd::sync();
+            Ok(())
+        }
+        Err(errno) => Err(Trouble::io("sync", directory, errno)),
+    }
+}
+
+/// Gives everything below that is not the user's to the user, without following links and without
+/// touching what is right. What cannot be given (NFS, no root) is counted, not fatal.
+pub fn own(directory: &Path, who: &Credentials) -> (usize, usize) {
+    let (mut given, mut refused) = (0, 0);
+    let mut folders = vec![directory.to_owned()];
+    let mut fix = |path: &Path, about: &fs::Metadata| {
+        if about.uid() != who.uid {
+            match lchown(path, Some(who.uid), Some(who.gid)) {
+                Ok(()) => given += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    };
+    if let Ok(about) = directory.symlink_metadata() {
+        fix(directory, &about);
+    }
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let Ok(about) = entry.metadata() else { continue };
+            fix(&entry.path(), &about);
+            if about.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    (given, refused)
+}
+
+/// Gives one file or directory to the user, if it is not theirs.
+///
+/// # Errors
+/// EPERM, EROFS.
+pub fn give(path: &Path, who: Option<&Credentials>) -> io::Result<()> {
+    let Some(who) = who else { return Ok(()) };
+    match path.symlink_metadata()?.uid() == who.uid {
+        true => Ok(()),
+        false => lchown(path, Some(who.uid), Some(who.gid)),
+    }
+}
+
+fn give_and_ignore(path: &Path, who: Option<&Credentials>) {
+    let _ = give(path, who);
+}
+
+/// The path without links, also of what is not there yet.
+fn real(path: &Path) -> Result<PathBuf, Trouble> {
+    let absolute = std::path::absolute(path).map_err(|error| Trouble::io("find", path, error))?;
+    let mut existing = absolute.as_path();
+    let mut missing = Vec::new();
+    loop {
+        match existing.canonicalize() {
+            Ok(found) => return Ok(missing.iter().rev().fold(found, |path, name| path.join(name))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (Some(parent), Some(name)) = (existing.parent(), existing.file_name()) else {
+                    return Err(Trouble::io("find", path, error));
+                };
+                missing.push(name.to_owned());
+                existing = parent;
+            }
+            Err(error) => return Err(Trouble::io("look at", path, error)),
+        }
+    }
+}
+
+/// What is already begun goes on in its own way. A mount cannot be renamed over, and neither can
+/// a directory with anything in it.
+fn way_of(data: &Path) -> Way {
+    if data.join(INSIDE).symlink_metadata().is_ok() {
+        return Way::Inside;
+    }
+    let has_entries = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some());
+    let parent = data.parent().unwrap_or(Path::new("/"));
+    let existing = parent.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let is_writable = nix::unistd::access(existing, nix::unistd::AccessFlags::W_OK).is_ok();
+    match !is_mount(data) && is_writable && !has_entries {
+        true => Way::Beside,
+        false if data.exists() => match beside(data, ".minisup").exists() && !is_mount(data) {
+            true => Way::Beside,
+            false => Way::Inside,
+        },
+        false => Way::Beside,
+    }
+}
+
+/// Whether it is where something is mounted: proc_pid_mountinfo(5), else another device than its
+/// parent's.
+fn is_mount(path: &Path) -> bool {
+    if let Ok(text) = fs::read("/proc/self/mountinfo") {
+        use std::os::unix::ffi::OsStrExt;
+        let own = path.as_os_str().as_bytes();
+        let mut points =
+            text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
+        return points.any(|point| unescaped(point) == own);
+    }
+    let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    path.exists() && path.parent().is_some_and(|parent| device(parent) != device(path))
+}
+
+/// `\040` is a blank: so blanks, tabs, line ends and backslashes are written there.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, more)) = rest.split_first() {
+        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+        match more.get(..3).filter(|_| *first == b'\\').and_then(octal) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &more[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    bytes
+}
+
+/// `PARENT/.NAME` + end.
+fn beside(data: &Path, end: &str) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(data.file_name().unwrap_or_default());
+    name.push(end);
+    data.with_file_name(name)
+}
