@@ -180,6 +180,9 @@ impl Turn {
 
     /// The service has said, in whatever way it was to say it, that it is ready.
     pub(super) fn ready(&mut self, instance: InstanceId, pid: Pid) {
+        // Its word may reach us before the news that it is the program by now: it cannot be both ready
+        // and not there.
+        self.take_verdict(instance);
         self.tell(Input::Ready { instance, pid });
     }
 
