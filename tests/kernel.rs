@@ -191,6 +191,7 @@ fn what_few_services_set_is_set() {
         no_new_privileges: true,
         capabilities: None,
         satellite: false,
+        exports: false,
     };
     let ours = std::fs::read("/proc/self/oom_score_adj").unwrap();
     let script =

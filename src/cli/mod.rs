@@ -4,7 +4,8 @@
 //! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
 //! - [`init`]: a database's first start
-//! - [`probe`]: asks a server one question; [`gzip`]: compresses an old log file; launched by the supervisor
+//! - [`probe`]: asks a server one question; [`gzip`]: compresses an old log file;
+//!   [`envsh`]: sources a script and hands on what it exports; launched by the supervisor
 //!
 //! What talks to a supervisor:
 //!
@@ -21,6 +22,7 @@ pub mod await_state;
 pub mod change;
 pub mod check;
 pub mod completions;
+pub mod envsh;
 pub mod events;
 pub mod exec;
 pub mod gzip;
@@ -101,6 +103,9 @@ enum Command {
     /// Ask a server one question and say what it got: what `ready` and `health` are made of
     #[command(hide = true)]
     Probe(probe::Args),
+    /// Source a script in a shell, and hand what it exports to the supervisor
+    #[command(hide = true)]
+    Envsh(envsh::Args),
     /// Compress an old log file
     #[command(hide = true)]
     Gzip(gzip::Args),
@@ -148,6 +153,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Probe(args)) => probe::run(args),
         Some(Command::Gzip(args)) => gzip::run(args),
+        Some(Command::Envsh(args)) => envsh::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Exec(args)) => exec::run(args),
         Some(Command::Init(args)) => init::run(args),

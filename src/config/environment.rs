@@ -24,6 +24,8 @@ pub struct Environment {
     pub variables: Rc<[(String, String)]>,
     /// Sorted.
     pub secrets: Rc<[String]>,
+    /// What the service's own keys set, sorted; `None` if it was cleared.
+    pub own: Option<Rc<[String]>>,
 }
 
 /// What whoever launched minisup told minisup, not its services (sd_notify(3),
@@ -43,7 +45,7 @@ pub struct Environments {
     /// By whom they are for and the values they come from: most services share all of them.
     known: HashMap<(Option<String>, bool, Vec<usize>), Environment>,
     made: HashSet<Pairs>,
-    secret_names: HashSet<Rc<[String]>>,
+    names: HashSet<Rc<[String]>>,
     files: HashMap<PathBuf, Option<Pairs>>,
 }
 
@@ -59,10 +61,10 @@ impl Environments {
             inherited: inherited.iter().filter(|(name, _)| !OURS.contains(&name.as_str())).cloned().collect(),
             common: BTreeMap::new(),
             masked: BTreeSet::new(),
-            plain: Environment { variables: Rc::new([]), secrets: Rc::new([]) },
+            plain: Environment { variables: Rc::new([]), secrets: Rc::new([]), own: None },
             known: HashMap::new(),
             made: HashSet::new(),
-            secret_names: HashSet::new(),
+            names: HashSet::new(),
             files: HashMap::new(),
         };
         if let Some(table) = common {
@@ -72,7 +74,7 @@ impl Environments {
         }
         let mut variables = all.inherited.clone();
         variables.extend(all.common.clone());
-        all.plain = all.share(variables, all.masked.clone());
+        all.plain = all.share(variables, all.masked.clone(), Some(BTreeSet::new()));
         all
     }
 
@@ -98,9 +100,11 @@ impl Environments {
             return Some(self.plain.clone());
         }
         let mut variables = if cleared { BTreeMap::new() } else { self.inherited.clone() };
+        let mut its_own = BTreeSet::new();
         if let Some(user) = user {
             for (name, value) in user.variables() {
                 variables.insert(name.to_owned(), value.to_owned());
+                its_own.insert(name.to_owned());
             }
         }
         variables.extend(self.common.clone());
@@ -108,29 +112,40 @@ impl Environments {
         for (path, field) in files {
             let pairs = self.file(path, field, sources, problems);
             variables.extend(pairs.iter().flat_map(|pairs| pairs.iter().cloned()));
+            its_own.extend(pairs.iter().flat_map(|pairs| pairs.iter().map(|(name, _)| name.clone())));
         }
         own.reverse();
         for field in own {
             match &field.node.value {
-                Value::Table(table) => values(table, &mut variables, &mut masked, sources, problems),
+                Value::Table(table) => {
+                    values(table, &mut variables, &mut masked, sources, problems);
+                    its_own.extend(table.0.keys().map(|name| name.to_string()));
+                }
                 _ => field.wrong(r#"a table such as { NAME = "value" }"#, problems)?,
             }
         }
         for (name, field) in secrets {
             secret(name, field, &self.inherited, &mut variables, sources, problems);
             masked.insert(name.to_owned());
+            its_own.insert(name.to_owned());
         }
-        let made = self.share(variables, masked);
+        let made = self.share(variables, masked, (!cleared).then_some(its_own));
         self.known.insert(key, made.clone());
         Some(made)
     }
 
-    fn share(&mut self, variables: BTreeMap<String, String>, masked: BTreeSet<String>) -> Environment {
+    fn share(
+        &mut self,
+        variables: BTreeMap<String, String>,
+        masked: BTreeSet<String>,
+        own: Option<BTreeSet<String>>,
+    ) -> Environment {
         let secrets: Rc<[String]> = masked.into_iter().filter(|name| variables.contains_key(name)).collect();
         let variables: Pairs = variables.into_iter().collect();
         Environment {
             variables: shared(&mut self.made, variables),
-            secrets: shared(&mut self.secret_names, secrets),
+            secrets: shared(&mut self.names, secrets),
+            own: own.map(|own| shared(&mut self.names, own.into_iter().collect())),
         }
     }
 
@@ -174,7 +189,7 @@ pub fn shared<T: std::hash::Hash + Eq + ?Sized>(all: &mut HashSet<Rc<T>>, value:
 }
 
 /// A path in a configuration is relative to the file that it stands in.
-fn beside(span: Span, path: &str, sources: &Sources) -> PathBuf {
+pub fn beside(span: Span, path: &str, sources: &Sources) -> PathBuf {
     match &sources.get(span.source).origin {
         Origin::File(file) => file.parent().unwrap_or(Path::new("")).join(path),
         Origin::Preset(_) | Origin::Defaults => PathBuf::from(path),

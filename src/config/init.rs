@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// What it is called in a plan: a satellite is our own program, wherever that lies.
-const OURS: &str = "minisup";
+pub const OURS: &str = "minisup";
 
 /// The presets whose servers have a first start.
 const ENGINES: [&str; 4] = ["mariadb", "mysql", "postgres", "mongodb"];

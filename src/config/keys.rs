@@ -5,7 +5,7 @@
 //! nowhere else), conf/reference.toml and the tables of docs/configuration.md.
 
 mod containers;
-pub use containers::{COMMAND, SCRIPTS};
+pub use containers::{COMMAND, ENTRYPOINT, SCRIPTS};
 
 /// A key.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ pub const TOP: &[Key] = &[
     ),
     free("signals", "table", "", "", "What PID 1 passes on."),
     free("service", "table", "", "", "The services, each a table of its own."),
-    later("scripts", "Scripts that run before all services."),
+    free("scripts", "table", "", "", "A folder of scripts that run before all services."),
     free("command", "table", "", "", "What the words after the image's name mean."),
     later("gateway", "The dashboard, the JSON API and the metrics."),
 ];
@@ -265,6 +265,13 @@ pub const SERVICE: &[Key] = &[
     later("restart_mode", "How an asked restart is done."),
     later("sockets", "Sockets that minisup opens and holds."),
     free("hooks", "table", "", "", "Commands around its life."),
+    free(
+        "timeout",
+        "duration",
+        "none",
+        r#""5m""#,
+        "A oneshot that has not ended after it is stopped and has failed.",
+    ),
     free(
         "schedule",
         "line of crontab",
@@ -533,6 +540,7 @@ pub fn defaults() -> String {
         }
     };
     table("supervisor", &[SUPERVISOR]);
+    table("scripts", &[ENTRYPOINT]);
     table("service", &[SERVICE]);
     for (name, keys) in INSIDE {
         table(&format!("service.{name}"), keys);

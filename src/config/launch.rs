@@ -139,6 +139,7 @@ pub fn extra(view: &View<'_>, who: &Who<'_>, problems: &mut Problems) -> Option<
             .unwrap_or_default(),
         capabilities: view.get("capabilities").and_then(|field| capabilities(field, problems)),
         satellite: false,
+        exports: false,
     };
     (extra != LaunchExtra::default()).then(|| Box::new(extra))
 }

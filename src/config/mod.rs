@@ -18,8 +18,10 @@ mod credentials;
 mod cure;
 mod cycles;
 pub mod diagnostics;
+mod entrypoint;
 mod environment;
 mod file;
+mod first_line;
 mod hooks;
 mod include;
 mod init;
@@ -35,6 +37,7 @@ mod stop;
 mod supervisor;
 pub mod values;
 mod variables;
+mod version;
 mod view;
 mod watch;
 pub mod why;
@@ -257,7 +260,10 @@ fn resolve(
     };
     let supervisor = own("supervisor", problems).unwrap_or(&empty);
     let defaults = own("defaults", problems).unwrap_or(&empty);
+    let scripts = entrypoint::scripts(tree, builtin, around, sources, problems);
     let services = own("service", problems).unwrap_or(&empty).in_order();
+    let services: Vec<(&str, &file::Entry)> =
+        scripts.iter().map(|script| (&*script.name, &script.entry)).chain(services).collect();
     let signals = own("signals", problems).unwrap_or(&empty);
     let common = own("environment", problems);
     service::check_service_keys(defaults, "[defaults]", problems);
@@ -319,14 +325,15 @@ fn resolve(
         files: HashMap::new(),
         explain,
     };
-    let read =
-        |(name, entry): &(&str, &file::Entry)| service::resolve(name, entry.key, &entry.node, &mut all);
-    let mut resolved: Vec<Resolved> = Vec::new();
-    for mut service in services.iter().filter_map(read) {
+    let mut resolved: Vec<Resolved> = Vec::with_capacity(count);
+    for (at, (name, entry)) in services.iter().enumerate() {
+        all.defaults = if at < scripts.len() { &empty } else { defaults };
+        let Some(mut service) = service::resolve(name, entry.key, &entry.node, &mut all) else { continue };
         resolved.extend(service.first_start.take().map(|first_start| *first_start));
         resolved.push(service);
     }
     if resolved.len() == count {
+        entrypoint::put_before(&mut resolved, &scripts);
         let before = all.problems.errors();
         cycles::check(&resolved, all.problems);
         if all.problems.errors() == before {

@@ -4,7 +4,7 @@ use super::diagnostics::{Problems, Span};
 use super::file::Value;
 use super::keys::PROBES;
 use super::view::{Field, View};
-use crate::core::plan::{Health, HttpProbe, Probe, ProbeAddress, Ready, with_instance};
+use crate::core::plan::{Health, HttpProbe, Kind, Probe, ProbeAddress, Ready, with_instance};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -59,6 +59,38 @@ pub fn health(service: &View<'_>, problems: &mut Problems) -> Option<Box<Health>
         failures: failures? as u32,
         restart: restart?,
     }))
+}
+
+/// `timeout`: how long a oneshot may take, if it has no readiness of its own.
+pub fn time_limit(
+    service: &View<'_>,
+    kind: Kind,
+    ready: Option<Box<Ready>>,
+    problems: &mut Problems,
+) -> Option<Box<Ready>> {
+    let Some(field) = service.get("timeout") else { return ready };
+    let is_own = field.layer == 0;
+    match (kind, ready) {
+        (Kind::Oneshot, None) => {
+            let timeout = some_time(field, problems)?;
+            Some(Box::new(Ready { probe: Probe::End, interval: timeout, timeout }))
+        }
+        (Kind::Oneshot, ready) => {
+            if is_own {
+                let message = "`timeout` is for oneshots without `ready`, which has a timeout of its own";
+                problems.error(field.key, message).mark("set `ready.timeout`");
+            }
+            ready
+        }
+        (Kind::Longrun, ready) => {
+            if is_own {
+                let message = "`timeout` is for oneshots: a longrun runs for ever";
+                problems.error(field.key, message).mark("type = \"oneshot\"? or `ready.timeout`?");
+            }
+            some_time(field, problems);
+            ready
+        }
+    }
 }
 
 /// A duration that is longer than nothing.

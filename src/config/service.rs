@@ -138,6 +138,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     // A run that fails is one of many, unless somebody says otherwise for this service.
     let is_one_of_many = schedule.is_some() && table.get("essential").is_none();
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
+    let ready = probe::time_limit(&view, kind, ready, problems);
     let spec = ServiceSpec {
         name: name.into(),
         kind,
@@ -167,6 +168,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
             command: draft.argv.clone().into(),
             environment: environment.variables.clone(),
             secrets: environment.secrets.clone(),
+            own: environment.own.clone(),
             extra: launch::extra(&view, &who, problems),
         },
     };
@@ -233,7 +235,7 @@ pub fn kind(view: &View<'_>, problems: &mut Problems) -> Option<Kind> {
 fn environment(view: &View<'_>, who: &Who<'_>, all: &mut Shared<'_>) -> Environment {
     let user = who.user.as_deref();
     let found = all.environments.of(view, user, all.sources, all.problems);
-    found.unwrap_or(Environment { variables: Rc::new([]), secrets: Rc::new([]) })
+    found.unwrap_or(Environment { variables: Rc::new([]), secrets: Rc::new([]), own: None })
 }
 
 fn switch(view: &View<'_>, name: &'static str, problems: &mut Problems) -> bool {

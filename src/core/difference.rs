@@ -132,6 +132,9 @@ fn keep_shared(old: &ServiceSpec, new: &mut ServiceSpec) {
     keep(&old.stop, &mut new.stop);
     keep(&old.launch.environment, &mut new.launch.environment);
     keep(&old.launch.secrets, &mut new.launch.secrets);
+    if let (Some(old), Some(new)) = (&old.launch.own, &mut new.launch.own) {
+        keep(old, new);
+    }
 }
 
 /// What distinguishes two plans of which every service has the same place in both.

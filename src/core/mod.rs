@@ -24,6 +24,7 @@
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - `slot`: one place for one process
 //! - [`admission`], `ending`: its rules for launching, and for stopping
+//! - [`exports`]: what scripts add to the environment of those launched after them
 //! - `occupancy`: who still stands on whom
 //! - `update`: from one plan to the next
 #![forbid(unsafe_code)]
@@ -34,6 +35,7 @@ pub mod backoff;
 pub mod difference;
 mod ending;
 pub mod exit;
+pub mod exports;
 mod goals;
 pub mod graph;
 pub mod ids;

@@ -213,6 +213,8 @@ pub enum Probe {
     Log(String),
     /// This path exists.
     File(PathBuf),
+    /// Nothing: a oneshot is to end within the time, as its `timeout` says.
+    End,
 }
 
 /// An HTTP GET.
@@ -343,6 +345,10 @@ pub struct Launch {
     pub environment: Rc<[(String, String)]>,
     /// Names in `environment` whose values are shown nowhere; sorted.
     pub secrets: Rc<[String]>,
+    /// Names that the service's own keys set, sorted: what scripts have exported does not replace
+    /// these, but everything else. `None`: it gets nothing of what scripts export, as it gets
+    /// nothing of what minisup was given.
+    pub own: Option<Rc<[String]>>,
     /// What few services set.
     pub extra: Option<Box<LaunchExtra>>,
 }
@@ -370,6 +376,9 @@ pub struct LaunchExtra {
     /// The program is our own under a subcommand, wherever it lies: the first word of the
     /// command is only how it is shown. It is given a notify socket, to say how far it is.
     pub satellite: bool,
+    /// It finds a file at descriptor [`exports::FD`](super::exports::FD); what it writes there becomes
+    /// a part of the environment of everything that is launched after it.
+    pub exports: bool,
 }
 
 /// Who a process is: numbers only; `config` has read /etc/passwd and /etc/group.
@@ -491,6 +500,13 @@ impl ServiceSpec {
     }
 }
 
+impl Ready {
+    /// Whether it is only the time limit of a oneshot.
+    pub fn is_time_limit(&self) -> bool {
+        self.probe == Probe::End
+    }
+}
+
 impl Probe {
     /// The probe of the instance with this number within its service: `${instance}` may
     /// stand in paths, addresses and commands.
@@ -512,7 +528,7 @@ impl Probe {
             }),
             Probe::Uwsgi(address) => Probe::Uwsgi(at(address)),
             Probe::Exec(command) => Probe::Exec(command.iter().map(|word| text(word)).collect()),
-            Probe::Notify | Probe::Fd(_) | Probe::Tcp(_) | Probe::Log(_) => self.clone(),
+            Probe::Notify | Probe::Fd(_) | Probe::Tcp(_) | Probe::Log(_) | Probe::End => self.clone(),
         }
     }
 }

@@ -140,6 +140,7 @@ impl Turn {
             Some(Ok(())) => self.tell(Input::Executed { instance, pid }),
             None => {}
         }
+        self.take_exports(instance, outcome);
         let leftovers = self.spec(instance).stop.tree && self.has_leftovers(pid);
         if !leftovers {
             self.children.leaders.retain(|(_, leader)| *leader != pid);

@@ -5,6 +5,8 @@ use super::deaths::Owner;
 use super::hearing::Voice;
 use super::hooks::EVENT;
 use super::turn::Turn;
+use crate::core::exit::Outcome;
+use crate::core::exports::{self, Exports};
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::plan::{Hook, Launch, Plan, Probe, ServiceSpec, Sink, with_instance};
@@ -14,7 +16,9 @@ use crate::sys::words::Words;
 use crate::sys::{fd, notify, pid1, tree};
 use regex_lite::Regex;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 /// Launches whose end is not known, and what launches have in common.
@@ -22,6 +26,10 @@ use std::rc::Rc;
 pub(super) struct Launches {
     under_way: Vec<UnderWay>,
     environments: Vec<Environment>,
+    /// What scripts have exported so far, for everything that is launched from now on.
+    exports: Exports,
+    /// Where those that run now write what they export.
+    exporting: Vec<(InstanceId, OwnedFd)>,
 }
 
 struct UnderWay {
@@ -33,6 +41,7 @@ struct UnderWay {
 /// One environment of the plan, as the kernel wants it: shared by all who have the same.
 struct Environment {
     of: Rc<[(String, String)]>,
+    own: Option<Rc<[String]>>,
     words: Rc<Words>,
     /// Which of them name `${instance}`.
     templates: Box<[usize]>,
@@ -94,15 +103,13 @@ impl Launches {
     }
 
     fn known(&mut self, launch: &Launch) -> &Environment {
-        let index = self.environments.iter().position(|it| Rc::ptr_eq(&it.of, &launch.environment));
+        let is_same = |it: &Environment| {
+            let own = it.own.as_ref().map(Rc::as_ptr) == launch.own.as_ref().map(Rc::as_ptr);
+            own && Rc::ptr_eq(&it.of, &launch.environment)
+        };
+        let index = self.environments.iter().position(is_same);
         let index = index.unwrap_or_else(|| {
-            let mut words = Words::new();
-            launch.environment.iter().for_each(|(name, value)| words.push_variable(name, value));
-            let is_template = |(_, pair): &(usize, &(String, String))| pair.1.contains("${instance}");
-            let templates =
-                launch.environment.iter().enumerate().filter(is_template).map(|(i, _)| i).collect();
-            let of = launch.environment.clone();
-            self.environments.push(Environment { of, words: Rc::new(words), templates });
+            self.environments.push(Environment::with(&self.exports, launch));
             self.environments.len() - 1
         });
         &self.environments[index]
@@ -119,6 +126,32 @@ impl Launches {
         words.push_variable(tree::SERVICE, &*spec.name);
         words.push_variable(tree::INSTANCE, number.to_string());
         words
+    }
+}
+
+impl Environment {
+    /// The plan's, and what scripts have exported, where the service's own keys say nothing of it.
+    fn with(exports: &Exports, launch: &Launch) -> Environment {
+        let is_free = |name: &str| match &launch.own {
+            Some(own) => own.binary_search_by(|known| known.as_str().cmp(name)).is_err(),
+            None => false,
+        };
+        let of = launch.environment.clone();
+        let stays = |name: &str| !(exports.knows(name) && is_free(name));
+        let mut words = Words::new();
+        for (name, value) in of.iter().filter(|(name, _)| stays(name)) {
+            words.push_variable(name, value);
+        }
+        for (name, value) in exports.values() {
+            // A name that is not UTF-8 is in no key.
+            if str::from_utf8(name).map_or(launch.own.is_some(), is_free) {
+                words.push_variable(OsStr::from_bytes(name), OsStr::from_bytes(value));
+            }
+        }
+        let is_template =
+            |(_, (name, value)): &(usize, &(String, String))| value.contains("${instance}") && stays(name);
+        let templates = of.iter().enumerate().filter(is_template).map(|(index, _)| index).collect();
+        Environment { words: Rc::new(words), own: launch.own.clone(), templates, of }
     }
 }
 
@@ -170,8 +203,21 @@ impl Turn {
                 more_env.push_variable(EVENT, Hook::BeforeStart.name());
             }
         }
-        let fds: Vec<_> =
+        let mut fds: Vec<_> =
             means.descriptor.iter().map(|(_, childs, number)| (childs.as_raw_fd(), *number)).collect();
+        let exports =
+            match (role, spec.launch.extra.as_ref()) {
+                (Role::Service, Some(extra)) if extra.exports => {
+                    let file = fd::in_memory("minisup-exports");
+                    let file =
+                        file.inspect_err(|_| [&stdout, &stderr].into_iter().for_each(|it| self.forget(it)));
+                    Some(file.map_err(|errno| {
+                        format!("no file for its exports: {}", errno.desc().to_lowercase())
+                    })?)
+                }
+                (Role::Service | Role::BeforeStart, _) => None,
+            };
+        fds.extend(exports.iter().map(|file| (file.as_raw_fd(), exports::FD)));
         let order = Order {
             argv,
             env: self.launches.environment(&spec.launch),
@@ -190,8 +236,30 @@ impl Turn {
             error.to_string()
         })?;
         let pid = launched.pid;
+        self.launches.exporting.retain(|(of, _)| *of != instance);
+        self.launches.exporting.extend(exports.map(|file| (instance, file)));
         self.adopt(instance, launched, means, [stdout.id, stderr.id]);
         Ok(pid)
+    }
+
+    /// A process has ended: if it was to export, and has ended well, what it has exported holds for
+    /// everything that is launched from now on. Values are said nowhere.
+    pub(super) fn take_exports(&mut self, instance: InstanceId, outcome: Outcome) {
+        let Some(index) = self.launches.exporting.iter().position(|(of, _)| *of == instance) else { return };
+        let (_, file) = self.launches.exporting.swap_remove(index);
+        if outcome != Outcome::Exited(0) {
+            return;
+        }
+        let name = self.reporter.label(&self.supervisor, instance);
+        let bytes = fd::content(&file, exports::LARGEST);
+        match bytes.ok().and_then(|bytes| Exports::from_bytes(&bytes)) {
+            Some(more) => {
+                ::log::debug!("{name} has changed {} variables", more.len());
+                self.launches.exports.extend(more);
+                self.launches.environments.clear();
+            }
+            None => ::log::warn!("{name} has ended before its end: what it has exported is not known"),
+        }
     }
 
     /// There is a process: listens to it from now on.
@@ -278,7 +346,8 @@ impl Means {
                 | Probe::Http(_)
                 | Probe::Uwsgi(_)
                 | Probe::Exec(_)
-                | Probe::File(_),
+                | Probe::File(_)
+                | Probe::End,
             )
             | None => {}
         }

@@ -168,7 +168,7 @@ impl Turn {
                 self.ask_process(asked, spec, argv, within);
             }
             // Nobody asks where the service speaks by itself.
-            Some(Probe::Notify | Probe::Fd(_) | Probe::Log(_)) | None => {}
+            Some(Probe::Notify | Probe::Fd(_) | Probe::Log(_) | Probe::End) | None => {}
         }
     }
 

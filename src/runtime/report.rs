@@ -6,7 +6,7 @@ use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, ServiceId};
 use crate::core::instance::{End, Failure, Reason, State};
 use crate::core::phase::Phase;
-use crate::core::plan::{Condition, Hook, Kind, Plan, Probe, ProbeAddress, ServiceSpec};
+use crate::core::plan::{Condition, Hook, Kind, Plan, Probe, ProbeAddress, Ready, ServiceSpec};
 use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::core::time::Moment;
@@ -114,7 +114,13 @@ impl Reporter {
             Change::Draining(Occasion::AllEnded) => paper.line(Info, format_args!("all services have ended")),
             Change::Draining(Occasion::Essential(instance, failure)) => {
                 let name = self.label(supervisor, *instance);
-                let why = reason(failure, supervisor.plan());
+                let ready = supervisor.spec_of(*instance).ready.as_deref();
+                let why = match failure {
+                    Failure::NotReady { waited, .. } if ready.is_some_and(Ready::is_time_limit) => {
+                        format!("not done after {}", seconds(*waited))
+                    }
+                    failure => reason(failure, supervisor.plan()),
+                };
                 paper.line(
                     Error,
                     format_args!(
@@ -182,6 +188,9 @@ impl Story<'_> {
         let name = &self.name;
         match to {
             State::Starting { pid, .. } => match &self.spec.ready {
+                Some(ready) if ready.is_time_limit() => {
+                    paper.line(Info, format_args!("{name} started (pid {pid})"))
+                }
                 Some(ready) => paper.line(
                     Info,
                     format_args!("{name} started (pid {pid}); waiting for {}", describe(&ready.probe)),
@@ -289,6 +298,10 @@ impl Story<'_> {
         }
     }
 
+    fn has_time_limit(&self) -> bool {
+        self.spec.ready.as_deref().is_some_and(Ready::is_time_limit)
+    }
+
     fn ended(&self) -> String {
         self.last.map_or("it never ran".into(), |outcome| outcome.to_string())
     }
@@ -296,6 +309,9 @@ impl Story<'_> {
     /// A failure, as what the instance did: "x ended with…", "x was not ready…".
     fn why(&self, failure: &Failure) -> String {
         match failure {
+            Failure::NotReady { waited, .. } if self.has_time_limit() => {
+                format!("has not ended after {} (`timeout`)", seconds(*waited))
+            }
             Failure::NotReady { waited, last } => {
                 let probe =
                     self.spec.ready.as_ref().map_or("readiness".into(), |ready| describe(&ready.probe));
@@ -348,6 +364,7 @@ fn describe(probe: &Probe) -> String {
         Probe::Exec(command) => format!("exec {}", command.join(" ")),
         Probe::Log(pattern) => format!("a line of log like {pattern:?}"),
         Probe::File(path) => format!("file {}", path.display()),
+        Probe::End => "its end".into(),
     }
 }
 

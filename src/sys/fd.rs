@@ -61,6 +61,44 @@ pub fn pending(pipe: BorrowedFd<'_>) -> usize {
     if done == 0 { count as usize } else { 0 }
 }
 
+/// A file without a name, in memory: memfd_create(2). Close-on-exec.
+///
+/// # Errors
+/// EMFILE, ENFILE, ENOMEM: none to be had now.
+pub fn in_memory(name: &str) -> Result<OwnedFd, Errno> {
+    nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC)
+}
+
+/// The whole content of a regular file, wherever its offset is.
+///
+/// # Errors
+/// EFBIG: there are more than `largest` bytes of it; whatever pread(2) says.
+pub fn content(file: &impl AsFd, largest: usize) -> Result<Vec<u8>, Errno> {
+    let size = usize::try_from(nix::sys::stat::fstat(file)?.st_size).unwrap_or(usize::MAX);
+    if size > largest {
+        return Err(Errno::EFBIG);
+    }
+    let mut bytes = vec![0; size];
+    let mut done = 0;
+    while done < size {
+        match nix::sys::uio::pread(file, &mut bytes[done..], done as libc::off_t)? {
+            0 => break,
+            count => done += count,
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+/// A copy, close-on-exec, of what whoever launched us has left open at this number.
+///
+/// # Errors
+/// EBADF: nothing is open there. EMFILE.
+pub fn handed_over(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: only copied, within this function; if nothing is open there, EBADF is all that happens.
+    duplicate(&unsafe { BorrowedFd::borrow_raw(number) })
+}
+
 static NULL: AtomicI32 = AtomicI32::new(-1);
 
 /// /dev/null, read and write; opened once and never closed. Where there is none, the end of

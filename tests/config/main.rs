@@ -8,6 +8,7 @@ mod fuzz;
 mod limits;
 mod presets;
 mod reference;
+mod scripts;
 mod services;
 mod traps;
 mod words;

@@ -78,6 +78,13 @@ fn reference() -> String {
     text += &rule("What the words after the image's name mean");
     text += "# [command]\n\n";
     keys::COMMAND.iter().for_each(|key| text += &lines(key));
+    text += &rule("Scripts that run before all services");
+    text += "# Without this table none does.\n# [scripts]\n\n";
+    keys::ENTRYPOINT.iter().for_each(|key| {
+        let text_of = |line: &str| if line.starts_with('#') { line.to_owned() } else { format!("# {line}") };
+        let commented: Vec<_> = lines(key).trim_end().lines().map(text_of).collect();
+        text += &format!("{}\n\n", commented.join("\n"));
+    });
     text += &rule("Any key of a service, for every service that does not say otherwise");
     text += "[defaults]\n\n";
     for key in keys::SERVICE.iter().filter(|key| !is_table(key)) {
@@ -115,6 +122,7 @@ fn setting(table: &str, key: &Key, value: &str) -> String {
         ("health", "interval" | "timeout" | "failures" | "action") => "tcp = \"127.0.0.1:1\"\n",
         ("ready", "interval" | "timeout") => "tcp = \"127.0.0.1:1\"\n",
         ("reload", "check" | "timeout") => "signal = \"HUP\"\n",
+        ("", "timeout") => "type = \"oneshot\"\n",
         ("", "schedule") => "type = \"oneshot\"\nessential = true\n",
         ("hooks", "timeout") => "before_start = \"true\"\n",
         _ => "",
@@ -225,9 +233,10 @@ fn table(groups: &[&[Key]]) -> String {
 fn the_tables_of_the_manual_are_fresh() {
     let path = "docs/configuration.md";
     let mut page = std::fs::read_to_string(in_tree(path)).unwrap();
-    let tables: [(&str, &[&[Key]]); 16] = [
+    let tables: [(&str, &[&[Key]]); 17] = [
         ("top level", &[keys::TOP]),
         ("supervisor", &[keys::SUPERVISOR]),
+        ("entrypoint", &[keys::ENTRYPOINT]),
         ("service", &[keys::SERVICE]),
         ("probes", &[keys::PROBES]),
         ("ready", &[keys::READY]),

@@ -44,6 +44,7 @@ pub fn service(name: &str) -> ServiceSpec {
             command: Box::new(["/bin/x".into()]),
             environment: Rc::new([]),
             secrets: Rc::new([]),
+            own: Some(Rc::new([])),
             extra: None,
         },
         stdout: Rc::new([Sink::Forward]),

@@ -153,6 +153,7 @@ impl<'a> Words<'a> {
             "clear_environment" => "only what is set here".into(),
             "ready" => match &spec.ready {
                 None => "as soon as it has started".into(),
+                Some(ready) if ready.is_time_limit() => "when it is done".into(),
                 Some(ready) => format!(
                     "{}; asked every {}, for {}",
                     self.probe(&ready.probe),
@@ -203,6 +204,10 @@ impl<'a> Words<'a> {
                         None => how,
                     }
                 }
+            },
+            "timeout" => match spec.ready.as_deref() {
+                Some(Ready { probe: Probe::End, timeout, .. }) => duration_text(*timeout),
+                Some(_) | None => "none".into(),
             },
             "schedule" => match spec.schedule.as_deref() {
                 None => "none".into(),
@@ -263,6 +268,7 @@ impl<'a> Words<'a> {
             Probe::Exec(argv) => format!("`{}` succeeds", self.shell(argv)),
             Probe::Log(pattern) => format!("a line that matches /{pattern}/"),
             Probe::File(path) => format!("{} exists", path.display()),
+            Probe::End => "its end".into(),
         }
     }
 

@@ -2,6 +2,31 @@
 
 use super::{Key, free, key};
 
+/// `[scripts]`.
+pub const ENTRYPOINT: &[Key] = &[
+    key(
+        "directory",
+        "path",
+        r#""/docker-entrypoint.d""#,
+        "Where they are; folders in it are looked into, too.",
+    ),
+    key(
+        "order",
+        "\"version\", \"glob\"",
+        r#""version""#,
+        "\"version\": 2-x comes before 10-x, as `sort -V` and nginx's image have it; \"glob\": byte by byte. Neither depends on the locale.",
+    ),
+    key("run", "\"every-start\", \"never\"", r#""every-start""#, "When they run."),
+    free("timeout", "duration", "none", r#""5m""#, "A script that takes longer is stopped and has failed."),
+    free("user", "name or number", "as minisup", r#""www-data""#, "Whom they run as."),
+    key(
+        "requires",
+        "list of names",
+        "[]",
+        "Services that the first script waits for; these, and whom they require, do not wait for scripts.",
+    ),
+];
+
 /// `scripts` of a service.
 pub const SCRIPTS: &[Key] = &[
     free(

@@ -218,6 +218,7 @@ impl Words<'_> {
             Probe::Exec(argv) => format!("exec {}", self.command(argv)),
             Probe::Log(pattern) => format!("log {pattern}"),
             Probe::File(at) => format!("file {}", path(at)),
+            Probe::End => "its end".into(),
         }
     }
 
@@ -241,7 +242,7 @@ impl Words<'_> {
     }
 
     fn launch(&self, launch: &Launch, out: &mut Pairs) {
-        let Launch { command, environment, secrets, extra } = launch;
+        let Launch { command, environment, secrets, own: _, extra } = launch;
         out.push(("command".into(), self.command(command)));
         out.push(("secrets".into(), joined(secrets.iter())));
         out.extend(environment.iter().map(|(name, value)| (format!("environment.{name}"), self.text(value))));
@@ -257,6 +258,8 @@ impl Words<'_> {
             capabilities,
             // It has no key: who makes the service decides.
             satellite: _,
+            // Of a kind of command, which is said already.
+            exports: _,
         } = extra.as_deref().unwrap_or(&nothing);
         let mut say =
             |key: &str, value: Option<String>| out.extend(value.map(|value| (key.to_owned(), value)));

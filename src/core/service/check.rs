@@ -89,7 +89,7 @@ impl Step<'_> {
 /// Whether the service speaks by itself, so that nobody has to ask.
 fn is_heard(probe: &Probe) -> bool {
     match probe {
-        Probe::Notify | Probe::Fd(_) | Probe::Log(_) => true,
+        Probe::Notify | Probe::Fd(_) | Probe::Log(_) | Probe::End => true,
         Probe::Tcp(_)
         | Probe::Unix(_)
         | Probe::Http(_)

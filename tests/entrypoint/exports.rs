@@ -1,0 +1,167 @@
+//! What an .envsh exports, and who gets it.
+
+use crate::stage::Place;
+use crate::{needs_namespaces, with_scripts};
+use std::path::Path;
+
+/// A service that writes some variables and stays.
+fn shows(words: &str, keys: &str) -> String {
+    format!(
+        "[scripts]\ndirectory = \"d\"\n[supervisor]\nlog_level = \"trace\"\n\
+         [service.web]\ncommand = ['sh', '-c', 'echo \"{words}\"; exec sleep 1000']\n{keys}\n"
+    )
+}
+
+macro_rules! everywhere {
+    ($($name:ident $place:ident)*) => {
+        $(#[test]
+        fn $name() {
+            needs_namespaces!();
+            exports_reach_later_scripts_and_services(Place::$place);
+        })*
+    };
+}
+
+everywhere! {
+    exports_reach_whoever_is_launched_later Pid1
+    exports_reach_whoever_is_launched_later_where_newer_calls_are_unknown OldKernel
+    exports_reach_whoever_is_launched_later_where_newer_calls_are_forbidden OldEngine
+    exports_reach_whoever_is_launched_later_as_an_ordinary_process NotPid1
+}
+
+fn exports_reach_later_scripts_and_services(place: Place) {
+    let scripts = [
+        ("1-a.envsh", 0o755, "export A=1 B=1\nC=not exported\nunset GONE\ncd /\nset -- x y\n"),
+        ("2-b.envsh", 0o755, "export B=\"$B$A\"2\n"),
+        ("3-c.sh", 0o755, "echo \"script A=$A B=$B C=$C GONE=${GONE-gone}\"\n"),
+    ];
+    let config = shows("web A=$A B=$B C=$C GONE=$${GONE-gone}", "");
+    let stage = with_scripts(place, &config, &scripts).with(|container| container.env("GONE", "here"));
+    let mut run = stage.start();
+    assert_eq!(run.heard("script A"), "script-3-c | script A=1 B=112 C= GONE=gone");
+    assert_eq!(run.heard("web A"), "web A=1 B=112 C= GONE=gone");
+    run.said("all is up");
+    run.stops_with(0);
+}
+
+#[test]
+fn the_services_own_keys_count_more_than_exports_and_the_containers_environment_less() {
+    needs_namespaces!();
+    let scripts =
+        [("1.envsh", 0o755, "export OWN=script FILE=script COMMON=script GIVEN=script HOME=/script\n")];
+    let keys = "environment = { OWN = \"service\" }\nenvironment_files = [\"own.env\"]\n\
+                user = \"0\"\n[environment]\nCOMMON = \"all\"\n";
+    let config = shows("$OWN $FILE $COMMON $GIVEN $HOME", keys);
+    let stage =
+        with_scripts(Place::Pid1, &config, &scripts).with(|container| container.env("GIVEN", "outer"));
+    let mut run = stage.file("own.env", "FILE=service\n").start();
+    run.heard("service service script script /root");
+    run.stops_with(0);
+}
+
+#[test]
+fn a_cleared_environment_stays_clear() {
+    needs_namespaces!();
+    let scripts = [("1.envsh", 0o755, "export A=1\n")];
+    let mut run =
+        with_scripts(Place::Pid1, &shows("A=$${A-none}", "clear_environment = true"), &scripts).start();
+    run.heard("A=none");
+    run.stops_with(0);
+}
+
+#[test]
+fn whoever_is_launched_again_gets_them_again_also_after_an_update() {
+    needs_namespaces!();
+    let scripts = [("1.envsh", 0o755, "export A=exported\n")];
+    let config = shows("first $A", "");
+    let mut run = with_scripts(Place::Pid1, &config, &scripts).start();
+    run.heard("first exported");
+    let web = run.process("sleep 1000");
+    // SAFETY: a process that our own test has started.
+    unsafe { libc::kill(web.pid, libc::SIGKILL) };
+    run.heard("first exported");
+    run.said("web started");
+    run.write("supervise.toml", &config.replace("first", "second"));
+    run.signal(libc::SIGHUP);
+    run.heard("second exported");
+    run.said("update: done");
+    run.stops_with(0);
+}
+
+#[test]
+fn any_value_survives_and_is_said_nowhere() {
+    needs_namespaces!();
+    let value = "two\nlines, 'one' \"two\" `three` $four \\five %s \u{1F600}\ttab ";
+    let script = format!("export SECRET='{}'\n", value.replace('\'', r"'\''"));
+    let keys = "";
+    let config = shows("up", keys);
+    let scripts = [("1.envsh", 0o755, &*script), ("2.sh", 0o755, "printf %s \"$SECRET\" >$DIR/got\n")];
+    let mut run = with_scripts(Place::Pid1, &config, &scripts).start();
+    run.heard("up");
+    assert_eq!(std::fs::read_to_string(run.path("got")).unwrap(), value);
+    for process in run.processes() {
+        assert!(!process.command.contains("`three`"), "{process:?}");
+    }
+    let words = run.stops_with(0);
+    assert!(words.contains("script-1 has changed 1 variables"), "{words}");
+    assert!(!words.contains("three"), "{words}");
+}
+
+#[test]
+fn an_exit_in_the_middle_skips_only_the_rest_of_that_file_and_is_said() {
+    needs_namespaces!();
+    let scripts = [
+        ("1.envsh", 0o755, "export A=1\nexit 0\nexport B=1\n"),
+        ("2.sh", 0o755, "echo \"second A=$A B=$B\"\n"),
+    ];
+    let mut run = with_scripts(Place::Pid1, &shows("web A=$A", ""), &scripts).start();
+    run.said("d/1.envsh: left by `exit 0` before its end; what it has exported until then counts");
+    run.heard("script-2 | second A=1 B=");
+    run.heard("web A=1");
+    run.stops_with(0);
+}
+
+/// Every shell there is, with the failures that there are.
+#[test]
+fn an_envsh_that_fails_ends_the_container_in_every_shell() {
+    needs_namespaces!();
+    let shells = ["/bin/dash", "/bin/bash", "/bin/busybox"];
+    let failures = [
+        ("exit 3", 3),
+        ("set -e\nfalse\necho on", 1),
+        ("set -u\necho \"$NOT_SET_AT_ALL\"", -1),
+        ("if\n", -1),
+        ("export A=1\nfalse", 1),
+        ("(exit 7)\nreturn 7", 7),
+        ("set -e\nexport A=$(exit 5)\nB=$(exit 5)", 5),
+    ];
+    for shell in shells.into_iter().filter(|shell| Path::new(shell).exists()) {
+        let line = if shell.ends_with("busybox") { format!("{shell} sh") } else { shell.to_owned() };
+        for (text, code) in failures {
+            let script = format!("#!{line}\n{text}\n");
+            let scripts = [("1.envsh", 0o755, &*script)];
+            let mut run = with_scripts(Place::Pid1, &shows("web", ""), &scripts).start();
+            let said = run.said("script-1 is essential and has failed");
+            let ended: i32 = said.rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(ended == code || code < 0 && ended > 0, "{shell}: {text:?}: {said}");
+            assert_eq!(run.stdout().rest().matches("web").count(), 0, "{shell}: {text:?}");
+            run.ends_with(ended);
+        }
+    }
+}
+
+#[test]
+fn every_shell_hands_on_what_was_exported() {
+    needs_namespaces!();
+    for shell in ["/bin/dash", "/bin/bash", "/bin/busybox sh", "/usr/bin/env bash", "/bin/sh -e"] {
+        if !Path::new(shell.split(' ').next().unwrap()).exists() {
+            continue;
+        }
+        let script = format!("#!{shell}\nset -a\nset -eu\nA='a b'\nIFS=/\nPATH=/nowhere\n");
+        let scripts = [("1.envsh", 0o755, &*script), ("2.envsh", 0o755, "export PATH=/bin:/usr/bin\n")];
+        let mut run = with_scripts(Place::Pid1, &shows("A=$A$${__minisup_file-}", ""), &scripts).start();
+        assert_eq!(run.heard("A="), "A=a b", "{shell}");
+        let words = run.stops_with(0);
+        assert!(words.contains("script-1 has changed 3 variables"), "{shell}: {words}");
+    }
+}
