@@ -9,13 +9,14 @@ use flate2::write::GzEncoder;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// `minisup gzip`.
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// What is compressed, to FILE.gz
+    /// What is compressed, to FILE.gz; -: standard input, with --to
     file: PathBuf,
     /// Compress to this file instead and leave the original: whoever asked does the rest
     #[arg(long, value_name = "FILE")]
@@ -30,8 +31,9 @@ pub fn run(args: Args) -> u8 {
         PathBuf::from(name)
     };
     let done = match &args.to {
-        Some(to) => compress(&args.file, to),
-        None => compress(&args.file, &with(".gz.tmp"))
+        Some(to) => open(&args.file).and_then(|plain| compress(plain, to)),
+        None => File::open(&args.file)
+            .and_then(|plain| compress(plain, &with(".gz.tmp")))
             .and_then(|()| fs::rename(with(".gz.tmp"), with(".gz")))
             .and_then(|()| fs::remove_file(&args.file)),
     };
@@ -44,9 +46,16 @@ pub fn run(args: Args) -> u8 {
     }
 }
 
-/// Writes the compressed content of `from` to `to`, on disk when it returns.
-fn compress(from: &Path, to: &Path) -> io::Result<()> {
-    let written = write(from, to);
+fn open(path: &Path) -> io::Result<File> {
+    match path.as_os_str() == "-" {
+        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        false => File::open(path),
+    }
+}
+
+/// Writes the compressed content of `plain` to `to`, on disk when it returns.
+fn compress(plain: File, to: &Path) -> io::Result<()> {
+    let written = write(plain, to);
     if written.is_err() {
         // There may be none.
         let _ = fs::remove_file(to);
@@ -54,8 +63,7 @@ fn compress(from: &Path, to: &Path) -> io::Result<()> {
     written
 }
 
-fn write(from: &Path, to: &Path) -> io::Result<()> {
-    let mut plain = File::open(from)?;
+fn write(mut plain: File, to: &Path) -> io::Result<()> {
     let about = plain.metadata()?;
     // What is there is left of an earlier try. Nobody's link is followed.
     match fs::remove_file(to) {

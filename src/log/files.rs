@@ -5,6 +5,7 @@ use super::file::LogFile;
 use crate::core::plan::FileSink;
 use crate::core::time::Moment;
 use ::log::warn;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 /// A file in the table.
@@ -19,10 +20,10 @@ pub(super) struct Files {
 }
 
 /// An old log file that another process is to compress, for PID 1 has no time for it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub struct Compression {
-    /// What is compressed; it may be renamed meanwhile.
-    pub from: PathBuf,
+    /// What is compressed: open, for it may be renamed meanwhile, and another get its name.
+    pub from: OwnedFd,
     /// Where to; what is there is an earlier try.
     pub to: PathBuf,
 }
@@ -84,7 +85,9 @@ impl Files {
             return None;
         }
         let mut files = self.list.iter_mut().enumerate();
-        let (id, (from, to)) = files.find_map(|(id, file)| Some((id, file.as_mut()?.compress()?)))?;
+        let found = files.find_map(|(id, file)| Some((id, file.as_mut()?.compress()?)));
+        self.tell();
+        let (id, (from, to)) = found?;
         self.compressing = Some(id as FileId);
         Some(Compression { from, to })
     }

@@ -1,6 +1,6 @@
 //! Old log files are compressed by a process of their own (`minisup gzip`), one at a time and
-//! nicer than the services. When it has ended, PID 1 gives the result its name: only PID 1 knows
-//! which number the old file has by then.
+//! nicer than the services. It gets the old file open, and when it has ended PID 1 gives the result its name:
+//! only PID 1 knows which number the old file has by then.
 
 use super::deaths::Owner;
 use super::turn::Turn;
@@ -10,6 +10,7 @@ use crate::log::Compression;
 use crate::sys::launch::{Order, Stdio, Verdict, launch};
 use crate::sys::pid1;
 use crate::sys::words::Words;
+use std::os::fd::AsRawFd;
 
 /// How nice it is (setpriority(2)).
 const NICE: i32 = 10;
@@ -50,11 +51,11 @@ fn launch_compressor(compression: &Compression) -> Result<(crate::core::ids::Pid
     argv.push("gzip");
     argv.push("--to");
     argv.push(&compression.to);
-    argv.push(&compression.from);
+    argv.push("-");
     let extra = LaunchExtra { nice: Some(NICE), ..LaunchExtra::default() };
     // What it has to say goes where our own messages go.
-    let order =
-        Order { argv, stdin: Stdio::Null, stdout: Stdio::Null, extra: Some(&extra), ..Order::default() };
+    let stdin = Stdio::Fd(compression.from.as_raw_fd());
+    let order = Order { argv, stdin, stdout: Stdio::Null, extra: Some(&extra), ..Order::default() };
     let launched = launch(order).map_err(|error| error.to_string())?;
     Ok((launched.pid, launched.verdict))
 }

@@ -67,6 +67,12 @@ fn zcat(path: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Where the numbers do not go on from 1 to `last` one by one: the number before, and the one after.
+fn strays(numbers: &[u32], last: u32) -> Vec<(u32, u32)> {
+    let ends = [&[0], numbers, &[last + 1]].concat();
+    ends.windows(2).map(|two| (two[0], two[1])).filter(|(before, after)| before + 1 != *after).collect()
+}
+
 #[test]
 fn rotated_and_compressed_files_hold_every_line_once() {
     let folder = Folder::new();
@@ -101,7 +107,8 @@ fn rotated_and_compressed_files_hold_every_line_once() {
         text += &old;
     }
     text += &folder.read("sub/x.log");
-    assert!(numbers(&text) == (1..=200_000).collect::<Vec<_>>());
+    let strays = strays(&numbers(&text), 200_000);
+    assert!(strays.is_empty(), "{strays:?}");
     fs::write(folder.path("go"), "").unwrap();
     assert_eq!(minisup.exit_code(), 0);
 }
