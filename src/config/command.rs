@@ -123,13 +123,20 @@ pub fn service<'a>(
 }
 
 /// These words instead of the command's own arguments. If the first one is no option it is the
-/// program, and stays what the configuration calls it unless it says where it lies.
+/// program, and stays what the configuration calls it unless it says where it lies. The program
+/// alone, as images have it for their default (`CMD ["mysqld"]`), is the command as it is.
 pub fn replace(draft: &mut Draft<'_>, words: &[String]) {
     let (program, arguments) = match words {
         [first, rest @ ..] if !first.starts_with('-') => (first.contains('/').then_some(first), rest),
         _ => (None, words),
     };
-    let program = program.or(draft.argv.first()).cloned();
-    draft.argv = program.into_iter().chain(arguments.iter().cloned()).collect();
+    if let (Some(program), Some(own)) = (program, draft.argv.first_mut()) {
+        own.clone_from(program);
+    }
+    if arguments.is_empty() {
+        return;
+    }
+    draft.argv.truncate(1);
+    draft.argv.extend(arguments.iter().cloned());
     draft.one_string = false;
 }

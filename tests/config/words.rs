@@ -87,7 +87,7 @@ fn arguments_take_the_place_of_the_commands_own() {
     };
     assert_eq!(run(&[]), "/opt/bin/mariadbd --datadir=/x");
     assert_eq!(run(&["--a=1", "-b"]), "/opt/bin/mariadbd --a=1 -b");
-    assert_eq!(run(&["mysqld"]), "/opt/bin/mariadbd");
+    assert_eq!(run(&["mysqld"]), "/opt/bin/mariadbd --datadir=/x");
     assert_eq!(run(&["mariadbd", "--a=b c"]), "/opt/bin/mariadbd --a=b c");
     assert_eq!(run(&["/usr/sbin/mysqld", "--a"]), "/usr/sbin/mysqld --a");
 }

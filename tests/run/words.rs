@@ -48,7 +48,7 @@ fn options_are_the_servers_and_everything_runs() {
     needs_namespaces!();
     let rows = [
         (&[][..], "--datadir=/x"),
-        (&["mysqld"][..], ""),
+        (&["mysqld"][..], "--datadir=/x"),
         (&["--max-connections=5", "-b c"][..], "--max-connections=5 -b c"),
         (&["mysqld", "--a"][..], "--a"),
     ];
