@@ -5,6 +5,12 @@
 //! knows nothing of staging, journals and crashes: it is given a directory that is empty and
 //! is to be filled, and says what went wrong.
 
+pub mod family;
+pub mod mariadb;
+pub mod mysql;
+pub mod sql;
+pub mod zones;
+
 use super::Request;
 use super::crew::{Crew, Task};
 use super::trouble::Trouble;
@@ -122,7 +128,11 @@ pub trait Engine {
 /// # Errors
 /// A variable cannot be read, or there is no such engine.
 pub fn engine(request: &Request) -> Result<Box<dyn Engine>, Trouble> {
-    Err(Trouble::Other(format!("there is no engine {:?}", request.engine)))
+    match request.engine.as_str() {
+        "mariadb" => Ok(Box::new(mariadb::MariaDb::new(request)?)),
+        "mysql" => Ok(Box::new(mysql::MySql::new(request)?)),
+        other => Err(Trouble::Other(format!("there is no engine {other:?}"))),
+    }
 }
 
 /// A variable that an engine knows.

@@ -95,8 +95,8 @@ impl<R: BufRead> Zones<R> {
     /// Takes one line of the tool's.
     fn take_line(&mut self) -> io::Result<()> {
         self.line.clear();
-        let limit = LINE_MAX as u64;
-        io::Read::by_ref(&mut self.input).take(limit).read_until(b'\n', &mut self.line)?;
+        let mut limited = io::Read::take(&mut self.input, LINE_MAX as u64);
+        limited.read_until(b'\n', &mut self.line)?;
         if self.line.is_empty() {
             self.is_over = true;
             self.flush_all();
