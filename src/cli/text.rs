@@ -5,6 +5,7 @@
 //! gets into a table: a line of a log must not be able to move a cursor there.
 
 use crate::control::wire::Instance;
+pub use crate::core::size::size_text as size;
 use crate::sys::terminal;
 use std::fmt::Write;
 use std::os::fd::AsRawFd;
@@ -25,23 +26,6 @@ pub fn duration(span: Duration) -> String {
 /// A number of seconds as the wire has it.
 pub fn seconds(seconds: f64) -> String {
     duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
-}
-
-/// `512 B`, `1.4 MB`, `41 MB`: powers of ten, two digits are enough.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    // 999.6 would be shown as 1000.
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = usize::from(value < 9.95);
-    format!("{value:.digits$} {}", UNITS[unit])
 }
 
 /// `1 service`, `3 services`.

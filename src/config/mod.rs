@@ -37,7 +37,7 @@ mod stop;
 mod supervisor;
 pub mod values;
 mod variables;
-mod version;
+pub mod version;
 mod view;
 mod watch;
 pub mod why;

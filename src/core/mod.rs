@@ -49,6 +49,7 @@ mod schedule;
 pub mod service;
 pub mod signal;
 pub mod sink;
+pub mod size;
 mod slot;
 pub mod snapshot;
 pub mod supervisor;

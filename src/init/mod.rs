@@ -25,12 +25,23 @@
 pub mod crew;
 pub mod digest;
 pub mod engine;
+<<<<<<< HEAD
 pub mod ground;
 pub mod journal;
 pub mod preview;
 pub mod provision;
 pub mod start;
+=======
+pub mod feed;
+pub mod look;
+pub mod preflight;
+pub mod progress;
+pub mod scripts;
+pub mod shell;
+pub mod statements;
+>>>>>>> 5f74c53 (Plan, unpack, feed and show the scripts of a first start)
 pub mod trouble;
+pub mod unpack;
 pub mod variables;
 pub mod voice;
 
