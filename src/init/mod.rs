@@ -19,27 +19,28 @@
 //! - [`provision`][]: the scripts' part of it; [`preview`]: what is said instead of doing it
 //! - [`crew`][]: our children, all waited for in one loop
 //! - [`engine`][]: what a kind of database has to know
+//! - [`variables`][]: `VAR` and `VAR_FILE`
+//! - [`preflight`][]: the plan; [`scripts`][] what lies there, [`shell`][] who runs a `.sh`, [`look`][] what is in a file
+//! - [`feed`][]: a script's bytes on their way; [`unpack`][] whatever they are packed with, [`statements`][] which one a
+//!   line was, [`progress`][] how far it is
 //! - [`trouble`][]: why it stops, and how that is told; [`voice`]: what people read
 #![forbid(unsafe_code)]
 
 pub mod crew;
 pub mod digest;
 pub mod engine;
-<<<<<<< HEAD
+pub mod feed;
 pub mod ground;
 pub mod journal;
-pub mod preview;
-pub mod provision;
-pub mod start;
-=======
-pub mod feed;
 pub mod look;
 pub mod preflight;
+pub mod preview;
 pub mod progress;
+pub mod provision;
 pub mod scripts;
 pub mod shell;
+pub mod start;
 pub mod statements;
->>>>>>> 5f74c53 (Plan, unpack, feed and show the scripts of a first start)
 pub mod trouble;
 pub mod unpack;
 pub mod variables;

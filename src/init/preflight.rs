@@ -410,7 +410,7 @@ impl Plan {
         let surely: u64 = self.items.iter().filter(is_data).map(Item::size).sum();
         let probably: u64 = self.items.iter().filter(is_data).map(Item::weight).sum();
         let Some(system) = data.ancestors().find_map(|place| statvfs(place).ok()) else { return };
-        let free = system.blocks_available() as u64 * system.fragment_size() as u64;
+        let free = system.blocks_available() * system.fragment_size();
         if surely / 2 > free {
             self.remarks.push(Remark::error(format!(
                 "{} has {} left, and the scripts have {} of data",

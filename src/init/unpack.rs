@@ -38,7 +38,7 @@ enum Content {
     Plain(Source),
     Gzip(Option<GzDecoder<Source>>),
     Xz(Box<lzma_rust2::XzReader<Source>>),
-    Zstd(Zstd),
+    Zstd(Box<Zstd>),
     Bzip2(bzip2::bufread::MultiBzDecoder<Source>),
 }
 
@@ -58,7 +58,7 @@ impl Unpacked {
             Packing::Xz => {
                 Content::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(source, true, XZ_MEMORY)))
             }
-            Packing::Zstd => Content::Zstd(Zstd::new(source)),
+            Packing::Zstd => Content::Zstd(Box::new(Zstd::new(source))),
             Packing::Bzip2 => Content::Bzip2(bzip2::bufread::MultiBzDecoder::new(source)),
         };
         Ok(Unpacked { path: path.to_owned(), content, taken, size, is_over: false })
