@@ -75,6 +75,8 @@ pub struct Progress {
     script: Option<Script>,
     status: String,
     status_at: Option<Moment>,
+    /// What the supervisor hears that we do.
+    doing: &'static str,
 }
 
 /// The script that runs.
@@ -129,7 +131,13 @@ impl Progress {
             script: None,
             status: String::new(),
             status_at: None,
+            doing: "initialising",
         }
+    }
+
+    /// The supervisor hears this word instead of `initialising`.
+    pub fn called(self, doing: &'static str) -> Progress {
+        Progress { doing, ..self }
     }
 
     /// Those before this one are done already: an interrupted start goes on.
@@ -139,7 +147,7 @@ impl Progress {
 
     /// Something other than a script is done now: `making the data directory`.
     pub fn stage(&mut self, what: &str) {
-        self.tell_status(format!("initialising: {what}"), clock::now(), true);
+        self.tell_status(format!("{}: {what}", self.doing), clock::now(), true);
     }
 
     /// A script begins: the how manieth, from 1, its name, its bytes with those of the files that it names,
@@ -221,7 +229,7 @@ impl Progress {
             };
             (self.say)(Say::Line(format!("{}: done in {}{how_much}", script.title(self.count), time(took))));
             self.tell_status(
-                format!("initialising {}/{}, {} %", script.number, self.count, self.percent()),
+                format!("{} {}/{}, {} %", self.doing, script.number, self.count, self.percent()),
                 now,
                 true,
             );
@@ -232,7 +240,7 @@ impl Progress {
     fn show(&mut self, now: Moment) {
         let percent = self.percent();
         let Some(script) = &mut self.script else { return };
-        let status = format!("initialising {}/{}, {percent} %", script.number, self.count);
+        let status = format!("{} {}/{}, {percent} %", self.doing, script.number, self.count);
         let far = script.far(self.total.saturating_sub(self.done), now);
         match self.columns {
             Some(columns) if script.bar_at.is_none_or(|last| now - last >= BAR_EVERY) => {
