@@ -4,6 +4,7 @@ mod json;
 mod words;
 
 use super::ConfigArgs;
+use crate::config::command::{self, Meaning};
 use crate::config::{self, Loaded, Surroundings};
 use crate::core::exit::code;
 use crate::core::plan::{Kind, Plan, ServiceSpec};
@@ -21,15 +22,35 @@ pub struct Args {
     /// The same for programs: one JSON object
     #[arg(long)]
     json: bool,
+    /// As if these words stood behind the image's name
+    #[arg(last = true, value_name = "ARGS")]
+    words: Vec<String>,
 }
 
 /// Checks a configuration and runs nothing. 0, or 78 with all errors.
 pub fn run(args: Args) -> u8 {
-    let around = Surroundings::here();
+    let mut around = Surroundings::here();
     let Some(files) = args.config.files(&around) else {
         super::complain("minisup: there is no configuration to check: name one with --config FILE");
         return code::CONFIGURATION;
     };
+    if !args.words.is_empty() {
+        match command::meaning(&files, &around, &args.words) {
+            Ok(Meaning::Arguments) => around.arguments = args.words,
+            Ok(Meaning::Alone(before)) => {
+                let words: Vec<_> = before.iter().chain(&args.words).map(String::as_str).collect();
+                let shown = shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "));
+                super::say(&format!("it runs alone, as `minisup exec` does it: {shown}"));
+                return 0;
+            }
+            Ok(Meaning::Nobodys) => {
+                super::complain(super::run::nobodys(&args.words[0]));
+                return code::USAGE;
+            }
+            // All that is wrong is said below.
+            Err(_) => {}
+        }
+    }
     let result = match args.plan {
         true => config::explain(&files, &around),
         false => config::load(&files, &around),

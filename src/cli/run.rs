@@ -97,11 +97,7 @@ fn words(args: &Args, around: &Surroundings) -> Words {
     };
     match meaning {
         Err(diagnostics) => refuse(format_args!("{diagnostics}"), code::CONFIGURATION),
-        Ok(Meaning::Nobodys) => {
-            let word = &texts[0];
-            let text = "no service takes arguments here: [command] with `service` in the configuration says which one";
-            refuse(format_args!("minisup: {word:?} begins with \"-\", but {text}"), code::USAGE)
-        }
+        Ok(Meaning::Nobodys) => refuse(format_args!("{}", nobodys(&texts[0])), code::USAGE),
         Ok(Meaning::Arguments) => {
             let words = args.words.iter().map(|word| word.to_str().map(str::to_owned));
             match words.collect() {
@@ -121,6 +117,13 @@ fn words(args: &Args, around: &Surroundings) -> Words {
             Words::Ended(super::exec::alone(command.collect(), &held))
         }
     }
+}
+
+/// What to say of arguments without a service.
+pub fn nobodys(word: &str) -> String {
+    let text =
+        "no service takes arguments here: [command] with `service` in the configuration says which one";
+    format!("minisup: {word:?} begins with \"-\", but {text}")
 }
 
 /// What to say of a word that is no program, and nearly a command of ours.

@@ -375,3 +375,27 @@ fn watches_for_life(spec: &ServiceSpec) -> bool {
 fn new_socket() -> Result<notify::Socket, String> {
     notify::Socket::new().map_err(|error| format!("no socket for sd_notify: {}", error.desc().to_lowercase()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Surroundings, load};
+
+    #[test]
+    fn a_first_start_can_say_how_far_it_is_and_its_service_need_not() {
+        let file = std::env::temp_dir().join(format!("minisup-means-{}.toml", std::process::id()));
+        std::fs::write(&file, "[service.db]\npreset = \"mongodb\"\nscripts = {}\n").unwrap();
+        let loaded = load(std::slice::from_ref(&file), &Surroundings::default());
+        std::fs::remove_file(&file).unwrap();
+        let plan = loaded.unwrap_or_else(|errors| panic!("{errors}")).plan;
+        let names = |spec: &ServiceSpec| {
+            let mut told = Words::new();
+            Means::of(spec).unwrap().describe(spec, &mut told);
+            told.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect::<Vec<_>>()
+        };
+        let [init, db] = &plan.services[..] else { panic!("{plan:?}") };
+        let told = names(init);
+        assert!(matches!(&told[..], [only] if only.starts_with("NOTIFY_SOCKET=@")), "{told:?}");
+        assert!(names(db).is_empty());
+    }
+}

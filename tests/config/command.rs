@@ -151,3 +151,15 @@ fn a_reader_who_has_gone_is_no_trouble() {
     drop((child.stdout.take(), child.stderr.take()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn words_behind_the_images_name_are_checked_with_the_rest() {
+    let config = "[command]\nservice = \"db\"\n[service.db]\ncommand = \"sleep 1\"\n";
+    let output = check(config, &["--plan", "--", "--a", "b c"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("   1  db  sleep --a 'b c'\n"), "{}", text(&output.stdout));
+    let output = check(config, &["--", "echo", "b c"]);
+    assert_eq!(text(&output.stdout), "it runs alone, as `minisup exec` does it: echo 'b c'\n");
+    let output = check(&config[24..], &["--", "--a"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}
