@@ -10,7 +10,7 @@ export CARGO_TERM_COLOR ?= auto
 PACKAGES_BUILD := gcc libc6-dev
 PACKAGES_DEMO  := nginx gunicorn python3-flask
 PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
-PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) util-linux procps strace shellcheck
+PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) util-linux procps strace shellcheck busybox
 
 # As root a test that finds no namespaces fails; as anyone else it skips, loudly.
 ifeq ($(shell id -u),0)
@@ -48,7 +48,7 @@ test: packages-test lint ## everything that takes minutes: lint, unit, namespace
 lint: packages-build ## formatting, clippy without warnings, shell scripts
 	@cargo fmt --check
 	@cargo clippy --locked --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck conf/demo/run .ci/run tests/setup/*; fi
+	@if command -v shellcheck >/dev/null; then shellcheck conf/demo/run .ci/run tests/setup/* && shellcheck -s sh entrypoint.d/*.*sh; fi
 
 fmt: ## format the code
 	@cargo fmt

@@ -4,6 +4,7 @@
 //! - [`exec`]: one command and the smallest init around it; also as tini, dumb-init, catatonit
 //! - [`check`]: whether a configuration can be run, and what would run
 //! - [`init`]: a database's first start
+//! - [`render`]: templates into files
 //! - [`probe`]: asks a server one question; [`gzip`]: compresses an old log file;
 //!   [`envsh`]: sources a script and hands on what it exports; launched by the supervisor
 //!
@@ -32,6 +33,7 @@ pub mod kill;
 pub mod logs;
 pub mod patience;
 pub mod probe;
+pub mod render;
 pub mod run;
 pub mod shutdown;
 pub mod status;
@@ -96,6 +98,8 @@ enum Command {
     Update(update::Args),
     /// Stop everything in order and end
     Shutdown(shutdown::Args),
+    /// Turn templates into files, with the variables of the environment in them
+    Render(render::Args),
     /// Write a script that completes minisup's command line in a shell
     Completions(completions::Args),
     /// Write a page for man(1)
@@ -113,7 +117,7 @@ enum Command {
 
 /// In which order and under which heads `--help` shows the commands.
 const GROUPS: [(&str, &[&str]); 5] = [
-    ("Run", &["run", "check", "exec", "init"]),
+    ("Run", &["run", "check", "exec", "init", "render"]),
     ("Look", &["status", "health", "logs", "events"]),
     ("Change", &["start", "stop", "restart", "reload", "signal", "update", "shutdown"]),
     ("Wait", &["wait"]),
@@ -169,6 +173,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Wait(args)) => await_state::run(args),
         Some(Command::Update(args)) => update::run(args),
         Some(Command::Shutdown(args)) => shutdown::run(args),
+        Some(Command::Render(args)) => render::run(args),
         Some(Command::Completions(args)) => completions::run(args),
         Some(Command::Man(args)) => completions::man(args),
     }

@@ -35,6 +35,7 @@ mod service;
 mod sinks;
 mod stop;
 mod supervisor;
+pub mod template;
 pub mod values;
 mod variables;
 pub mod version;

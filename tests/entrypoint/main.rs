@@ -3,6 +3,8 @@
 //!
 //! - `folder`: which scripts run, when, as whom; what they end with
 //! - `exports`: what an .envsh exports, and who gets it
+//! - `render`: `minisup render`
+//! - `shipped`: the scripts of entrypoint.d, in every shell that is installed
 //!
 //! Tests wait for lines and for processes, never for a time.
 
@@ -15,6 +17,8 @@ mod stage;
 
 mod exports;
 mod folder;
+mod render;
+mod shipped;
 
 use crate::stage::{Place, Stage, supervise};
 use std::io::Write;
