@@ -29,12 +29,17 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where time zones lie (tzfile(5)).
 const ZONEINFO: &str = "/usr/share/zoneinfo";
 
 /// Where servers are that a user's PATH does not name.
 const MORE_PLACES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/usr/local/libexec", "/usr/libexec"];
+
+/// How long, and how often, the socket is looked for before the course goes round once.
+const LOOK: Duration = Duration::from_millis(5);
+const LOOKS: u32 = 50;
 
 /// What the two do differently, as far as a table can say it.
 #[derive(Debug)]
@@ -235,8 +240,16 @@ impl Family {
     /// # Errors
     /// The client cannot be launched.
     pub fn answers(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
-        if !self.socket(work).exists() {
-            return Ok(false);
+        // The socket is made last of all, and a look costs nothing: a client does, on a machine that is busy
+        // with a server's start.
+        let socket = self.socket(work);
+        let mut looks = 0;
+        while !socket.exists() {
+            if looks == LOOKS {
+                return Ok(false);
+            }
+            looks += 1;
+            work.crew.pause(LOOK)?;
         }
         if !self.has_option_file.get() {
             self.log_in_with(work, None)?;

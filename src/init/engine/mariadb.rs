@@ -256,24 +256,18 @@ impl Engine for MariaDb {
 
     fn initialise(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
         let program = family::find(&["mariadb-install-db", "mysql_install_db"], &work.request.environment);
-        let mut argv = vec![program];
-        let mut data = OsString::from("--datadir=");
-        data.push(&work.data);
-        argv.push(data);
-        argv.extend(["--rpm", "--auth-root-authentication-method=normal"].map(OsString::from));
-        for argument in
-            self.family.arguments.iter().cloned().chain(self.family.led_into(&work.data, &work.final_data))
-        {
-            match argument.as_bytes() {
-                [b'-', b'-', b'u', b's', b'e', b'r', b'=', ..] => {}
+        let mut argv = vec![program, "--rpm".into(), "--auth-root-authentication-method=normal".into()];
+        let led = self.family.led_into(&work.data, &work.final_data);
+        for argument in elsewhere(&self.family.arguments).into_iter().chain(led) {
+            let is_split = |byte: &u8| byte.is_ascii_whitespace() || b"*?[".contains(byte);
+            if argument.as_bytes().iter().any(is_split) {
                 // It is a script of the shell that splits and globs what it passes on.
-                bytes if bytes.iter().any(|byte| byte.is_ascii_whitespace() || b"*?[".contains(byte)) => {
-                    voice::tell(format_args!(
-                        "warning: mariadb-install-db cannot take the argument {}: the data directory is made without it",
-                        argument.display()
-                    ));
-                }
-                _ => argv.push(argument),
+                voice::tell(format_args!(
+                    "warning: mariadb-install-db cannot take the argument {}: the data directory is made without it",
+                    argument.display()
+                ));
+            } else {
+                argv.push(argument);
             }
         }
         argv.extend(
@@ -287,11 +281,22 @@ impl Engine for MariaDb {
             ]
             .map(OsString::from),
         );
+        let mut data = OsString::from("--datadir=");
+        data.push(&work.data);
+        argv.push(data);
         argv.extend(self.family.as_root(work));
         let what = "mariadb-install-db";
         let mut task = work.task(what, argv);
         task.environment = self.family.without_secrets(&work.environment);
-        work.crew.run(task)?.success(what).map(drop)
+        // Temporary tables are named by process number, which two containers with one /tmp share.
+        super::set_variable(&mut task.environment, "TMPDIR", &work.private);
+        let ended = work.crew.run(task)?;
+        match work.data.join("mysql").is_dir() || !ended.is_success() {
+            true => ended.success(what).map(drop),
+            false => {
+                Err(Trouble::Other(format!("{what} has made no system tables in {}", work.data.display())))
+            }
+        }
     }
 
     fn server(&self, work: &Work<'_>) -> Server {
@@ -356,6 +361,26 @@ impl Engine for MariaDb {
     fn failure(&self, stderr: &str) -> Option<Failure> {
         family::failure(stderr)
     }
+}
+
+/// The server's arguments without those that say where its data is and who it is: mariadb-install-db acts on
+/// them itself, wherever they stand.
+fn elsewhere(arguments: &[OsString]) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let bytes = word.as_bytes();
+        let is =
+            |name: &str| bytes.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='));
+        match bytes {
+            // The value is the next word.
+            b"--datadir" | b"--data" | b"--user" | b"-h" | b"-u" => drop(words.next()),
+            [b'-', b'h' | b'u', ..] => {}
+            _ if ["--datadir", "--data", "--ldata", "--user"].iter().any(|name| is(name)) => {}
+            _ => kept.push(word.clone()),
+        }
+    }
+    kept
 }
 
 /// The rules of MariaDB's variables.
