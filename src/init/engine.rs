@@ -7,7 +7,9 @@
 
 pub mod family;
 pub mod mariadb;
+mod mongodb;
 pub mod mysql;
+mod postgres;
 pub mod sql;
 pub mod zones;
 
@@ -131,6 +133,8 @@ pub fn engine(request: &Request) -> Result<Box<dyn Engine>, Trouble> {
     match request.engine.as_str() {
         "mariadb" => Ok(Box::new(mariadb::MariaDb::new(request)?)),
         "mysql" => Ok(Box::new(mysql::MySql::new(request)?)),
+        "mongodb" => Ok(Box::new(mongodb::Mongodb::new(request))),
+        "postgres" => Ok(Box::new(postgres::Postgres::new(request))),
         other => Err(Trouble::Other(format!("there is no engine {other:?}"))),
     }
 }
