@@ -365,7 +365,8 @@ impl Engine for Postgres {
         let what = "asking for the server's version";
         let mut task = work.task(what, [self.program(PROGRAM)]);
         task.argv.push("--version".into());
-        Ok(work.crew.run(task)?.success(what)?.text().trim().to_owned())
+        let text = work.crew.run(task)?.success(what)?.text();
+        Ok(text.trim().trim_start_matches("postgres (PostgreSQL) ").to_owned())
     }
 
     fn is_data(&self, directory: &Path) -> bool {
