@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Its name in the data directory.
@@ -168,7 +169,7 @@ impl Journal {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        let mut file = File::options().write(true).create_new(true).open(&new).map_err(failed)?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(&new, &path).map_err(|error| Trouble::io("write", &path, error))?;
         sync_directory(directory)
@@ -187,14 +188,11 @@ impl Journal {
         });
     }
 
-    /// The last script has ended.
-    pub fn end_script(&mut self, outcome: &str, is_success: bool) {
+    /// The last script has ended; whether all it did is on disk is another question.
+    pub fn end_script(&mut self, outcome: &str) {
         if let Some(script) = self.scripts.last_mut() {
             script.ended = Some(now());
             script.outcome = Some(outcome.to_owned());
-        }
-        if is_success {
-            self.state = State::Provisioned;
         }
     }
 
@@ -268,7 +266,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let mut journal = Journal::begin("mariadb", "10.11.6-MariaDB", &known("geheim")).unwrap();
         journal.begin_script("1.sql", 5, "abc");
-        journal.end_script("exit code 0", true);
+        journal.end_script("exit code 0");
         journal.write(&folder, UNDER_WAY).unwrap();
         let text = fs::read_to_string(folder.join(UNDER_WAY)).unwrap();
         assert!(!text.contains("geheim"), "{text}");

@@ -17,8 +17,8 @@ pub fn show(engine: &dyn Engine, work: &Work<'_>, ground: &Ground, found: &Found
     let mut errors = Vec::new();
     if matches!(found, Found::Nothing | Found::Unfinished(_)) {
         let plan = super::provision::plan(engine, work)?;
-        lines.push(format!("scripts         {} in {}", plan.len(), work.request.directory.display()));
-        for remark in engine.check().into_iter().chain(plan.remarks()) {
+        lines.extend(plan.lines());
+        for remark in engine.check().into_iter().chain(plan.remarks.iter().cloned()) {
             match remark.level {
                 Level::Error => errors.push(remark.text),
                 Level::Warning => lines.push(format!("warning: {}", remark.text)),
@@ -64,7 +64,7 @@ pub fn since(engine: &dyn Engine, work: &Work<'_>, journal: &Journal) -> Vec<Str
         count => format!("{count} scripts"),
     };
     let mut line = format!(
-        "data of {} {}, initialised {} by minisup {}, {scripts}: nothing to be done",
+        "data of {} ({}), initialised {} by minisup {}, {scripts}: nothing to be done",
         journal.engine,
         journal.server_version,
         journal.completed.as_ref().unwrap_or(&journal.began),
@@ -80,7 +80,7 @@ pub fn since(engine: &dyn Engine, work: &Work<'_>, journal: &Journal) -> Vec<Str
         lines.push(format!("warning: this is data of {}, and not of {}", journal.engine, engine.name()));
     }
     if let Ok(plan) = super::provision::plan(engine, work) {
-        lines.extend(plan.since(&journal.scripts));
+        lines.extend(super::provision::since(&plan, &journal.scripts));
     }
     lines
 }

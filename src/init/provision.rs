@@ -1,92 +1,235 @@
-//! The scripts' part of the course: what is planned, each run between two entries of the journal.
+//! The scripts' part of the course: each is run between two entries of the journal.
 
-use super::engine::{Engine, Remark, Work};
+use super::crew::{Stdin, Task};
+use super::engine::{self, Engine, Work};
+use super::feed;
 use super::ground::Ground;
-use super::journal::{self, Journal};
-use super::trouble::Trouble;
-use std::fs;
-use std::path::PathBuf;
+use super::journal::{self, Journal, State, UNDER_WAY};
+use super::preflight::{self, About, How, Item, Plan};
+use super::progress::Progress;
+use super::scripts;
+use super::start;
+use super::trouble::{ScriptTrouble, Trouble};
+use super::voice::tell;
+use crate::core::exit::Outcome;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
 
-/// What is to be run, in order.
-#[derive(Debug, Default)]
-pub struct Plan {
-    files: Vec<PathBuf>,
-}
+/// Up to this size a script is read at later starts to see whether it is still the same; of a
+/// larger one the size says it.
+const READ_MAX: u64 = 16 << 20;
 
-impl Plan {
-    /// Whether there is no script.
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
-    /// How many scripts there are.
-    pub fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    /// What is to be said about them before anything is touched.
-    pub fn remarks(&self) -> Vec<Remark> {
-        let refused = |file: &PathBuf| {
-            Remark::error(format!("{}: this minisup cannot run scripts yet", file.display()))
-        };
-        self.files.iter().map(refused).collect()
-    }
-
-    /// Why scripts that were run already are not those that would be run; `None`: they are.
-    pub fn differs_from(&self, done: &[journal::Script]) -> Option<String> {
-        (done.len() != self.files.len()).then(|| "the scripts have changed since".to_owned())
-    }
-
-    /// What has changed since these were run: new ones, which are not run, and others than they were.
-    pub fn since(&self, done: &[journal::Script]) -> Vec<String> {
-        let name = |file: &PathBuf| file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let names = self.files.iter().map(name);
-        let new: Vec<String> = names.filter(|name| !done.iter().any(|script| script.name == *name)).collect();
-        match new.is_empty() {
-            true => Vec::new(),
-            false => vec![format!("{} came after the first start and will not run", new.join(", "))],
-        }
-    }
-}
-
-/// Reads the directory of scripts.
+/// Looks at the directory of scripts. One that is not there has none.
 ///
 /// # Errors
 /// It cannot be read.
-pub fn plan(_engine: &dyn Engine, work: &Work<'_>) -> Result<Plan, Trouble> {
-    let entries = match fs::read_dir(&work.request.directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Plan::default()),
-        Err(error) => return Err(Trouble::io("read", &work.request.directory, error)),
-    };
-    let is_hidden = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
-    let files = entries.flatten().filter(|entry| !is_hidden(entry)).map(|entry| entry.path());
-    Ok(Plan { files: files.collect() })
+pub fn plan(engine: &dyn Engine, work: &Work<'_>) -> Result<Plan, Trouble> {
+    look(engine, work, &work.request.directory)
 }
 
-/// Runs what is not done yet.
+/// Looks at a directory of scripts.
 ///
 /// # Errors
-/// A script failed.
+/// It cannot be read.
+pub fn look(engine: &dyn Engine, work: &Work<'_>, directory: &Path) -> Result<Plan, Trouble> {
+    let kinds = engine.kinds();
+    let listing = match scripts::list(directory, kinds, work.request.order, work.who.as_ref()) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            scripts::Listing { directory: directory.to_owned(), ..scripts::Listing::default() }
+        }
+        Err(error) => return Err(Trouble::io("read", directory, error)),
+    };
+    let data = work.final_data.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let about = About {
+        engine: engine.name(),
+        kinds,
+        order: work.request.order,
+        who: work.who.as_ref(),
+        path: engine::variable(&work.environment, "PATH"),
+        data,
+    };
+    Ok(preflight::examine(listing, &about))
+}
+
+/// Runs what is not done yet, in order.
+///
+/// # Errors
+/// A script failed, the server died, or we were asked to stop.
 pub fn scripts(
-    _engine: &dyn Engine,
-    _work: &mut Work<'_>,
-    _ground: &Ground,
-    _journal: &mut Journal,
-    _plan: &Plan,
+    engine: &dyn Engine,
+    work: &mut Work<'_>,
+    ground: &Ground,
+    journal: &mut Journal,
+    plan: &Plan,
+    progress: &mut Progress,
 ) -> Result<(), Trouble> {
+    let done = journal.scripts.len();
+    plan.items.iter().take(done).for_each(|item| progress.skip(item.weight()));
+    for (index, item) in plan.items.iter().enumerate().skip(done) {
+        work.crew.check()?;
+        let script = &item.script;
+        let sha256 = script.sha256().map_err(|error| Trouble::io("read", &script.path, error))?;
+        journal.begin_script(&script.name, script.size, &sha256);
+        journal.write(&ground.holder, UNDER_WAY)?;
+        let ran = one(engine, work, item, index + 1, plan.len(), progress);
+        let outcome = match &ran {
+            Ok(()) => Outcome::Exited(0).to_string(),
+            Err(Trouble::Script(script)) => script.outcome.to_string(),
+            Err(Trouble::Asked(signal)) => format!("interrupted by {signal}"),
+            Err(_) => "interrupted".to_owned(),
+        };
+        journal.end_script(&outcome);
+        ran?;
+        start::note(work, ground, journal, State::Provisioned)?;
+    }
     Ok(())
+}
+
+/// Runs one script, the `number`th of so many.
+///
+/// # Errors
+/// It failed; the server died; it took too long; we were asked to stop.
+pub fn one(
+    engine: &dyn Engine,
+    work: &mut Work<'_>,
+    item: &Item,
+    number: usize,
+    of: usize,
+    progress: &mut Progress,
+) -> Result<(), Trouble> {
+    let script = &item.script;
+    let named = item.named.clone();
+    let who = work.who.clone();
+    let is_counted = matches!(item.how, How::Feed(_)) || !named.is_empty();
+    let mut task = Task {
+        what: format!("script {number} of {of}, {}", script.path.display()),
+        directory: script.path.parent().map(Path::to_owned),
+        who: who.clone(),
+        forward: Some(format!("{}: ", script.name)),
+        limit: work.request.script_timeout,
+        ..Task::default()
+    };
+    progress.begin(number, &script.name, item.size(), item.weight(), is_counted);
+    let mut feed = match &item.how {
+        How::Feed(packing) => {
+            let client = engine.client(work, &script.path);
+            (task.argv, task.environment) = (client.argv, client.environment);
+            feed::Script::open(&script.path, *packing, named, who, progress)
+                .map_err(|error| Trouble::io("open", &script.path, error))?
+        }
+        How::Hand => {
+            let client = engine.client(work, &script.path);
+            (task.argv, task.environment) = (client.argv, client.environment);
+            feed::Script::watch(named, who, progress)
+        }
+        How::Shell(way) => {
+            task.argv = way.argv(&script.path, engine.prelude());
+            task.environment.clone_from(&work.environment);
+            for (name, value) in engine.environment(work) {
+                engine::set_variable(&mut task.environment, name, value);
+            }
+            feed::Script::watch(named, who, progress)
+        }
+        How::Restore(_) | How::Not => {
+            return Err(Trouble::Plan(vec![format!("{}: {}", script.path.display(), item.how())]));
+        }
+    };
+    task.stdin = Stdin::Feed(&mut feed);
+    let ran = work.crew.run(task);
+    let failed = match ran {
+        Ok(ended) if ended.is_success() => None,
+        Ok(ended) => {
+            let complaint = ended.complaint();
+            let failure = match item.how {
+                How::Feed(_) | How::Hand => engine.failure(&complaint),
+                How::Shell(_) | How::Restore(_) | How::Not => None,
+            };
+            let (line, message) = failure.map_or((None, complaint), |failure| (failure.line, failure.message));
+            let statement = line.and_then(|line| feed.statement(line));
+            Some(ScriptTrouble {
+                path: script.path.clone(),
+                number,
+                of,
+                line,
+                statement,
+                message,
+                outcome: ended.outcome,
+            })
+        }
+        Err(trouble) => {
+            progress.end(false);
+            return Err(trouble);
+        }
+    };
+    progress.end(failed.is_none());
+    let Some(failed) = failed else { return Ok(()) };
+    // A client whose server died is often the first to notice.
+    match work.crew.pause(Duration::from_millis(200)) {
+        Err(died @ Trouble::ServerDied { .. }) => {
+            tell(format_args!("{} was running", failed.path.display()));
+            Err(died)
+        }
+        Ok(()) | Err(_) => Err(Trouble::Script(Box::new(failed))),
+    }
+}
+
+/// Why the scripts that were run already are not the first of those that would be run; `None`:
+/// they are.
+pub fn differs(plan: &Plan, done: &[journal::Script]) -> Option<String> {
+    for (index, script) in done.iter().enumerate() {
+        let same = plan.items.get(index).filter(|item| item.script.name == script.name);
+        let Some(same) = same else {
+            return Some(format!("{} was run, and is no longer script {}", script.name, index + 1));
+        };
+        if !same.script.sha256().is_ok_and(|sha256| sha256 == script.sha256) {
+            return Some(format!("{} has changed since it was run", script.name));
+        }
+    }
+    None
+}
+
+/// What has changed since these were run, for people: new scripts, which are not run, and others
+/// than they were.
+pub fn since(plan: &Plan, done: &[journal::Script]) -> Vec<String> {
+    let (mut new, mut changed) = (Vec::new(), Vec::new());
+    for item in &plan.items {
+        let script = &item.script;
+        match done.iter().find(|done| done.name == script.name) {
+            None => new.push(script.name.as_str()),
+            Some(done) if done.size != script.size => changed.push(script.name.as_str()),
+            Some(done) if script.size <= READ_MAX => {
+                if script.sha256().is_ok_and(|sha256| sha256 != done.sha256) {
+                    changed.push(&script.name);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    let mut lines = Vec::new();
+    if !new.is_empty() {
+        lines.push(format!(
+            "new since the first start, and not run: {}. Scripts run only when the data is made; one that is to run \
+             once at the next start belongs into the each-start directory (--each-start)",
+            new.join(", ")
+        ));
+    }
+    if !changed.is_empty() {
+        lines.push(format!("changed since they were run, and not run again: {}", changed.join(", ")));
+    }
+    lines
 }
 
 /// Runs each script of the each-start directory that was never run on this data.
 ///
 /// # Errors
 /// A script failed.
-pub fn each_start(_engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
-    match &work.request.each_start {
-        Some(directory) if fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some()) => {
-            Err(Trouble::Plan(vec![format!("{}: this minisup cannot run scripts yet", directory.display())]))
-        }
-        Some(_) | None => Ok(()),
+pub fn each_start(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
+    let Some(directory) = work.request.each_start.clone() else { return Ok(()) };
+    let plan = look(engine, work, &directory)?;
+    match plan.is_empty() {
+        true => Ok(()),
+        false => Err(Trouble::Plan(vec![format!("{}: this minisup cannot run these yet", directory.display())])),
     }
 }

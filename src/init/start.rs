@@ -9,6 +9,9 @@ use super::crew::Crew;
 use super::engine::{self, Engine, Level, Remark, Variables, Work};
 use super::ground::{self, Found, Ground};
 use super::journal::{Journal, State, UNDER_WAY};
+use super::preflight::Plan;
+use super::progress::Progress;
+use super::provision;
 use super::trouble::Trouble;
 use super::voice::tell;
 use super::{OnPartial, Request};
@@ -133,7 +136,7 @@ fn later_start(
     }
     work.data.clone_from(&ground.data);
     prepare(engine, work, &ground.data)?;
-    super::provision::each_start(engine, work)
+    provision::each_start(engine, work)
 }
 
 /// There is data, and we did not make it: it is used as it is.
@@ -170,7 +173,7 @@ fn first_start(
     found: &Found,
 ) -> Result<(), Trouble> {
     let is_moving = |found: &Found| matches!(found, Found::Unfinished(Some(j)) if j.state == State::Moving);
-    let plan = super::provision::plan(engine, work)?;
+    let plan = provision::plan(engine, work)?;
     if !is_moving(found) {
         if engine.needs_nothing(!plan.is_empty()) {
             tell(format_args!(
@@ -180,7 +183,7 @@ fn first_start(
             return Ok(());
         }
         hear(engine.check(), Trouble::Rules)?;
-        hear(plan.remarks(), Trouble::Plan)?;
+        hear(plan.remarks.clone(), Trouble::Plan)?;
         if work.request.on_partial == OnPartial::Fail && !ground.is_staging_empty() {
             return Err(partial(ground, found));
         }
@@ -254,10 +257,11 @@ fn make(
     work: &mut Work<'_>,
     ground: &Ground,
     journal: &mut Journal,
-    plan: &super::provision::Plan,
+    plan: &Plan,
     resumed: bool,
 ) -> Result<(), Trouble> {
     let began = clock::now();
+    let mut progress = Progress::new(plan.len(), plan.weight(), &work.request.environment);
     let who = work.who.clone();
     for (directory, mode) in engine.directories(work) {
         make_directory(&directory, mode, who.as_ref());
@@ -266,8 +270,10 @@ fn make(
     if !resumed {
         ground.stage(who.as_ref())?;
         tell(format_args!("initialising {} for {}", ground.data.display(), engine.name()));
+        progress.stage("making the data directory");
         engine.initialise(work)?;
     }
+    progress.stage("starting the temporary server");
     start_server(engine, work)?;
     let was_stopping = journal.state == State::Stopping;
     if resumed && !was_stopping {
@@ -278,11 +284,13 @@ fn make(
             plan.len()
         ));
     } else if !resumed {
+        progress.stage("setting up");
         engine.set_up(work)?;
         note(work, ground, journal, State::Provisioned)?;
     }
     if !was_stopping {
-        super::provision::scripts(engine, work, ground, journal, plan)?;
+        provision::scripts(engine, work, ground, journal, plan, &mut progress)?;
+        progress.stage("finishing");
         engine.finish(work)?;
     }
     note(work, ground, journal, State::Stopping)?;
@@ -318,13 +326,12 @@ fn finish_moving(
     journal.completed = Some(super::journal::now());
     ground.put_in_place(&journal, work.who.as_ref())?;
     tell(format_args!(
-        "{} is ready for its server ({} {})",
+        "{} is ready for its server: {}",
         ground.data.display(),
-        engine.name(),
         journal.server_version
     ));
     work.data.clone_from(&ground.data);
-    super::provision::each_start(engine, work)
+    provision::each_start(engine, work)
 }
 
 /// Launches the temporary server on `work.data`, and returns when it answers.
@@ -408,7 +415,7 @@ fn why_not_resumed(
     journal: &Journal,
     engine: &dyn Engine,
     version: &str,
-    plan: &super::provision::Plan,
+    plan: &Plan,
 ) -> Option<String> {
     let script = || journal.scripts.last().map_or("a script", |script| script.name.as_str());
     let variables = engine.variables();
@@ -432,7 +439,7 @@ fn why_not_resumed(
     if let [first, ..] = journal.different(&variables)[..] {
         return Some(format!("{first} has changed since"));
     }
-    plan.differs_from(&journal.scripts)
+    provision::differs(plan, &journal.scripts)
 }
 
 /// An unfinished first start that nobody may touch, and what can be done by hand.
