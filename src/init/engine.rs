@@ -61,6 +61,12 @@ pub trait Engine {
     /// Whether this is a data directory of such a server: for one that we did not make.
     fn is_data(&self, directory: &Path) -> bool;
 
+    /// How the name of a directory in a data directory begins that its server takes for none of its
+    /// own: for what is left of a failed first start in a volume.
+    fn aside(&self) -> &'static str {
+        super::ground::ASIDE
+    }
+
     /// Directories besides the data directory that the server needs (for sockets, logs),
     /// made and given to its user before anything else, with their modes.
     fn directories(&self, work: &Work<'_>) -> Vec<(PathBuf, u32)> {

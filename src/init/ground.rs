@@ -32,8 +32,8 @@ use std::time::Duration;
 /// The holder's name within a data directory that is a mount.
 const INSIDE: &str = ".minisup-first-start";
 
-/// How the names of what was moved aside within a mount begin.
-const ASIDE: &str = ".minisup-failed-";
+/// How the names of what was moved aside within a mount begin, unless the engine says otherwise.
+pub const ASIDE: &str = ".minisup-failed-";
 
 /// With so many remains moved aside there is no further try: a loop must not fill the disk.
 const REMAINS_MAX: usize = 3;
@@ -48,6 +48,8 @@ pub struct Ground {
     /// Where it is made.
     pub staging: PathBuf,
     way: Way,
+    /// How names of what was moved aside within a mount begin.
+    aside: &'static str,
 }
 
 /// How the data gets into its place.
@@ -79,11 +81,12 @@ pub struct Held {
 }
 
 impl Ground {
-    /// The ground of a data directory, which need not be there. Touches nothing.
+    /// The ground of a data directory, which need not be there. Touches nothing. What is moved aside
+    /// within a mount gets a name that begins with `aside`.
     ///
     /// # Errors
     /// It is no directory, or cannot be looked at.
-    pub fn of(data: &Path) -> Result<Ground, Trouble> {
+    pub fn of(data: &Path, aside: &'static str) -> Result<Ground, Trouble> {
         let data = real(data)?;
         if let Ok(about) = fs::metadata(&data)
             && !about.is_dir()
@@ -95,7 +98,7 @@ impl Ground {
             Way::Inside => data.join(INSIDE),
             Way::Beside => beside(&data, ".minisup"),
         };
-        Ok(Ground { staging: holder.join("data"), data, holder, way })
+        Ok(Ground { staging: holder.join("data"), data, holder, way, aside })
     }
 
     /// What is there. Touches nothing.
@@ -129,7 +132,8 @@ impl Ground {
             Err(error) => return Err(Trouble::io("read", &self.data, error)),
         };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let is_content = |name: &String| name != "lost+found" && !name.starts_with('.');
+        let is_content =
+            |name: &String| name != "lost+found" && !name.starts_with('.') && !name.starts_with(self.aside);
         Ok(names.filter(is_content).collect())
     }
 
@@ -231,7 +235,7 @@ impl Ground {
     /// What was moved aside by earlier starts.
     pub fn remains(&self) -> Vec<PathBuf> {
         let (folder, start) = match self.way {
-            Way::Inside => (self.data.clone(), ASIDE.to_owned()),
+            Way::Inside => (self.data.clone(), self.aside.to_owned()),
             Way::Beside => {
                 let name = beside(&self.data, ".failed-");
                 let parent = self.data.parent().unwrap_or(Path::new("/")).to_owned();
@@ -270,7 +274,7 @@ impl Ground {
         let name = |count: usize| {
             let stamp = if count == 0 { stamp.clone() } else { format!("{stamp}-{count}") };
             match self.way {
-                Way::Inside => self.data.join(format!("{ASIDE}{stamp}")),
+                Way::Inside => self.data.join(format!("{}{stamp}", self.aside)),
                 Way::Beside => beside(&self.data, &format!(".failed-{stamp}")),
             }
         };

@@ -56,7 +56,7 @@ pub fn attempt(request: &Request) -> Result<(), Trouble> {
         Some(given) => given.clone(),
         None => engine.data_directory(&mut work)?,
     };
-    let ground = Ground::of(&data)?;
+    let ground = Ground::of(&data, engine.aside())?;
     work.final_data.clone_from(&ground.data);
     let found = ground.look()?;
     if request.dry_run {
