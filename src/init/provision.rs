@@ -146,7 +146,8 @@ pub fn one(
                 How::Feed(_) | How::Hand => engine.failure(&complaint),
                 How::Shell(_) | How::Restore(_) | How::Not => None,
             };
-            let (line, message) = failure.map_or((None, complaint), |failure| (failure.line, failure.message));
+            let (line, message) =
+                failure.map_or((None, complaint), |failure| (failure.line, failure.message));
             let statement = line.and_then(|line| feed.statement(line));
             Some(ScriptTrouble {
                 path: script.path.clone(),
@@ -230,6 +231,8 @@ pub fn each_start(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Troubl
     let plan = look(engine, work, &directory)?;
     match plan.is_empty() {
         true => Ok(()),
-        false => Err(Trouble::Plan(vec![format!("{}: this minisup cannot run these yet", directory.display())])),
+        false => {
+            Err(Trouble::Plan(vec![format!("{}: this minisup cannot run these yet", directory.display())]))
+        }
     }
 }

@@ -325,11 +325,7 @@ fn finish_moving(
     journal.stopped_by = None;
     journal.completed = Some(super::journal::now());
     ground.put_in_place(&journal, work.who.as_ref())?;
-    tell(format_args!(
-        "{} is ready for its server: {}",
-        ground.data.display(),
-        journal.server_version
-    ));
+    tell(format_args!("{} is ready for its server: {}", ground.data.display(), journal.server_version));
     work.data.clone_from(&ground.data);
     provision::each_start(engine, work)
 }

@@ -234,6 +234,11 @@ impl Engine for MariaDb {
         self.remarks.clone()
     }
 
+    /// It takes any directory for a database, even one with a dot in front, but for its own temporary tables'.
+    fn aside(&self) -> &'static str {
+        "#sql-minisup-failed-"
+    }
+
     fn data_directory(&self, work: &mut Work<'_>) -> Result<PathBuf, Trouble> {
         self.family.data_directory(work, &[])
     }
