@@ -99,7 +99,11 @@ impl Family {
             asked: given.clone(),
             given,
             remarks,
-            server: own.unwrap_or_else(|| find(kind.servers, &request.environment)),
+            server: match own {
+                None => find(kind.servers, &request.environment),
+                Some(path) if path.as_bytes().contains(&b'/') => path,
+                Some(name) => name.to_str().map_or(name.clone(), |name| find(&[name], &request.environment)),
+            },
             arguments: words.collect(),
             client: find(kind.clients, &request.environment),
             charset: request.charset.clone().unwrap_or_else(|| "utf8mb4".to_owned()),
