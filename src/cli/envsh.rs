@@ -16,7 +16,9 @@ use crate::sys::words::Words;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 /// `$1` is the script, `$2` is minisup. Both are gone from what the script sees, and it sees no
@@ -77,7 +79,11 @@ fn source(args: &Args) -> io::Result<()> {
     }
     let mut shell = args.shell.split_whitespace();
     let program = shell.next().unwrap_or("/bin/sh");
-    let own = std::env::current_exe()?;
+    // Without /proc there is only how we were called, which was a path.
+    let own = std::env::current_exe().or_else(|error| {
+        let called = std::env::args_os().next().filter(|word| word.as_bytes().contains(&b'/'));
+        called.map(PathBuf::from).ok_or(error)
+    })?;
     let mut command = Command::new(program);
     command.args(shell).args(["-c", SOURCE, program]).arg(&args.file).arg(own).env_remove("NOTIFY_SOCKET");
     Err(command.exec())

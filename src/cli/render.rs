@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 /// `minisup render`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-$NAME, ${NAME}, ${NAME:-default} and ${NAME:?message} are replaced. Without --only and --only-matching: those
-variables that are set, so that nginx's own ($host) stay. Everything else stays byte for byte.")]
+$NAME, ${NAME}, ${NAME:-default} and ${NAME:?message} are replaced: without --only and --only-matching, \
+of the variables that are set, so that nginx's own ($host) stay. Everything else stays byte for byte.
+To see what would come of a template: minisup render FILE --to -")]
 pub struct Args {
     /// A template, or a folder: all templates in it, with the folders that they are in
     #[arg(required = true, value_name = "TEMPLATE")]

@@ -80,7 +80,8 @@ impl Script<'_> {
         if first.ends_with('\r') {
             let message =
                 "the script's lines end with CRLF, as on Windows: no interpreter has a name that ends so";
-            return Err(fault(message, "save it with LF: sed -i 's/\\r$//' FILE"));
+            let mend = format!("save it with LF: sed -i 's/\\r$//' {}", self.path.display());
+            return Err(fault(message, mend));
         }
         let Some(rest) = first.strip_prefix("#!") else {
             return self.exists(SHELL).map(|()| vec![SHELL.to_owned()]);

@@ -141,6 +141,17 @@ fn a_folder_that_is_not_there_is_only_a_warning() {
 }
 
 #[test]
+fn a_line_of_windows_in_a_script_is_a_warning_with_its_place() {
+    let folder = Folder::new();
+    let script = folder.write("d/a.sh", "#!/bin/sh\necho a\necho b\r\n");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let warnings = with(&folder, "", WEB, &[]).warnings;
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let place = format!("{}:3: the line ends with a carriage return", script.display());
+    assert!(warnings[0].message.starts_with(&place), "{:?}", warnings[0]);
+}
+
+#[test]
 fn a_time_limit_is_for_oneshots_that_have_no_readiness() {
     let said = |keys: &str| {
         super::errors(&format!("[service.x]\ncommand = \"sleep 1\"\ntimeout = \"1s\"\n{keys}\n"))

@@ -108,6 +108,22 @@ fn any_value_survives_and_is_said_nowhere() {
 }
 
 #[test]
+fn nothing_has_to_be_writable_nor_proc_to_be_there() {
+    needs_namespaces!();
+    let scripts = [("1.envsh", 0o755, "export A=exported\n"), ("2.sh", 0o755, "echo \"A=$A\"\n")];
+    for without_proc in [false, true] {
+        let stage = with_scripts(Place::Pid1, &shows("web $A", ""), &scripts).with(move |container| {
+            let container = container.read_only();
+            if without_proc { container.without_proc() } else { container }
+        });
+        let mut run = stage.start();
+        run.heard("script-2 | A=exported");
+        run.heard("web exported");
+        run.stops_with(0);
+    }
+}
+
+#[test]
 fn an_exit_in_the_middle_skips_only_the_rest_of_that_file_and_is_said() {
     needs_namespaces!();
     let scripts = [
