@@ -288,6 +288,28 @@ mod databases {
     }
 
     #[test]
+    fn a_socket_that_only_the_server_is_told_of_is_where_it_is_asked() {
+        let folder = Folder::new();
+        folder.write("mysqladmin", "");
+        let files = [(
+            "my.cnf",
+            "[client]\nsocket=/run/other\n[mysqld]\nsocket = \"/run/x/s\"\n[mysqldump]\nsocket=/n\n",
+        )];
+        let asked = |command: &str| {
+            let mut around = around();
+            around.environment = vec![("PATH".into(), folder.0.display().to_string())];
+            let keys = format!("preset = \"mysql\"\ncommand = \"{command}\"");
+            match loaded(&files, &keys, &around).plan.services[0].ready.as_ref().unwrap().probe.clone() {
+                Probe::Exec(words) => words[1].clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(asked("mysqld --defaults-file=my.cnf"), "--socket=/run/x/s");
+        assert_eq!(asked("mysqld --defaults-file=my.cnf --socket=/y"), "--socket=/y");
+        assert_eq!(asked("mysqld --defaults-file=none.cnf"), "--connect-timeout=2");
+    }
+
+    #[test]
     fn ports_are_found() {
         let tcp = |port: u16| Some(Probe::Tcp(([127, 0, 0, 1], port).into()));
         assert_eq!(probe(&[], "preset = \"redis\""), tcp(6379));

@@ -31,9 +31,29 @@ fn family(draft: &Draft<'_>, server: &str, clients: &[&str], problems: &mut Prob
         return Some(Probe::Notify);
     };
     let mut words = vec![client.to_string()];
-    words.extend(option(&draft.argv, "--socket", None).map(|socket| format!("--socket={socket}")));
+    let socket = option(&draft.argv, "--socket", None).map(str::to_owned).or_else(|| own_socket(draft));
+    words.extend(socket.map(|socket| format!("--socket={socket}")));
     words.extend(["--connect-timeout=2", "--silent", "ping"].map(str::to_owned));
     Some(Probe::Exec(words.into()))
+}
+
+/// The socket that a server finds in the file it is told to read: its client would not look there.
+fn own_socket(draft: &Draft<'_>) -> Option<String> {
+    let file = option(&draft.argv, "--defaults-file", None)?;
+    let text = own_file(&draft.resolve(file))?;
+    let mut found = None;
+    let mut is_servers = false;
+    for line in text.lines().map(str::trim) {
+        if let Some(group) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            let family = group.split(['-', '_']).next().unwrap_or(group);
+            is_servers = matches!(family, "mysqld" | "mariadb" | "mariadbd" | "server");
+        } else if let Some((name, value)) = line.split_once('=').filter(|_| is_servers)
+            && name.trim_end() == "socket"
+        {
+            found = Some(value.trim().trim_matches(['"', '\'']).to_owned());
+        }
+    }
+    found
 }
 
 /// postgres(1). A connection is accepted before recovery has ended; `pg_isready` knows.
