@@ -10,6 +10,7 @@ export CARGO_TERM_COLOR ?= auto
 PACKAGES_BUILD := gcc libc6-dev
 PACKAGES_DEMO  := nginx gunicorn python3-flask
 PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
+PACKAGES_DATABASES := mariadb-server mariadb-client postgresql strace e2fsprogs
 PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) util-linux procps strace shellcheck busybox
 
 # As root a test that finds no namespaces fails; as anyone else it skips, loudly.
@@ -70,12 +71,16 @@ containers: dist ## real Docker engine: build, run, stop under load, every way o
 soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: nothing left over, nobody waits
 	@tests/setup/soak
 
+.PHONY: soak-databases
+soak-databases: dist packages-databases ## databases' first starts killed at 200 moments, at each step, by power loss; SOAK_KILLS=N
+	@tests/setup/soak-databases
+
 ##@ Rest
 .PHONY: clean
 clean: ## remove what was built
 	@cargo clean
 
-.PHONY: packages-build packages-demo packages-uwsgi packages-test
+.PHONY: packages-build packages-demo packages-uwsgi packages-test packages-databases
 packages-build:
 	@command -v cargo >/dev/null || { echo "make: cargo is missing: see https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || tests/setup/packages $(PACKAGES_BUILD)
@@ -85,3 +90,5 @@ packages-uwsgi:
 	@tests/setup/packages $(PACKAGES_UWSGI)
 packages-test:
 	@tests/setup/packages $(PACKAGES_TEST)
+packages-databases:
+	@tests/setup/packages $(PACKAGES_DATABASES)

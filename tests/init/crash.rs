@@ -3,10 +3,12 @@
 //!
 //! Two ways to choose the moment. *By chance*: SOAK_KILLS moments (200), by a seed (SOAK_SEED), at which minisup,
 //! its temporary server or everything is killed, or minisup is asked to stop; every fifth time the start after that
-//! is disturbed as well. *By step*: strace kills minisup at its n-th rename, fsync, syncfs, mkdir …, for each n
+//! is disturbed as well. A third of the moments is spread over the time that a start takes, the others are shortly
+//! after a chance entry of the journal, for else hardly one would be in a script. *By step*: strace kills minisup at its n-th rename, fsync, syncfs, mkdir …, for each n
 //! that there is: before and after each entry of the journal.
 
 use crate::database::{Database, Dice, Place, Start, number};
+use crate::support::LONG;
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Stdio};
@@ -61,12 +63,19 @@ fn random_deaths(database: Database) {
     for kill in 1..=kills {
         let place = Place::new(database);
         let mut story = format!("{} seed {seed} kill {kill}", database.name());
-        let times = if kill % 5 == 0 { 2 } else { 1 };
+        let times = if kill.is_multiple_of(5) { 2 } else { 1 };
         for _ in 0..times {
             let victim = VICTIMS[(dice.next() % 4) as usize];
-            let moment = span.mul_f64(dice.share());
-            story += &format!(", {victim:?} at {} ms", moment.as_millis());
+            let by_entry = !dice.next().is_multiple_of(3);
+            let entry = ENTRIES[(dice.next() % ENTRIES.len() as u64) as usize];
+            let share = dice.share();
+            let moment = if by_entry { LATER.mul_f64(share * share) } else { span.mul_f64(share) };
+            let after = if by_entry { entry } else { "the beginning" };
+            story += &format!(", {victim:?} {} ms after {after}", moment.as_millis());
             let mut start = place.start(&[]);
+            if by_entry {
+                until(Instant::now() + LONG, || !start.runs() || has_come_to(&place, entry));
+            }
             until(Instant::now() + moment, || !start.runs());
             let stage = journal_state(&place);
             strike(&mut start, victim, database);
@@ -105,6 +114,32 @@ pub fn undisturbed(database: Database) -> (String, Duration) {
     let fingerprint = database.fingerprint(&place.data);
     assert!(fingerprint.contains("7000"), "{fingerprint}");
     (fingerprint, span)
+}
+
+/// Entries of the journal, with how many scripts it names.
+const ENTRIES: [&str; 12] = [
+    "initialising 0",
+    "provisioned 0",
+    "provisioning 1",
+    "provisioned 1",
+    "provisioning 2",
+    "provisioned 2",
+    "provisioning 3",
+    "provisioned 3",
+    "provisioning 4",
+    "provisioned 4",
+    "stopping 4",
+    "moving 4",
+];
+
+/// At most so long after an entry.
+const LATER: Duration = Duration::from_millis(700);
+
+/// Whether this entry, or a later one, has been written.
+fn has_come_to(place: &Place, entry: &str) -> bool {
+    let now = journal_state(place);
+    let rank = |entry: &str| ENTRIES.iter().position(|known| *known == entry);
+    now == "complete" || rank(&now) >= rank(entry)
 }
 
 /// How far the journal says it is.

@@ -200,16 +200,19 @@ impl Place {
 
     /// `minisup init` of this place; with words in front, those of a program that runs it.
     pub fn start(&self, in_front: &[&str]) -> Start {
+        self.start_with(in_front, &[])
+    }
+
+    /// The same with more options.
+    pub fn start_with(&self, in_front: &[&str], options: &[&str]) -> Start {
         let binary = std::env::var("MINISUP").unwrap_or_else(|_| MINISUP.to_owned());
         let mut words: Vec<&str> = in_front.to_vec();
         words.extend([binary.as_str(), "init", self.database.name(), "--data-directory"]);
         let log = self.folder.join("log");
         let out = File::create(&log).unwrap();
-        let child = Command::new(words[0])
-            .args(&words[1..])
-            .arg(&self.data)
-            .arg("--directory")
-            .arg(&self.scripts)
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).arg(&self.data).arg("--directory").arg(&self.scripts).args(options);
+        let child = command
             .envs(self.database.variables().iter().copied())
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so, and a long one says how far it is")]
 
 mod asking;
+mod course;
 mod crash;
 mod database;
 mod mariadb;

@@ -74,6 +74,11 @@ fn power_loss(database: Database) {
     if !database.is_here() {
         return;
     }
+    let free = std::process::Command::new("losetup").arg("--find").output();
+    if !free.is_ok_and(|free| free.status.success()) {
+        crate::support::loudly("SKIPPED: there is no loop device to mount a disk from");
+        return;
+    }
     let losses = number("SOAK_LOSSES", number("SOAK_KILLS", 200) / 4);
     let seed = number("SOAK_SEED", 1);
     let (reference, span) = undisturbed(database);

@@ -1,0 +1,107 @@
+//! What a start does about what it finds, with the real PostgreSQL: nothing that is not ours is touched.
+
+use crate::database::{Database, Place};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// A place whose one script fails, after a first start that it has failed.
+fn failed() -> Option<Place> {
+    if !Database::Postgres.is_here() {
+        return None;
+    }
+    let place = Place::new(Database::Postgres);
+    fs::write(place.scripts.join("0_wrong.sql"), "CREATE TABLE a (n INT);\n\nSELECT wrong FROM a;\n")
+        .unwrap();
+    let (status, said) = place.start(&[]).wait();
+    assert!(!status.success(), "{said}");
+    assert!(said.contains("script 1 of 5 failed: "), "{said}");
+    assert!(said.contains("0_wrong.sql, line 3") && said.contains("SELECT wrong FROM a"), "{said}");
+    assert!(said.contains("the next start moves what is left aside and begins again"), "{said}");
+    place.assert_nothing_half("after a failed script");
+    Some(place)
+}
+
+fn names(place: &Place) -> Vec<String> {
+    let entries = fs::read_dir(&place.folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_failed_script_is_repaired_and_the_next_start_completes() {
+    let Some(place) = failed() else { return };
+    fs::remove_file(place.scripts.join("0_wrong.sql")).unwrap();
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success(), "{said}");
+    assert!(said.contains("what it left has been moved to "), "{said}");
+    assert_eq!(names(&place).iter().filter(|name| name.starts_with(".data.failed-")).count(), 1);
+    // A later start says what is new, and what differs.
+    fs::write(place.scripts.join("9_new.sql"), "SELECT 1;\n").unwrap();
+    let (status, said) = place.start(&["env", "POSTGRES_DB=other"]).wait();
+    assert!(status.success() && said.contains("nothing to be done"), "{said}");
+    assert!(said.contains("9_new.sql"), "{said}");
+}
+
+#[test]
+fn with_on_partial_fail_nothing_is_touched_and_the_commands_are_given() {
+    let Some(place) = failed() else { return };
+    let before = names(&place);
+    let (status, said) = place.start_with(&[], &["--on-partial", "fail"]).wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("Nothing was touched") && said.contains("rm -rf '"), "{said}");
+    let log_is_new = |names: &[String]| names.iter().filter(|name| *name != "log").count();
+    assert_eq!(log_is_new(&before), log_is_new(&names(&place)));
+}
+
+#[test]
+fn a_loop_of_failures_does_not_fill_the_disk() {
+    let Some(place) = failed() else { return };
+    for _ in 0..3 {
+        let (status, said) = place.start(&[]).wait();
+        assert!(said.contains("has been moved to "), "{status} {said}");
+    }
+    let (status, said) = place.start(&[]).wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(
+        said.contains("3 first starts have failed here") && said.contains("then remove them: rm -rf '"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_data_of_ours_is_never_touched() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    fs::create_dir(&place.data).unwrap();
+    fs::write(place.data.join("thesis.txt"), "mine").unwrap();
+    fs::set_permissions(&place.data, fs::Permissions::from_mode(0o750)).unwrap();
+    let (status, said) = place.start(&[]).wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("thesis.txt. Nothing was touched"), "{said}");
+    fs::write(place.data.join("PG_VERSION"), "15\n").unwrap();
+    let (status, said) = place.start(&[]).wait();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("minisup did not make: it is used as it is"), "{said}");
+    assert_eq!(fs::read_to_string(place.data.join("thesis.txt")).unwrap(), "mine");
+    assert_eq!(fs::metadata(&place.data).unwrap().permissions().mode() & 0o777, 0o750);
+}
+
+#[test]
+fn two_at_once_do_not_meet() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    let first = place.start(&[]);
+    let holder = place.folder.join(".data.minisup/journal.json");
+    crate::support::wait_until("the first is at work", || holder.exists());
+    let (status, said) = place.start(&[]).wait();
+    assert_eq!(status.code(), Some(75), "{said}");
+    assert!(said.contains("somebody else is making this first start"), "{said}");
+    let (status, _) = first.wait();
+    assert!(status.success());
+}
