@@ -11,7 +11,7 @@ PACKAGES_BUILD := gcc libc6-dev
 PACKAGES_DEMO  := nginx gunicorn python3-flask
 PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
 PACKAGES_DATABASES := mariadb-server mariadb-client postgresql strace e2fsprogs
-PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) util-linux procps strace shellcheck busybox
+PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) $(PACKAGES_DATABASES) util-linux procps strace shellcheck busybox
 
 # As root a test that finds no namespaces fails; as anyone else it skips, loudly.
 ifeq ($(shell id -u),0)
