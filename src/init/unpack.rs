@@ -79,7 +79,7 @@ impl Unpacked {
         let (path, taken, size) = (self.path.display(), self.taken(), self.size);
         let text = match root(&error) {
             _ if matches!(self.content, Content::Plain(_)) => format!("{path}, byte {taken}: {error}"),
-            Some(ErrorKind::UnexpectedEof) => {
+            Some(ErrorKind::UnexpectedEof) if taken >= size => {
                 format!("{path} ends too early, after {taken} bytes: was it copied whole?")
             }
             Some(ErrorKind::OutOfMemory) => format!(
