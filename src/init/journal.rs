@@ -80,6 +80,9 @@ pub struct Journal {
     pub variables: BTreeMap<String, String>,
     /// The scripts, in the order in which they were begun.
     pub scripts: Vec<Script>,
+    /// Scripts of later starts, each once: migrations.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub each_start: Vec<Script>,
 }
 
 /// One script.
@@ -125,6 +128,7 @@ impl Journal {
             variables: variables.iter().filter_map(hashed).collect(),
             salt,
             scripts: Vec::new(),
+            each_start: Vec::new(),
         })
     }
 

@@ -23,11 +23,13 @@
 //! - [`preflight`][]: the plan; [`scripts`][] what lies there, [`shell`][] who runs a `.sh`, [`look`][] what is in a file
 //! - [`feed`][]: a script's bytes on their way; [`unpack`][] whatever they are packed with, [`statements`][] which one a
 //!   line was, [`progress`][] how far it is
+//! - [`each_start`][]: migrations, each once
 //! - [`trouble`][]: why it stops, and how that is told; [`voice`]: what people read
 #![forbid(unsafe_code)]
 
 pub mod crew;
 pub mod digest;
+pub mod each_start;
 pub mod engine;
 pub mod feed;
 pub mod ground;

@@ -41,16 +41,20 @@ pub fn look(engine: &dyn Engine, work: &Work<'_>, directory: &Path) -> Result<Pl
         }
         Err(error) => return Err(Trouble::io("read", directory, error)),
     };
+    Ok(preflight::examine(listing, &about(engine, work)))
+}
+
+/// What a plan needs to know.
+pub(super) fn about<'a>(engine: &'a dyn Engine, work: &'a Work<'_>) -> About<'a> {
     let data = work.final_data.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    let about = About {
+    About {
         engine: engine.name(),
-        kinds,
+        kinds: engine.kinds(),
         order: work.request.order,
         who: work.who.as_ref(),
         path: engine::variable(&work.environment, "PATH"),
         data,
-    };
-    Ok(preflight::examine(listing, &about))
+    }
 }
 
 /// Runs what is not done yet, in order.
@@ -220,19 +224,4 @@ pub fn since(plan: &Plan, done: &[journal::Script]) -> Vec<String> {
         lines.push(format!("changed since they were run, and not run again: {}", changed.join(", ")));
     }
     lines
-}
-
-/// Runs each script of the each-start directory that was never run on this data.
-///
-/// # Errors
-/// A script failed.
-pub fn each_start(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
-    let Some(directory) = work.request.each_start.clone() else { return Ok(()) };
-    let plan = look(engine, work, &directory)?;
-    match plan.is_empty() {
-        true => Ok(()),
-        false => {
-            Err(Trouble::Plan(vec![format!("{}: this minisup cannot run these yet", directory.display())]))
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //! data directory.
 
 use super::crew::Crew;
+use super::each_start;
 use super::engine::{self, Engine, Level, Remark, Variables, Work};
 use super::ground::{self, Found, Ground};
 use super::journal::{Journal, State, UNDER_WAY};
@@ -136,7 +137,7 @@ fn later_start(
     }
     work.data.clone_from(&ground.data);
     prepare(engine, work, &ground.data)?;
-    provision::each_start(engine, work)
+    each_start::run(engine, work)
 }
 
 /// There is data, and we did not make it: it is used as it is.
@@ -327,7 +328,7 @@ fn finish_moving(
     ground.put_in_place(&journal, work.who.as_ref())?;
     tell(format_args!("{} is ready for its server: {}", ground.data.display(), journal.server_version));
     work.data.clone_from(&ground.data);
-    provision::each_start(engine, work)
+    each_start::run(engine, work)
 }
 
 /// Launches the temporary server on `work.data`, and returns when it answers.
