@@ -9,7 +9,7 @@
 //! or failed is not run a second time on its own, for nobody but its author knows how far it got. Changing the
 //! file is such a decision, and so are giving it another name and taking it away.
 
-use super::engine::{Engine, Level, Work};
+use super::engine::{self, Engine, Level, Work};
 use super::ground;
 use super::journal::{self, FINAL, Journal};
 use super::preflight::{self, Plan};
@@ -62,6 +62,8 @@ pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
             Journal::begin(engine.name(), &version, &engine.variables())?
         }
     };
+    // What an engine knows of a temporary server is of the one before.
+    let engine = &*engine::engine(work.request)?;
     start::make_private(work)?;
     let ran = start::start_server(engine, work)
         .and_then(|()| engine.resume(work))

@@ -73,8 +73,6 @@ pub enum How {
     Feed(Packing),
     /// The client gets its path.
     Hand,
-    /// Unpacked into the data directory.
-    Restore(Packing),
     /// Not at all: the remarks say why.
     Not,
 }
@@ -90,7 +88,7 @@ impl Item {
         let named: u64 = self.named.iter().map(|(_, size)| *size).sum();
         let own = match self.how {
             How::Feed(Packing::None) | How::Shell(_) | How::Hand | How::Not => self.script.size,
-            How::Feed(_) | How::Restore(_) => self.script.size * PACKED_WEIGHT,
+            How::Feed(_) => self.script.size * PACKED_WEIGHT,
         };
         (own + named).max(1)
     }
@@ -104,7 +102,6 @@ impl Item {
             How::Feed(Packing::None) => "fed to the client".into(),
             How::Feed(packing) => format!("unpacked ({}) and fed to the client", packing.name()),
             How::Hand => "read by the client".into(),
-            How::Restore(packing) => format!("unpacked ({}) into the data directory", packing.name()),
             How::Not => "cannot be run".into(),
         }
     }
@@ -297,7 +294,13 @@ impl Plan {
                 };
             }
             Kind::JavaScript => Packing::None,
-            Kind::Sql(packing) | Kind::Backup(packing) => packing,
+            Kind::Sql(packing) => packing,
+            Kind::Backup(_) => {
+                return Err("a backup of the data directory, which the official image restores instead of running \
+                            scripts; minisup does not: restore it with mariadb-backup --copy-back into the empty data \
+                            directory, which is then used as it is, or take the file away"
+                    .to_owned());
+            }
         };
         if read.is_utf16 {
             return Err(
@@ -331,7 +334,7 @@ impl Plan {
         Ok(match script.kind {
             Kind::Shell | Kind::Sql(_) => How::Feed(packing),
             Kind::JavaScript => How::Hand,
-            Kind::Backup(_) => How::Restore(packing),
+            Kind::Backup(_) => How::Not,
         })
     }
 

@@ -136,7 +136,7 @@ pub fn one(
             }
             feed::Script::watch(named, who, progress)
         }
-        How::Restore(_) | How::Not => {
+        How::Not => {
             return Err(Trouble::Plan(vec![format!("{}: {}", script.path.display(), item.how())]));
         }
     };
@@ -148,7 +148,7 @@ pub fn one(
             let complaint = ended.complaint();
             let failure = match item.how {
                 How::Feed(_) | How::Hand => engine.failure(&complaint),
-                How::Shell(_) | How::Restore(_) | How::Not => None,
+                How::Shell(_) | How::Not => None,
             };
             let (line, message) =
                 failure.map_or((None, complaint), |failure| (failure.line, failure.message));

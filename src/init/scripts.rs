@@ -134,6 +134,8 @@ pub struct Listing {
 /// # Errors
 /// It cannot be read: the kernel's words. That of a directory that is not there is NotFound.
 pub fn list(directory: &Path, kinds: Kinds, order: Order, who: Option<&Credentials>) -> io::Result<Listing> {
+    // Scripts run in their own directory, where a path that is relative to ours leads nowhere.
+    let directory = &std::path::absolute(directory)?;
     let mut paths = Vec::new();
     for entry in fs::read_dir(directory)? {
         let name = entry?.file_name();
