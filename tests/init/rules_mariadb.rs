@@ -1,7 +1,7 @@
 //! The rules of MariaDB's variables, by the numbers of what the official image does (and, from 20 on, of
 //! what the server would refuse later): each with its message, and nothing touched.
 
-use crate::asking::{remarks, texts};
+use crate::asking::{remarks, request, texts};
 use minisup::init::engine::Level;
 
 const ROOT: (&str, &str) = ("MARIADB_ROOT_PASSWORD", "x");
@@ -182,6 +182,24 @@ fn rule_23_the_primarys_port_is_a_port() {
         ("MARIADB_MASTER_PORT", "3306; DROP"),
     ];
     assert_eq!(errors(&replica), ["MARIADB_MASTER_PORT is no port: it has to be a number from 1 to 65535"]);
+}
+
+#[test]
+fn rule_24_a_backup_that_the_image_would_restore_is_refused_and_not_ignored() {
+    let folder =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("backup-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("full.tar.zst"), "").unwrap();
+    let mut request = request("mariadb", &[ROOT]);
+    request.directory = folder.clone();
+    let engine = minisup::init::engine::engine(&request).unwrap_or_else(|trouble| panic!("{trouble}"));
+    let errors: Vec<_> = engine.check().into_iter().filter(|remark| remark.level == Level::Error).collect();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(errors.len(), 1);
+    assert!(
+        errors[0].text.contains("full.tar.zst: a physical backup is not restored by minisup init"),
+        "{errors:?}"
+    );
 }
 
 #[test]

@@ -12,7 +12,11 @@
 //! - What a failed client says is cut to the server's message: the client repeats the whole statement
 //!   before it, and statements hold passwords.
 
+pub mod configuration;
 pub mod rules;
+
+use configuration::Configuration;
+pub use configuration::{find, prints_and_exits};
 
 use super::sql::Batch;
 use super::zones::Zones;
@@ -33,9 +37,6 @@ use std::time::Duration;
 
 /// Where time zones lie (tzfile(5)).
 const ZONEINFO: &str = "/usr/share/zoneinfo";
-
-/// Where servers are that a user's PATH does not name.
-const MORE_PLACES: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/usr/local/libexec", "/usr/libexec"];
 
 /// How long, and how often, the socket is looked for before the course goes round once.
 const LOOK: Duration = Duration::from_millis(5);
@@ -78,14 +79,6 @@ pub struct Family {
     configuration: OnceCell<Configuration>,
     client_option: OnceCell<Option<&'static str>>,
     has_option_file: Cell<bool>,
-}
-
-/// What the server says about its configuration.
-#[derive(Debug, Default)]
-pub struct Configuration {
-    /// `10.11.6-MariaDB`.
-    pub version: String,
-    values: Vec<(String, String)>,
 }
 
 impl Family {
@@ -305,12 +298,15 @@ impl Family {
         Client { argv, environment: self.client_environment(work), reads_file: false }
     }
 
-    /// Learns what the client can.
+    /// Learns what the client can, if there is anything for it to read.
     ///
     /// # Errors
     /// It cannot be launched.
     pub fn know_client(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        if self.client_option.get().is_none() {
+        let has_scripts =
+            |folder: &Path| fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        let mut folders = work.request.each_start.iter().chain([&work.request.directory]);
+        if self.client_option.get().is_none() && folders.any(|folder| has_scripts(folder)) {
             let mut task = work.task("a look at the client", [self.client.as_os_str(), OsStr::new("--help")]);
             task.keep = 256 * 1024;
             task.environment = self.without_secrets(&work.environment);
@@ -379,6 +375,23 @@ impl Family {
         })
     }
 
+    /// Logs in with what the variables say, and nothing else.
+    ///
+    /// # Errors
+    /// The server does not take it.
+    pub fn knock(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
+        let what = "logging in as root@localhost";
+        let task = self.question(work, what, Stdin::Bytes(b"SELECT 1;\n".to_vec()));
+        let ended = work.crew.run(task)?;
+        if ended.complaint().contains("ERROR 1045") {
+            return Err(Trouble::Other(format!(
+                "root@localhost does not take the password in {}: was it changed since?",
+                self.full("ROOT_PASSWORD")
+            )));
+        }
+        ended.success(what).map(drop)
+    }
+
     /// A server's message without the values of secrets: the syntax error of a server quotes what it read.
     fn redacted(&self, message: &str) -> String {
         /// Shorter ones would blacken half of every message.
@@ -429,29 +442,6 @@ impl Family {
     }
 }
 
-impl Configuration {
-    /// The answer to `--verbose --help`: the version first, a table of values last.
-    pub fn parse(text: &str) -> Configuration {
-        let version = text.lines().find_map(|line| line.split_once("Ver ").map(|(_, rest)| rest));
-        let version = version.and_then(|rest| rest.split_whitespace().next()).unwrap_or("").to_owned();
-        let table = text.lines().skip_while(|line| !line.starts_with("-----")).skip(1);
-        let rows = table.take_while(|line| !line.trim().is_empty());
-        let pair = |line: &str| {
-            let (name, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-            (name.replace('_', "-"), value.trim().to_owned())
-        };
-        Configuration { version, values: rows.map(pair).collect() }
-    }
-
-    /// A value that is set.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.values.iter().find(|(known, _)| known == name);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty() && *value != "(No default value)")
-    }
-}
-
 /// What a failed client said last. `at line N in file: '…'` is a line of a file that it was told
 /// to read, not of the script.
 pub fn failure(stderr: &str) -> Option<Failure> {
@@ -461,22 +451,6 @@ pub fn failure(stderr: &str) -> Option<Failure> {
         number.parse().ok().filter(|_| rest.starts_with(':'))
     });
     Some(Failure { line, message: message.to_owned() })
-}
-
-/// Whether with this argument the server prints something and ends, so that nothing is to be initialised.
-pub fn prints_and_exits(argument: &OsStr) -> bool {
-    ["-?", "--help", "--print-defaults", "-V", "--version"].iter().any(|known| argument == *known)
-}
-
-/// The first of these programs that there is, with its path; none: the first name.
-pub fn find(names: &[&str], environment: &Variables) -> OsString {
-    let path = super::variable(environment, "PATH").unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
-    let places: Vec<PathBuf> = std::env::split_paths(path).chain(MORE_PLACES.map(PathBuf::from)).collect();
-    let found = names.iter().find_map(|name| {
-        let mut candidates = places.iter().filter(|place| place.is_absolute()).map(|place| place.join(name));
-        candidates.find(|path| path.is_file())
-    });
-    found.map_or_else(|| names.first().map(OsString::from).unwrap_or_default(), PathBuf::into_os_string)
 }
 
 /// Creates a file that only the server's user may read.

@@ -80,6 +80,7 @@ impl MariaDb {
         let mut family = Family::new(&KIND, request);
         let mut remarks = std::mem::take(&mut family.remarks);
         remarks.extend(check(&family));
+        remarks.extend(backup_in(&request.directory));
         if family.is_set("RANDOM_ROOT_PASSWORD") {
             let password = family::random_password();
             let password = password.map_err(|error| Trouble::io("read", "/dev/urandom", error))?;
@@ -256,7 +257,7 @@ impl Engine for MariaDb {
     }
 
     fn kinds(&self) -> Kinds {
-        Kinds { sql: true, backups: true, ..Kinds::default() }
+        Kinds { sql: true, ..Kinds::default() }
     }
 
     fn initialise(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
@@ -339,7 +340,7 @@ impl Engine for MariaDb {
         family::refuse_random(&self.family)?;
         self.family.know_client(work)?;
         self.family.log_in_with(work, self.password())?;
-        self.family.run(work, &Batch::new())
+        self.family.knock(work)
     }
 
     fn client(&self, work: &Work<'_>, _script: &Path) -> Client {
@@ -426,6 +427,23 @@ fn check(family: &Family) -> Vec<Remark> {
         ));
     }
     found
+}
+
+/// A physical backup among the scripts: the image restores it, instead of all else. To ignore it would be an
+/// empty database where a full one is expected.
+fn backup_in(directory: &Path) -> Option<Remark> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let is_backup = |name: &OsString| {
+        [".tar.gz", ".tar.xz", ".tar.zst"].iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
+    };
+    names.filter(is_backup).min().map(|name| {
+        Remark::error(format!(
+            "{}: a physical backup is not restored by minisup init: unpack it, restore it with mariadb-backup \
+             --prepare and --copy-back into the empty data directory, and start without it here",
+            directory.join(name).display()
+        ))
+    })
 }
 
 fn check_replication(family: &Family) -> Vec<Remark> {

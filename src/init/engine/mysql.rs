@@ -195,7 +195,7 @@ impl Engine for MySql {
         family::refuse_random(&self.family)?;
         self.family.know_client(work)?;
         self.family.log_in_with(work, self.family.text("ROOT_PASSWORD"))?;
-        self.family.run(work, &Batch::new())
+        self.family.knock(work)
     }
 
     fn client(&self, work: &Work<'_>, _script: &Path) -> Client {
