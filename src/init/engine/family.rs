@@ -26,7 +26,7 @@ use crate::init::crew::{Stdin, Task};
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name, Reading, confidential};
 use crate::init::voice;
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, Read, Write};
@@ -78,7 +78,6 @@ pub struct Family {
     environment: Variables,
     configuration: OnceCell<Configuration>,
     client_option: OnceCell<Option<&'static str>>,
-    has_option_file: Cell<bool>,
 }
 
 impl Family {
@@ -103,7 +102,6 @@ impl Family {
             environment: request.environment.clone(),
             configuration: OnceCell::new(),
             client_option: OnceCell::new(),
-            has_option_file: Cell::new(false),
         }
     }
 
@@ -248,7 +246,7 @@ impl Family {
             looks += 1;
             work.crew.pause(LOOK)?;
         }
-        if !self.has_option_file.get() {
+        if !option_file(work).exists() {
             self.log_in_with(work, None)?;
         }
         let task = self.question(work, "a question", Stdin::Bytes(b"SELECT 1;\n".to_vec()));
@@ -267,7 +265,6 @@ impl Family {
         write_private(work, &option_file(work), text.as_bytes())?;
         let text = format!("[client]\nsocket={}\n", self.socket(work).display());
         write_private(work, &work.private.join("my.cnf"), text.as_bytes())?;
-        self.has_option_file.set(true);
         Ok(())
     }
 
