@@ -98,6 +98,12 @@ pub trait Engine {
     /// The server refused something.
     fn set_up(&self, work: &mut Work<'_>) -> Result<(), Trouble>;
 
+    /// Removes what a killed server left in this directory that would keep the next one from starting.
+    /// Nobody is at work in it.
+    fn clear(&self, data: &Path) {
+        let _ = data;
+    }
+
     /// What is needed to talk to the temporary server again after a crash between two scripts:
     /// nothing, or a password that `set_up` would have noted.
     ///

@@ -239,13 +239,18 @@ fn first_start(
         Ok(()) => finish_moving(engine, work, ground, journal),
         Err(trouble) => {
             journal.stopped_by = Some(trouble.to_string());
-            if resumed && !matches!(trouble, Trouble::Asked(_) | Trouble::Script(_)) {
-                // What cannot be gone on with once will not be so the next time.
+            let is_lost = resumed && !matches!(trouble, Trouble::Asked(_) | Trouble::Script(_));
+            if is_lost {
                 journal.state = State::Initialising;
             }
             let _ = journal.write(&ground.holder, UNDER_WAY);
-            next_time(work.request, &journal, &trouble);
             drop(held);
+            if is_lost {
+                // What cannot be gone on with is begun again, which happens once: then nothing is resumed.
+                tell(format_args!("cannot go on where it was interrupted: {trouble}"));
+                return first_start(engine, work, ground, &Found::Unfinished(Some(journal)));
+            }
+            next_time(work.request, &journal, &trouble);
             Err(trouble)
         }
     }
@@ -273,6 +278,8 @@ fn make(
         tell(format_args!("initialising {} for {}", ground.data.display(), engine.name()));
         progress.stage("making the data directory");
         engine.initialise(work)?;
+    } else {
+        engine.clear(&work.data);
     }
     progress.stage("starting the temporary server");
     start_server(engine, work)?;

@@ -435,6 +435,12 @@ impl Engine for Postgres {
         Server { argv, environment, stop: Some(Signal::INT), ..Server::default() }
     }
 
+    /// Its pid may be anybody's by now: in a container that was started again it usually is, for pids
+    /// begin anew there, and the server would refuse to start.
+    fn clear(&self, data: &Path) {
+        let _ = fs::remove_file(data.join("postmaster.pid"));
+    }
+
     fn answers(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
         // What pg_ctl looks at: the server writes its state into the last line, from version 10 on. The socket's
         // directory tells our server's file from one that an earlier server left.
