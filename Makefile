@@ -10,7 +10,7 @@ export CARGO_TERM_COLOR ?= auto
 PACKAGES_BUILD := gcc libc6-dev
 PACKAGES_DEMO  := nginx gunicorn python3-flask
 PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
-PACKAGES_DATABASES := mariadb-server mariadb-client tzdata postgresql strace e2fsprogs
+PACKAGES_DATABASES := mariadb-server mariadb-client tzdata postgresql python3 gzip zstd strace e2fsprogs
 PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) $(PACKAGES_DATABASES) util-linux procps strace shellcheck busybox
 
 # As root a test that finds no namespaces fails; as anyone else it skips, loudly.
@@ -74,6 +74,10 @@ soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: n
 .PHONY: soak-databases
 soak-databases: dist packages-databases ## databases' first starts killed at 200 moments, at each step, by power loss; SOAK_KILLS=N
 	@tests/setup/soak-databases
+
+.PHONY: import-databases
+import-databases: dist packages-databases ## employees at full scale (167 MB) into PostgreSQL and MariaDB, against the clients by hand
+	@MINISUP=$(CURDIR)/target/dist/minisup cargo test --locked --test init -- --ignored --nocapture --test-threads 1 all_of_employees
 
 ##@ Rest
 .PHONY: clean

@@ -131,6 +131,9 @@ pub fn one(
         How::Shell(way) => {
             task.argv = way.argv(&script.path, engine.prelude());
             task.environment.clone_from(&work.environment);
+            for known in engine.variables() {
+                engine::remove_variable(&mut task.environment, format!("{}_FILE", known.name));
+            }
             for (name, value) in engine.environment(work) {
                 engine::set_variable(&mut task.environment, name, value);
             }

@@ -82,6 +82,17 @@ pub fn mongodb(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> 
     if has(&draft.argv, &["--fork"]) || settings.lines().any(forks) {
         background(draft, "take `fork` out", problems);
     }
+    // As the official image has it: who asks for a root user wants nobody else to come in.
+    let names = ["MONGO_INITDB_ROOT_USERNAME", "MONGO_INITDB_ROOT_PASSWORD"];
+    let is_given = |name: &str| {
+        [name.to_owned(), format!("{name}_FILE")]
+            .iter()
+            .any(|name| draft.variable(name).is_some_and(|value| !value.is_empty()))
+    };
+    if names.into_iter().all(is_given) && !has(&draft.argv, &["--auth"]) {
+        draft.argv.push("--auth".into());
+        draft.adjusted.push("added --auth: there is a root user".into());
+    }
     let written = settings.lines().find_map(|line| line.trim().strip_prefix("port:"));
     let port = option(&draft.argv, "--port", None).or(written).and_then(|port| port.trim().parse().ok());
     Some(Probe::Tcp(([127, 0, 0, 1], port.unwrap_or(27017)).into()))

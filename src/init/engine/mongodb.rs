@@ -12,7 +12,7 @@
 
 mod settings;
 
-use super::{Client, Engine, Failure, Kinds, Known, Remark, Server, Variables, Work, set_variable};
+use super::{Client, Engine, Failure, Kinds, Known, Level, Remark, Server, Variables, Work, set_variable};
 use crate::init::Request;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name};
@@ -40,8 +40,8 @@ const KNOWN: &[Name] = &[Name::with_file(USERNAME), Name::secret(PASSWORD), Name
 const SHELLS: [&str; 2] = ["mongosh", "mongo"];
 
 /// Said when only one of the pair is there.
-const PAIR: &str = "missing 'MONGO_INITDB_ROOT_USERNAME' or 'MONGO_INITDB_ROOT_PASSWORD'
-       both must be specified for a user to be created";
+const PAIR: &str = "missing 'MONGO_INITDB_ROOT_USERNAME' or 'MONGO_INITDB_ROOT_PASSWORD': \
+                    both must be specified for a user to be created";
 
 /// Any of these in it means that a server has been at work there.
 const MARKS: [&str; 4] = ["WiredTiger", "journal", "local.0", "storage.bson"];
@@ -157,7 +157,9 @@ impl Engine for Mongodb {
     /// Without a user to be made and without scripts the server makes its files itself, when it starts.
     fn needs_nothing(&self, has_scripts: bool) -> bool {
         let says_and_ends = SAYS_AND_ENDS.iter().any(|option| settings::has(&self.arguments, option));
-        says_and_ends || (!self.has_user() && !has_scripts)
+        let is_asked = self.given.is_set(USERNAME) || self.given.is_set(PASSWORD);
+        let is_wrong = self.remarks.iter().any(|remark| remark.level == Level::Error);
+        says_and_ends || (!is_asked && !is_wrong && !has_scripts)
     }
 
     fn data_directory(&self, _: &mut Work<'_>) -> Result<PathBuf, Trouble> {
