@@ -42,7 +42,7 @@ fn a_thousand_services_in_one_update_leave_no_descriptor_behind() {
     let descriptors_before = descriptors(&run);
     let first = pids(&run);
     let mut memory_after = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..8 {
         let began = Instant::now();
         updated(&mut run, &many(1000, |_| String::new()));
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
@@ -54,8 +54,8 @@ fn a_thousand_services_in_one_update_leave_no_descriptor_behind() {
         wait_until("no more descriptors than before", || descriptors(&run) <= descriptors_before);
         memory_after.push(memory(&run));
     }
-    // The first times make room for the thousand, which is kept.
-    assert!(memory_after[4] <= memory_after[2] + 200, "{memory_after:?} kB");
+    // The first times make room for the thousand, which is kept: some 3.7 MB from the sixth time on.
+    assert!(memory_after[7] <= memory_after[5] + 200, "{memory_after:?} kB");
     run.stops_with(0);
 }
 
