@@ -65,7 +65,15 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let mounted = self.mounted.to_str().unwrap();
-        let _ = std::process::Command::new("umount").arg(mounted).status();
+        // What looked at it may still be on its way out.
+        let unmounted = || std::process::Command::new("umount").arg(mounted).status();
+        if !std::thread::panicking() {
+            crate::support::wait_until("it is unmounted", || {
+                unmounted().is_ok_and(|status| status.success())
+            });
+        } else {
+            let _ = unmounted();
+        }
         let _ = std::process::Command::new("losetup").args(["--detach", &self.device]).status();
     }
 }
