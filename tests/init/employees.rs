@@ -17,6 +17,9 @@ use std::time::Instant;
 /// Peak memory of the satellite must stay below it.
 const MEMORY_KB: u64 = 16 * 1024;
 
+/// More, if what runs is the debug build: the pages of its 100 MB count as well.
+const DEBUG_KB: u64 = 32 * 1024;
+
 /// The tables, with their columns.
 const TABLES: [(&str, &str); 6] = [
     ("departments", "dept_no, dept_name"),
@@ -196,7 +199,8 @@ fn import(database: Database, expected: &str, prepare: impl Fn(&Path)) -> Import
     let stamps: Vec<u64> = after("stamp ").map(|stamp| stamp.parse().unwrap()).collect();
     let memory = after("VmHWM:").next().unwrap();
     let memory = memory.split_whitespace().next().unwrap().parse().unwrap();
-    assert!(memory < MEMORY_KB, "{memory} kB");
+    let limit = if std::env::var_os("MINISUP").is_some() { MEMORY_KB } else { DEBUG_KB };
+    assert!(memory < limit, "{memory} kB");
     Import { milliseconds: (stamps[1] - stamps[0]) / 1_000_000, memory }
 }
 
