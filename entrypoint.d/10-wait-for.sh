@@ -81,14 +81,15 @@ for target in $(printf '%s' "$WAIT_FOR" | tr ',' ' '); do
         elif [ $? -eq 2 ]; then
             exit 2
         fi
-        waited=$(($(now) - began))
-        if [ "$waited" -ge "$limit" ]; then
-            echo "gave up waiting for $target after $waited s; it last said: $answer" >&2
-            exit 1
-        fi
         if [ "$answer" != "$before" ]; then
             echo "waiting for $target: $answer"
             before=$answer
+        fi
+        # Whole seconds: one more than the limit is at least the limit.
+        waited=$(($(now) - began))
+        if [ "$waited" -gt "$limit" ]; then
+            echo "gave up waiting for $target after $limit s; it last said: $answer" >&2
+            exit 1
         fi
         pause "$step"
         case $step in
