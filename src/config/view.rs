@@ -141,14 +141,6 @@ impl<'a> Field<'a> {
         None
     }
 
-    /// A string, which may be empty.
-    pub fn any_text(&self, problems: &mut Problems) -> Option<&'a str> {
-        match &self.node.value {
-            Value::String(text) => Some(text),
-            _ => self.wrong("a string", problems),
-        }
-    }
-
     /// A string that is not empty.
     pub fn text(&self, problems: &mut Problems) -> Option<&'a str> {
         match &self.node.value {

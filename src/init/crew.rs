@@ -174,12 +174,6 @@ impl Crew {
         self.lifeline = lifeline;
     }
 
-    /// The signal that asked us to stop, if one has come.
-    pub fn asked_to_stop(&mut self) -> Option<Signal> {
-        self.take_signals();
-        self.asked
-    }
-
     /// Runs a program to its end, or ends it: after its limit, when we are asked to stop, when
     /// the temporary server dies. In the end nobody of its process group is left.
     ///
@@ -257,11 +251,6 @@ impl Crew {
         running.stop = server.stop.unwrap_or(Signal::TERM);
         self.server = Some(running);
         Ok(())
-    }
-
-    /// The temporary server's process, if it runs.
-    pub fn server_pid(&self) -> Option<Pid> {
-        self.server.as_ref().map(|server| server.pid)
     }
 
     /// Waits so long, unless something happens first that ends all waiting.

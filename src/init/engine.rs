@@ -227,15 +227,13 @@ pub struct Server {
     pub forward: Option<String>,
 }
 
-/// A client that reads a script on stdin.
+/// A client that reads a script: on stdin, or as an argument.
 #[derive(Clone, Debug, Default)]
 pub struct Client {
     /// Program and arguments.
     pub argv: Vec<OsString>,
     /// Its whole environment; [`Work::environment`] is where to begin.
     pub environment: Variables,
-    /// The script is among the arguments, and nothing is to be fed.
-    pub reads_file: bool,
 }
 
 /// What a failed client said.

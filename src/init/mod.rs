@@ -20,7 +20,7 @@
 //! - [`crew`][]: our children, all waited for in one loop
 //! - [`engine`][]: what a kind of database has to know
 //! - [`variables`][]: `VAR` and `VAR_FILE`
-//! - [`preflight`][]: the plan; [`scripts`][] what lies there, [`shell`][] who runs a `.sh`, [`look`][] what is in a file
+//! - [`preflight`][]: the plan; [`scripts`][] what lies there, [`shell`][] who runs a `.sh`, [`programs`][] where programs are, [`look`][] what is in a file
 //! - [`feed`][]: a script's bytes on their way; [`unpack`][] whatever they are packed with, [`statements`][] which one a
 //!   line was, [`progress`][] how far it is
 //! - [`each_start`][]: migrations, each once
@@ -37,6 +37,7 @@ pub mod journal;
 pub mod look;
 pub mod preflight;
 pub mod preview;
+pub mod programs;
 pub mod progress;
 pub mod provision;
 pub mod scripts;

@@ -5,12 +5,10 @@
 //! and its `set -u` end with it. That shell is bash where there is one, as in the images, for many a script
 //! that was only ever sourced has `[[` in it, whatever its first line says.
 
+use super::programs::find;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// Where programs are if PATH is not set (execvp(3)).
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a `.sh` gets run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -121,20 +119,6 @@ pub fn way(
             "it is not executable, so it is to be sourced, and there is no shell here: neither bash nor sh".to_owned()
         }),
     }
-}
-
-/// The first program of this name, as execvp(3) looks for it.
-pub fn find(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
-    if name.as_bytes().contains(&b'/') {
-        return Some(PathBuf::from(name)).filter(|path| path.exists());
-    }
-    let path = path.unwrap_or(OsStr::new(PATH)).as_bytes();
-    let places = path.split(|byte| *byte == b':').map(|place| Path::new(OsStr::from_bytes(place)).join(name));
-    let is_program = |place: &PathBuf| {
-        use std::os::unix::fs::MetadataExt;
-        place.metadata().is_ok_and(|about| about.is_file() && about.mode() & 0o111 != 0)
-    };
-    places.into_iter().find(is_program)
 }
 
 #[cfg(test)]

@@ -292,7 +292,7 @@ impl Family {
         argv.extend(self.kind.client_always.iter().map(OsString::from));
         argv.extend(self.client_option.get().copied().flatten().map(OsString::from));
         argv.extend(self.text("DATABASE").map(|name| format!("--database={name}").into()));
-        Client { argv, environment: self.client_environment(work), reads_file: false }
+        Client { argv, environment: self.client_environment(work) }
     }
 
     /// Learns what the client can, if there is anything for it to read.

@@ -14,6 +14,7 @@ mod settings;
 
 use super::{Client, Engine, Failure, Kinds, Known, Level, Remark, Server, Variables, Work, set_variable};
 use crate::init::Request;
+use crate::init::programs;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name};
 use settings::File;
@@ -255,7 +256,7 @@ impl Engine for Mongodb {
         let file = if is_plain { script.as_os_str() } else { OsStr::new("/dev/stdin") };
         let uri = self.uri(work, &self.database());
         let argv = vec![self.shell.clone(), "--quiet".into(), uri.into(), file.to_owned()];
-        Client { argv, environment: self.environment_of_shell(work), reads_file: is_plain }
+        Client { argv, environment: self.environment_of_shell(work) }
     }
 
     fn environment(&self, work: &Work<'_>) -> Variables {
@@ -313,16 +314,8 @@ fn read_settings(arguments: &[String], remarks: &mut Vec<Remark>) -> Option<File
 /// mongosh, or the older mongo: beside the server if that was given with its path, else on PATH.
 fn shell(server: &OsStr, path: Option<&OsStr>) -> OsString {
     let beside = Path::new(server).parent().filter(|directory| !directory.as_os_str().is_empty());
-    let directories: Vec<PathBuf> = beside
-        .map(Path::to_owned)
-        .into_iter()
-        .chain(path.into_iter().flat_map(std::env::split_paths))
-        .collect();
-    let found = SHELLS.iter().find_map(|name| {
-        let mut places = directories.iter().map(|directory| directory.join(name));
-        places.find(|place| place.is_file())
-    });
-    found.map_or_else(|| SHELLS[0].into(), PathBuf::into_os_string)
+    let on_path = path.into_iter().flat_map(std::env::split_paths);
+    programs::first_or_name(&SHELLS, beside.map(Path::to_owned).into_iter().chain(on_path))
 }
 
 /// Names that MongoDB refuses (limits of names in its manual): under 64 bytes, without these characters.

@@ -495,7 +495,7 @@ impl Engine for Postgres {
             super::variable(&environment, "PGOPTIONS").map(|given| [given.as_bytes(), b" "].concat());
         let options = [options.unwrap_or_default(), b"-c lc_messages=C".to_vec()].concat();
         set_variable(&mut environment, "PGOPTIONS", OsString::from_vec(options));
-        Client { argv, environment, reads_file: false }
+        Client { argv, environment }
     }
 
     fn environment(&self, work: &Work<'_>) -> Variables {

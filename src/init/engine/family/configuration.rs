@@ -1,6 +1,7 @@
 //! What the server says about itself (`--verbose --help`), and where programs are.
 
 use crate::init::engine::{Variables, variable};
+use crate::init::programs;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -45,13 +46,9 @@ pub fn prints_and_exits(argument: &OsStr) -> bool {
 
 /// The first of these programs that there is, with its path; none: the first name.
 pub fn find(names: &[&str], environment: &Variables) -> OsString {
-    let path = variable(environment, "PATH").unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
-    let places: Vec<PathBuf> = std::env::split_paths(path).chain(MORE_PLACES.map(PathBuf::from)).collect();
-    let found = names.iter().find_map(|name| {
-        let mut candidates = places.iter().filter(|place| place.is_absolute()).map(|place| place.join(name));
-        candidates.find(|path| path.is_file())
-    });
-    found.map_or_else(|| names.first().map(OsString::from).unwrap_or_default(), PathBuf::into_os_string)
+    let path = variable(environment, "PATH").unwrap_or(OsStr::new(programs::USUAL_PATH));
+    let places = std::env::split_paths(path).chain(MORE_PLACES.map(PathBuf::from));
+    programs::first_or_name(names, places.filter(|place| place.is_absolute()))
 }
 
 #[cfg(test)]
