@@ -57,7 +57,7 @@ class Bench:
             yield up
 
     def able(self, count):
-        return [p for p in self.peers if p.many or count == 1]
+        return [p for p in self.peers if (p.many or count == 1) and not p.stops_only]
 
 
 def all_started(stage, count):
@@ -152,7 +152,7 @@ def orphans(bench):
     names nobody any more (`kill` says ESRCH) within 15 s. The maker itself takes most of the time, so the
     CPU of PID 1 is what tells them apart."""
     count = bench.scale.orphans
-    for peer in bench.turns("orphans/cpu", bench.peers, bench.scale.orphan_rounds):
+    for peer in bench.turns("orphans/cpu", bench.able(1), bench.scale.orphan_rounds):
         role = ("orphans", str(count))
         with bench.attempt("orphans/cpu", peer), Stage(bench.scratch, peer, 1, role) as stage:
             all_started(stage, 1)
@@ -172,7 +172,7 @@ def shutdown(bench):
     """SIGTERM to PID 1, from outside, until the namespace is gone. Each child reports the TERM it gets and
     ends at once. The last column says how many got one: who leaves first lets the kernel kill the rest."""
     count, key = bench.scale.shutdown_services, "shutdown"
-    for peer in bench.turns(key, bench.able(2), bench.scale.shutdowns):
+    for peer in bench.turns(key, [p for p in bench.peers if p.many], bench.scale.shutdowns):
         with bench.attempt(key, peer), Stage(bench.scratch, peer, count) as stage:
             all_started(stage, count)
             time.sleep(bench.scale.rest)
@@ -324,7 +324,7 @@ def size(bench):
     """Bytes it adds to an image: the binary of ours and of the limit, for the others the files of their
     Debian package but for the manuals. What a package depends on (libraries, Python) comes on top."""
     for peer in bench.peers:
-        if peer.name != "minisup exec":
+        if peer.name != "minisup exec" and not peer.stops_only:
             bench.add("size", peer, sum(file.stat().st_size for file in peer.files()) / 1000)
             bench.remark("size", peer, linking(peer.path()))
 

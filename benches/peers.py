@@ -30,6 +30,7 @@ class Peer:
     many = True  # holds more than one service, and launches them again
     relays = False  # passes signals to PID 1 on to the child
     logs = ()  # what it can do with lines: see measures.LOGS
+    stops_only = False  # only the stop is measured of it
 
     def path(self):
         return shutil.which(self.program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
@@ -111,6 +112,22 @@ class Minisup(Peer):
 
     def status(self, room, services):
         return [self.path(), "status", "--socket", str(room / "minisup.sock")]
+
+
+class MinisupWithoutPipes(Minisup):
+    """`stdout = "inherit"`: as those supervisors do it that leave their children's streams alone. A stop is
+    where it shows: a pipe's end wakes its reader, and who dies pays for it."""
+
+    name = "minisup (inherit)"
+    stops_only = True
+    logs = ()
+
+    def command(self, room, services, log=None):
+        command = super().command(room, services)
+        file = room / "supervise.toml"
+        streams = 'stdout = "inherit"\nstderr = "inherit"\n'
+        file.write_text(file.read_text().replace("[defaults]\n", f"[defaults]\n{streams}"))
+        return command
 
 
 class MinisupExec(Minisup):
@@ -204,7 +221,7 @@ class OneChild(Peer):
         return [self.path(), "--", *services[0][1]]
 
 
-EVERY = [Limit(), Minisup(), MinisupExec(), S6(), Runit(), Supervisord(),
+EVERY = [Limit(), Minisup(), MinisupWithoutPipes(), MinisupExec(), S6(), Runit(), Supervisord(),
          OneChild("tini"), OneChild("dumb-init"), OneChild("catatonit")]  # fmt: skip
 PACKAGES = [peer.package for peer in EVERY if peer.package]
 

@@ -139,7 +139,7 @@ Load average when it began and when it ended: {began:.1f} and {ended:.1f}; witho
 
 def document(bench, measures, began):
     """The whole of docs/benchmarks.md."""
-    rows = "\n".join(f"| {p.name} | {p.version()} |" for p in bench.peers if p.name != "minisup exec")
+    rows = "\n".join(f"| {p.name} | {p.version()} |" for p in bench.peers if p.name != "minisup exec" and not p.stops_only)
     introduction = INTRODUCTION.format(
         date=date.today().isoformat(), machine=machine(), began=began, ended=os.getloadavg()[0],
         versions=f"| | version |\n|---|---|\n{rows}",
