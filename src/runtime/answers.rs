@@ -14,6 +14,7 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{RingLine, Stamp, Std};
 use crate::sys::{clock, pid1, proc};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Now, as documents have it: RFC 3339 in UTC with milliseconds.
 pub(super) fn stamp() -> String {
@@ -81,6 +82,9 @@ fn instance(supervisor: &Supervisor, schedules: &Schedules, it: &InstanceStatus)
     }
 }
 
+/// No file system takes as long, unless it is dead.
+const SLOW_EXEC: Duration = Duration::from_secs(1);
+
 /// Why an instance is not what it should be, if there is more to say than its state.
 fn why(supervisor: &Supervisor, spec: &ServiceSpec, it: &InstanceStatus, state: &State) -> Option<String> {
     let plan = supervisor.plan();
@@ -101,6 +105,9 @@ fn why(supervisor: &Supervisor, spec: &ServiceSpec, it: &InstanceStatus, state: 
         },
         State::Stopping { failure, .. } | State::Killing { failure, .. } => {
             failure.as_ref().map(|failure| reason(failure, spec, plan))
+        }
+        State::Executing { since, .. } if clock::now().since(*since) >= SLOW_EXEC => {
+            Some("is not its program yet: perhaps a file system does not answer".into())
         }
         State::Backoff { cause, .. } => cause.as_ref().map(|cause| reason(cause, spec, plan)),
         State::Fatal { cause } => Some(reason(cause, spec, plan)),
