@@ -8,6 +8,7 @@ use minisup::core::plan::{Credentials, LaunchExtra};
 use minisup::core::signal::Signal;
 use minisup::sys::launch::{Launched, Order, Stdio, launch};
 use minisup::sys::signals::{Sender, Signals};
+use minisup::sys::sweep::Sweep;
 use minisup::sys::tree::{self, Known, Tree};
 use minisup::sys::words::Words;
 use minisup::sys::{pid1, proc, reap, signals};
@@ -92,10 +93,10 @@ fn the_last_sweep_ends_everybody() {
         return;
     }
     let many: Vec<Pid> = (0..5).map(|_| daemon("many", &[]).leader).collect();
-    assert!(tree::sweep(Signal::KILL), "there was somebody");
+    assert!(Sweep::default().signal(Signal::KILL), "there was somebody");
     wait_until("nobody is left", || {
         while reap::any().is_some() {}
-        !tree::sweep(Signal::KILL)
+        !Sweep::default().signal(Signal::KILL)
     });
     assert!(many.iter().all(|leader| !signals::group_exists(*leader)));
 }
@@ -107,10 +108,10 @@ fn not_as_pid_1_the_last_sweep_ends_our_descendants() {
     }
     assert_eq!(pid1::take_up().first(), Some(&pid1::Difference::NotPid1));
     daemon("one", &[]);
-    assert!(tree::sweep(Signal::KILL));
+    assert!(Sweep::default().signal(Signal::KILL));
     wait_until("nobody is left", || {
         while reap::any().is_some() {}
-        !tree::sweep(Signal::KILL)
+        !Sweep::default().signal(Signal::KILL)
     });
 }
 

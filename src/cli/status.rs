@@ -168,7 +168,8 @@ fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
     let reason = it.reason.as_deref().filter(|reason| Some(*reason) != it.last.as_deref());
     // Who is not ready yet may have been given this as the reason.
     let said = it.said.as_deref().filter(|said| !reason.is_some_and(|reason| reason.ends_with(said)));
-    let words = [reason, said];
+    let next = it.next_run.as_deref().map(|at| format!("next run {}", minute(at)));
+    let words = [reason, said, next.as_deref()];
     vec![
         (text::label(&it.service, it.instance), None),
         (text::tame(&it.state), colour),
@@ -180,6 +181,14 @@ fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
         (or_none(it.last.as_deref().map(text::tame)), None),
         (words.into_iter().flatten().map(text::tame).collect::<Vec<_>>().join("; "), None),
     ]
+}
+
+/// A moment of the wire as people write it, to the minute: schedules know no seconds.
+fn minute(at: &str) -> String {
+    match (at.get(..10), at.get(11..16)) {
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => at.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +212,7 @@ mod tests {
             last: None,
             reason: None,
             said: None,
+            next_run: None,
             memory: (state == "running").then_some(41_000_000),
         }
     }
@@ -232,6 +242,16 @@ mod tests {
                 "worker   backoff  -        -         -         4       -  killed by KILL  again in 3 s  [2J",
             ]
         );
+    }
+
+    #[test]
+    fn what_runs_by_a_schedule_says_when() {
+        let mut backup = instance("backup", "exited");
+        backup.last = Some("exit code 3".to_owned());
+        backup.reason = backup.last.clone();
+        backup.next_run = Some("2026-11-28T03:30:00.000Z".to_owned());
+        let shown = lines(&status(vec![backup]), Paint::PLAIN, None);
+        assert!(shown[1].ends_with("exit code 3  next run 2026-11-28 03:30 UTC"), "{shown:?}");
     }
 
     #[test]

@@ -188,6 +188,9 @@ pub struct Instance {
     /// What the service said of itself (STATUS= of sd_notify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
+    /// When its schedule runs it next: RFC 3339 in UTC with milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run: Option<String>,
     /// Resident memory of the main process, in bytes.
     pub memory: Option<u64>,
 }

@@ -240,7 +240,9 @@ pub struct Fault {
 impl Fault {
     /// The process has not become the program within [`EXEC_LIMIT`].
     pub fn late() -> Fault {
-        let text = format!("its program could not be read within {} s", EXEC_LIMIT.as_secs());
+        let limit = EXEC_LIMIT.as_secs();
+        let text =
+            format!("cannot execute its program within {limit} s: perhaps a file system does not answer");
         Fault { code: super::exit::code::NOT_EXECUTABLE, text: text.into() }
     }
 }

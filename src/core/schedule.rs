@@ -35,10 +35,15 @@ impl Supervisor {
         all.any(|spec| spec.enabled && spec.recurs())
     }
 
+    /// Whether somebody has stopped it by hand: the clock does not start it either.
+    pub fn is_parked(&self, id: InstanceId) -> bool {
+        self.slot(id).parked
+    }
+
     /// It is time for this service.
     pub(super) fn scheduled(&mut self, service: ServiceId, now: Moment) {
         let instances: Vec<InstanceId> = self.graph.instances(service).collect();
-        if self.phase.is_ending() || instances.iter().any(|id| self.slot(*id).parked) {
+        if self.phase.is_ending() || instances.iter().any(|id| self.is_parked(*id)) {
             return;
         }
         let is_busy = |id: &InstanceId| match self.instance(*id).state {

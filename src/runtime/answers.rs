@@ -1,6 +1,7 @@
 //! What clients read: snapshots, health and events, from the core's words to those of the wire.
 
-use super::report::{Reporter, reason};
+use super::report::{Reporter, reason, seconds};
+use super::schedules::Schedules;
 use crate::control::wire;
 use crate::core::action::Change;
 use crate::core::exit::Outcome;
@@ -13,6 +14,7 @@ use crate::core::supervisor::Supervisor;
 use crate::log::{RingLine, Stamp, Std};
 use crate::sys::{clock, pid1, proc};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Now, as documents have it: RFC 3339 in UTC with milliseconds.
 pub(super) fn stamp() -> String {
@@ -29,6 +31,7 @@ fn stamp_of(at: (i64, u32)) -> String {
 pub(super) fn status(
     supervisor: &Supervisor,
     reporter: &Reporter,
+    schedules: &Schedules,
     snapshot: &Snapshot,
     chosen: &[InstanceId],
 ) -> wire::Status {
@@ -43,14 +46,17 @@ pub(super) fn status(
             .instances
             .iter()
             .filter(|it| chosen.is_empty() || chosen.contains(&it.instance))
-            .map(|it| instance(supervisor, it))
+            .map(|it| instance(supervisor, schedules, it))
             .collect(),
     }
 }
 
-fn instance(supervisor: &Supervisor, it: &InstanceStatus) -> wire::Instance {
+fn instance(supervisor: &Supervisor, schedules: &Schedules, it: &InstanceStatus) -> wire::Instance {
     let spec = supervisor.spec_of(it.instance);
     let now = supervisor.instance(it.instance);
+    // What an update is removing runs no more.
+    let recurs = supervisor.plan().services.get(it.service.index()).is_some_and(ServiceSpec::recurs);
+    let next = schedules.next_of(it.service).filter(|_| recurs && !supervisor.is_parked(it.instance));
     wire::Instance {
         service: spec.name.to_string(),
         instance: (spec.instances > 1).then_some(it.number),
@@ -71,9 +77,13 @@ fn instance(supervisor: &Supervisor, it: &InstanceStatus) -> wire::Instance {
         last: it.last.map(|outcome| outcome.to_string()),
         reason: why(supervisor, spec, it, &now.state),
         said: it.said.as_deref().map(str::to_owned),
+        next_run: next.map(|at| stamp_of((at, 0))),
         memory: it.pid.and_then(proc::resident),
     }
 }
+
+/// No file system takes as long, unless it is dead.
+const SLOW_EXEC: Duration = Duration::from_secs(1);
 
 /// Why an instance is not what it should be, if there is more to say than its state.
 fn why(supervisor: &Supervisor, spec: &ServiceSpec, it: &InstanceStatus, state: &State) -> Option<String> {
@@ -89,12 +99,18 @@ fn why(supervisor: &Supervisor, spec: &ServiceSpec, it: &InstanceStatus, state: 
                 Condition::Done => format!("waits for {name} to be done"),
             })
         }
-        State::Starting { last, .. } => last.as_ref().map(|last| format!("not ready yet: {last}")),
+        State::Starting { last, .. } => match spec.ready.as_deref().filter(|ready| ready.is_time_limit()) {
+            Some(limit) => Some(format!("has to end within {}", seconds(limit.timeout))),
+            None => last.as_ref().map(|last| format!("not ready yet: {last}")),
+        },
         State::Stopping { failure, .. } | State::Killing { failure, .. } => {
-            failure.as_ref().map(|failure| reason(failure, plan))
+            failure.as_ref().map(|failure| reason(failure, spec, plan))
         }
-        State::Backoff { cause, .. } => cause.as_ref().map(|cause| reason(cause, plan)),
-        State::Fatal { cause } => Some(reason(cause, plan)),
+        State::Executing { since, .. } if clock::now().since(*since) >= SLOW_EXEC => {
+            Some("is not its program yet: perhaps a file system does not answer".into())
+        }
+        State::Backoff { cause, .. } => cause.as_ref().map(|cause| reason(cause, spec, plan)),
+        State::Fatal { cause } => Some(reason(cause, spec, plan)),
         State::Exited { outcome } if !spec.is_success(*outcome) => Some(outcome.to_string()),
         State::Stopped
         | State::Launching { .. }
@@ -168,9 +184,11 @@ fn wellness(supervisor: &Supervisor, spec: &ServiceSpec, id: InstanceId) -> Well
     match &it.state {
         State::Exited { outcome } if spec.is_success(*outcome) => Wellness::Apart,
         State::Exited { outcome } => Wellness::Ill(format!("has failed ({outcome})")),
-        State::Fatal { cause } => Wellness::Ill(format!("has failed ({})", reason(cause, supervisor.plan()))),
+        State::Fatal { cause } => {
+            Wellness::Ill(format!("has failed ({})", reason(cause, spec, supervisor.plan())))
+        }
         State::Backoff { cause: Some(cause), .. } => {
-            Wellness::Ill(format!("is to be tried again ({})", reason(cause, supervisor.plan())))
+            Wellness::Ill(format!("is to be tried again ({})", reason(cause, spec, supervisor.plan())))
         }
         State::Running { checkup: Some(checkup), .. } if !checkup.healthy && !is_boot => {
             // A first check that has not been answered yet is no failure.

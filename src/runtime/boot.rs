@@ -19,6 +19,7 @@ use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
 use crate::sys::signals::Signals;
+use crate::sys::sweep::Sweep;
 use crate::sys::tree::Tree;
 use crate::sys::watch::Watched;
 use crate::sys::{clock, fd, identity, pid1, reap, signals};
@@ -66,6 +67,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     signals::unblock_all();
     // Blocks SIGCHLD, so it comes after the unblocking.
     let bell = Watched::new(reap::Bell::hang()?)?;
+    let tree = Tree::at_boot();
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
@@ -81,7 +83,8 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         reloads: Vec::new(),
         launches: Launches::default(),
         children: Children::new(),
-        tree: Tree::at_boot(),
+        sweep: Sweep::sparing_readers_among(tree.inherited()),
+        tree,
         reporter: Reporter::new(now),
         updates: Updates::new(origin, &plan),
         compressing: None,

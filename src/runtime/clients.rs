@@ -301,6 +301,7 @@ impl Turn {
             Reply::Status(snapshot) => wire::Reply::Status(answers::status(
                 &self.supervisor,
                 &self.reporter,
+                &self.rounds.schedules,
                 &snapshot,
                 &open.chosen,
             )),

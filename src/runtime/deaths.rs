@@ -125,7 +125,7 @@ impl Turn {
             self.main_ended(instance, death.pid, death.outcome);
             self.perform_all();
         }
-        if self.children.sweeping_all && !reap::has_children() {
+        if self.children.sweeping_all && !self.sweep.is_anybody_left() {
             self.tell(Input::AllGone);
         }
     }

@@ -9,7 +9,7 @@ use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::phase::Phase;
 use crate::core::signal::Signal;
-use crate::sys::{memory, reap, signals, tree};
+use crate::sys::{memory, reap, signals};
 
 impl Turn {
     /// Does all that is to be done.
@@ -78,7 +78,7 @@ impl Turn {
     /// Everything that is left, whoever made it.
     fn sweep(&mut self, signal: Signal) {
         self.children.sweeping_all = true;
-        if tree::sweep(signal) {
+        if self.sweep.signal(signal) {
             self.take_deaths();
         } else {
             self.tell(Input::AllGone);

@@ -114,13 +114,7 @@ impl Reporter {
             Change::Draining(Occasion::AllEnded) => paper.line(Info, format_args!("all services have ended")),
             Change::Draining(Occasion::Essential(instance, failure)) => {
                 let name = self.label(supervisor, *instance);
-                let ready = supervisor.spec_of(*instance).ready.as_deref();
-                let why = match failure {
-                    Failure::NotReady { waited, .. } if ready.is_some_and(Ready::is_time_limit) => {
-                        format!("not done after {}", seconds(*waited))
-                    }
-                    failure => reason(failure, supervisor.plan()),
-                };
+                let why = reason(failure, supervisor.spec_of(*instance), supervisor.plan());
                 paper.line(
                     Error,
                     format_args!(
@@ -323,19 +317,22 @@ impl Story<'_> {
                     self.spec.health.as_ref().map_or("its check".into(), |health| describe(&health.probe));
                 format!("is unhealthy: {probe}, last got: {last}")
             }
-            Failure::TooBig { .. } => reason(failure, self.plan),
+            Failure::TooBig { .. } => reason(failure, self.spec, self.plan),
             Failure::Ended(_) | Failure::Launch(_) | Failure::BeforeStart(_) | Failure::Requirement(_) => {
-                format!("failed ({})", reason(failure, self.plan))
+                format!("failed ({})", reason(failure, self.spec, self.plan))
             }
         }
     }
 }
 
 /// A failure in few words.
-pub(super) fn reason(failure: &Failure, plan: &Plan) -> String {
+pub(super) fn reason(failure: &Failure, spec: &ServiceSpec, plan: &Plan) -> String {
     let name = |service: &ServiceId| plan.service(*service).name.clone();
     match failure {
         Failure::Ended(outcome) => outcome.to_string(),
+        Failure::NotReady { waited, .. } if spec.ready.as_deref().is_some_and(Ready::is_time_limit) => {
+            format!("not done after {}", seconds(*waited))
+        }
         Failure::NotReady { waited, .. } => format!("not ready after {}", seconds(*waited)),
         Failure::Unhealthy { .. } => "unhealthy".into(),
         Failure::Launch(fault) => fault.text.to_string(),
@@ -374,7 +371,7 @@ fn megabytes(bytes: u64) -> String {
 }
 
 /// A duration for people: `80 ms`, `1.5 s`, `60 s`.
-fn seconds(span: Duration) -> String {
+pub(super) fn seconds(span: Duration) -> String {
     match span.as_secs_f64() {
         short if short < 0.9995 => format!("{:.0} ms", short * 1000.0),
         some if some < 9.95 => format!("{some:.1} s"),

@@ -6,10 +6,10 @@
 //! take what they write: who writes to a pipe that nobody reads is killed by SIGPIPE in the
 //! middle of its orderly end.
 
-use super::turn::{LAST_LINES, Turn};
+use super::turn::{LAST_LINES, LAST_READERS, Turn};
 use crate::core::signal::Signal;
 use crate::log::Pump;
-use crate::sys::{clock, reap, tree};
+use crate::sys::{clock, reap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ fn stop_everything(turn: &mut Turn, timeout: Duration) {
         }
     };
     let kill_at = clock::now() + timeout;
-    tree::sweep(Signal::TERM);
+    turn.sweep.signal(Signal::TERM);
     // Who has been stopped takes it only when it goes on.
-    tree::sweep(Signal::CONT);
-    while reap::has_children() {
+    turn.sweep.signal(Signal::CONT);
+    while turn.sweep.is_anybody_left() {
         while reap::any().is_some() {}
         if clock::now() >= kill_at {
-            tree::sweep(Signal::KILL);
+            turn.sweep.signal(Signal::KILL);
         }
         if clock::now() >= kill_at + Duration::from_secs(1) {
             break;
@@ -53,6 +53,7 @@ fn stop_everything(turn: &mut Turn, timeout: Duration) {
     with_pump(|pump| pump.finish(LAST_LINES));
     // Nobody is to look for us where we are no more.
     let _ = catch_unwind(AssertUnwindSafe(|| turn.clients.finish(Duration::ZERO)));
+    turn.sweep.let_readers_end(LAST_READERS);
 }
 
 #[cfg(test)]

@@ -93,6 +93,11 @@ impl Schedules {
         })
     }
 
+    /// When this service runs next, in seconds since 1970.
+    pub(super) fn next_of(&self, service: ServiceId) -> Option<i64> {
+        self.entries.iter().find(|it| it.service == service)?.next
+    }
+
     /// Returns when the timer has run out, or the clock was set.
     pub(super) async fn ready(&self) {
         match &self.timer {

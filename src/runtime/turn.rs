@@ -23,6 +23,7 @@ use crate::sys::clock;
 use crate::sys::launch::Verdict;
 use crate::sys::reap::Bell;
 use crate::sys::signals::Signals;
+use crate::sys::sweep::Sweep;
 use crate::sys::tree::Tree;
 use crate::sys::watch::Watched;
 use std::time::Duration;
@@ -30,6 +31,9 @@ use tokio::time::sleep;
 
 /// The last lines of those who ended last: how long the container's log has to take them.
 pub(super) const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// Those who read that log and were there before us, such as a `tee`: how long they have to write it down.
+pub(super) const LAST_READERS: Duration = Duration::from_millis(500);
 
 /// The last answers: how long clients have to take them.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);
@@ -50,6 +54,7 @@ pub(super) struct Turn {
     pub(super) launches: Launches,
     pub(super) children: Children,
     pub(super) tree: Tree,
+    pub(super) sweep: Sweep,
     pub(super) reporter: Reporter,
     /// Whether the process that compresses an old log file has become it.
     pub(super) compressing: Option<Verdict>,
@@ -84,6 +89,7 @@ impl Turn {
                 self.clients.finish(LAST_ANSWERS);
                 self.reporter.goodbye(code);
                 self.pump.finish(LAST_LINES);
+                self.sweep.let_readers_end(LAST_READERS);
                 return code;
             }
             let wake = self.wait().await;

@@ -11,6 +11,7 @@
 //! - [`pid1`][]: whether we are PID 1, and what differs when we are not
 //! - [`proc`][]: who there is, as /proc has it
 //! - [`tree`][]: who belongs to a service
+//! - [`sweep`][]: the end of everything that is left
 //! - [`terminal`][]: whose is the terminal
 //! - [`watch`][]: descriptors whose news wake the loop
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
@@ -37,6 +38,7 @@ pub mod reap;
 pub mod signals;
 mod stack;
 mod stage;
+pub mod sweep;
 mod syscall;
 pub mod terminal;
 pub mod tree;

@@ -13,14 +13,14 @@
 //! A child that we had before we launched anybody is nobody's: the script that became us by
 //! exec may have left one behind, such as the `tee` that our own output goes through.
 //!
-//! Whoever is not found by then is found by the last sweep, when everything is to end.
+//! Whoever is not found by then is found by the last [`sweep`](super::sweep), when everything is to end.
 //!
 //! The common case costs nearly nothing: a service's process has ended, its group is empty
 //! (one kill(2) with signal 0), and we have no child that we did not launch (one read of
 //! one kept-open file for all services that ended in the same turn).
 
 use super::proc::{self, Children, Process};
-use super::{mark, pid1, reap, signals};
+use super::{mark, pid1, signals};
 use crate::core::ids::Pid;
 use crate::core::signal::Signal;
 use std::collections::BTreeSet;
@@ -76,6 +76,11 @@ impl Tree {
         let children = tree.children.list().unwrap_or_default();
         tree.inherited = children.into_iter().filter_map(proc::process).collect();
         tree
+    }
+
+    /// Whom we had before we launched anybody.
+    pub fn inherited(&self) -> &[Process] {
+        &self.inherited
     }
 
     /// To be made by the thread that launches.
@@ -217,20 +222,9 @@ pub fn descendants(pid: Pid) -> Vec<Process> {
     found
 }
 
-/// Sends a signal to every process that is left: as PID 1 to all of the namespace, else to
-/// all of our descendants. Returns whether we still have a child, alive or to be reaped.
-pub fn sweep(signal: Signal) -> bool {
-    if signals::kill_everything(signal) == Err(nix::errno::Errno::EPERM) {
-        for process in descendants(pid1::own_pid()) {
-            send(&process, signal);
-        }
-    }
-    reap::has_children()
-}
-
 /// Signals one process of a list that may have aged: our own children keep their pids until
 /// we reap them, others are looked at again.
-fn send(process: &Process, signal: Signal) {
+pub(super) fn send(process: &Process, signal: Signal) {
     let is_child = process.parent == pid1::own_pid().0;
     if is_child || proc::process(process.pid).is_some_and(|now| now.started == process.started) {
         let _ = signals::kill(process.pid, signal);
@@ -238,7 +232,7 @@ fn send(process: &Process, signal: Signal) {
 }
 
 /// Those of the list that are among the roots or descend from one.
-fn with_descendants(processes: &[Process], mut roots: BTreeSet<i32>) -> Vec<Process> {
+pub(super) fn with_descendants(processes: &[Process], mut roots: BTreeSet<i32>) -> Vec<Process> {
     // A child may come before its parent in the list: pids wrap around.
     loop {
         let before = roots.len();

@@ -60,6 +60,63 @@ fn status_of_a_named_service_that_does_not_run_is_3() {
 }
 
 #[test]
+fn status_says_when_a_schedule_runs_next() {
+    needs_namespaces!();
+    let run = supervisor(
+        r#"
+        [environment]
+        TZ = "EST5"
+        [service.backup]
+        type = "oneshot"
+        command = "true"
+        schedule = "30 3 29 2 *"
+        [service.warm]
+        type = "oneshot"
+        command = "true"
+        schedule = "@reboot"
+        [service.web]
+        command = "sleep 1000"
+        "#,
+    );
+    let next = |name: &str| status_of(&run, name)["next_run"].clone();
+    let at = next("backup");
+    // Half past three in a zone that is five hours behind.
+    assert!(at.as_str().is_some_and(|at| at.ends_with("-02-29T08:30:00.000Z")), "{at}");
+    let text = ask(&run, &["status"]).good();
+    let line = text.lines().find(|line| line.starts_with("backup")).unwrap();
+    assert!(line.ends_with("-02-29 08:30 UTC") && line.contains("  next run 20"), "{text}");
+    assert_eq!(text.matches("next run").count(), 1, "{text}");
+    for name in ["warm", "web"] {
+        assert!(next(name).is_null(), "{name}");
+    }
+    // Whoever stops it stops its schedule, too.
+    ask(&run, &["stop", "backup"]).good();
+    assert!(next("backup").is_null());
+    ask(&run, &["start", "backup"]).good();
+    assert_eq!(next("backup"), at);
+    run.stops_with(0);
+}
+
+#[test]
+fn status_says_what_time_a_oneshot_has_and_that_it_was_too_little() {
+    needs_namespaces!();
+    let config = |limit: &str| {
+        format!(
+            "[service.app]\ncommand = \"sleep 1000\"\n[service.slow]\ntype = \"oneshot\"\ncommand = \"sleep 1001\"\nessential = false\nmax_failures = 1\ntimeout = \"{limit}\"\n"
+        )
+    };
+    let mut run = crate::asking::stage(&config("10m")).start();
+    run.said("slow started");
+    assert_eq!(status_of(&run, "slow")["reason"], "has to end within 600 s");
+    run.stops_with(0);
+    let mut run = crate::asking::stage(&config("20ms")).start();
+    run.said("all is up");
+    let reason = status_of(&run, "slow")["reason"].clone();
+    assert!(reason.as_str().is_some_and(|reason| reason.starts_with("not done after ")), "{reason}");
+    run.stops_with(0);
+}
+
+#[test]
 fn globs_all_and_instances_choose_whom_to_show() {
     needs_namespaces!();
     let run = supervisor(

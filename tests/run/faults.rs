@@ -2,7 +2,9 @@
 
 use crate::needs_namespaces;
 use crate::stage::{Place, kill, supervise};
+use crate::support::container::Container;
 use crate::support::seccomp::Filter;
+use minisup::core::admission::EXECUTING_MAX;
 use std::time::Duration;
 
 pub fn what_cannot_be_executed_says_why_and_has_the_shells_exit_code(place: Place) {
@@ -186,8 +188,16 @@ fn closed_standard_descriptors_stop_nobody() {
 /// A panic in the loop, and no stub for it: the library that waits for us panics when the kernel
 /// refuses to wait. So epoll_wait(2) without a limit of time is refused: PID 1 asks for that
 /// when everything is up and nothing is due.
+pub fn with_a_fault(container: Container) -> Container {
+    // Newer machines have only the call with a mask, whose other arguments are the same.
+    #[cfg(target_arch = "x86_64")]
+    const WAIT: i64 = libc::SYS_epoll_wait;
+    #[cfg(not(target_arch = "x86_64"))]
+    const WAIT: i64 = libc::SYS_epoll_pwait;
+    container.filter(Filter::when(WAIT, 3, u32::MAX, libc::EBADF))
+}
+
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn a_fault_of_our_own_stops_everything_and_ends_with_70() {
     needs_namespaces!();
     let config = r#"
@@ -200,12 +210,86 @@ fn a_fault_of_our_own_stops_everything_and_ends_with_70() {
         [service.deaf]
         command = ["sh", "-c", "trap '' TERM; (setsid sleep 2001 &); echo up; exec sleep 1001"]
     "#;
-    let mut run = supervise(Place::Pid1, config)
-        .with(|c| c.filter(Filter::when(libc::SYS_epoll_wait, 3, u32::MAX, libc::EBADF)))
-        .start();
+    let mut run = supervise(Place::Pid1, config).with(with_a_fault).start();
     run.heard("up");
     run.heard("up");
     run.heard("last words");
     let words = run.ends_with(70);
     assert!(words.contains("this is a fault of minisup itself: stopping everything"), "{words}");
+}
+
+/// What hangs on its way to its program: the directory is on a file system that does not answer.
+const STUCK: &str = r#"
+    command = ["sleep", "1001"]
+    directory = "/"
+    stop.grace_period = "200ms"
+    essential = false
+    max_failures = 1
+"#;
+
+fn is_in_chdir(pid: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    text.split_whitespace().next() == Some(&libc::SYS_chdir.to_string())
+}
+
+#[test]
+fn a_launch_that_hangs_holds_up_nobody_else_and_no_shutdown() {
+    needs_namespaces!();
+    for hurried in [false, true] {
+        let grace = if hurried { "400s" } else { "200ms" };
+        let config = format!(
+            "[supervisor]\nshutdown_timeout = '500s'\n[service.stuck]\n{}\n[service.app]\ncommand = ['sleep', '1002']",
+            STUCK.replace("200ms", grace)
+        );
+        let mut run = supervise(Place::Pid1, &config)
+            .with(|container| container.filter(Filter::hanging(&[libc::SYS_chdir])))
+            .start();
+        run.said("app started");
+        crate::support::wait_until("it hangs", || {
+            run.processes().iter().any(|process| is_in_chdir(process.pid))
+        });
+        // In a second status says so.
+        let mut status = String::new();
+        crate::support::wait_until("status to say why", || {
+            let socket = run.path("minisup.sock");
+            let words = [crate::support::MINISUP, "--socket", socket.to_str().unwrap(), "status"];
+            status = crate::support::container::container(&words).not_pid1().run().1;
+            status.contains("perhaps a file system does not answer")
+        });
+        assert!(status.contains("stuck  launching"), "{status}");
+        run.signal(libc::SIGTERM);
+        if hurried {
+            run.said("stopping stuck");
+            run.signal(libc::SIGTERM);
+        }
+        // It knows nothing of TERM yet.
+        run.ends_within(Duration::from_secs(5), 137);
+    }
+}
+
+/// As long as a launch may take, twice: more of them than may be under way at once, and one behind.
+#[test]
+#[ignore = "takes a minute: make soak"]
+fn launches_that_hang_fail_in_time_and_make_room() {
+    needs_namespaces!();
+    // So that nobody waits for a line for longer than tests wait.
+    let mut config =
+        String::from("[service.tick]\ncommand = ['sh', '-c', 'while :; do echo tick >&2; sleep 10; done']\n");
+    for n in 0..EXECUTING_MAX {
+        config += &format!("[service.stuck-{n}]\nafter = ['tick:started']\n{STUCK}");
+    }
+    config += "[service.last]\nafter = ['tick:started']\ncommand = ['sleep', '1002']\n";
+    let run = supervise(Place::Pid1, &config)
+        .with(|container| container.filter(Filter::hanging(&[libc::SYS_chdir])));
+    let mut run = run.start();
+    run.said("tick started");
+    let began = std::time::Instant::now();
+    let why = run.said("stuck-0 failed");
+    assert!(
+        why.contains("cannot execute its program within 60 s: perhaps a file system does not answer"),
+        "{why}"
+    );
+    run.said("last started");
+    assert!((58..70).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    run.stops_with(0);
 }

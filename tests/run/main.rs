@@ -26,6 +26,7 @@ mod memory;
 mod order;
 mod places;
 mod quiet;
+mod readers;
 mod ready;
 mod reload;
 mod restarts;
@@ -66,6 +67,7 @@ everywhere! {
     trees::a_daemon_that_left_its_session_is_ended_with_its_service
     trees::a_daemon_that_cleared_its_environment_is_ended_too
     trees::what_is_left_of_a_service_is_ended_before_it_is_launched_again
+    readers::a_tee_that_was_there_before_us_gets_our_very_last_line
     ready::every_way_to_be_ready_is_heard
     ready::who_is_not_ready_in_time_ends_the_container_with_the_reason
     hooks::every_hook_has_its_moment_and_knows_it

@@ -18,6 +18,7 @@ pub const NEWER: [i64; 6] = [
 #[derive(Clone, Debug)]
 pub struct Filter {
     program: Vec<libc::sock_filter>,
+    hangs: bool,
 }
 
 impl Filter {
@@ -54,7 +55,12 @@ impl Filter {
         }
         program.push(step(ANSWER, 0, libc::SECCOMP_RET_ALLOW));
         program.push(step(ANSWER, 0, answer));
-        Filter { program }
+        Filter { program, hangs: false }
+    }
+
+    /// These calls never answer, as on a file system that is dead, whoever makes them under it.
+    pub fn hanging(calls: &[i64]) -> Filter {
+        Filter { hangs: true, ..Filter::answering(calls, libc::SECCOMP_RET_USER_NOTIF) }
     }
 
     /// This system call answers this error when its argument (counted from 0) is that number.
@@ -72,7 +78,7 @@ impl Filter {
             step(ANSWER, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
             step(ANSWER, 0, libc::SECCOMP_RET_ALLOW),
         ];
-        Filter { program }
+        Filter { program, hangs: false }
     }
 
     /// Puts the calling process under it: system calls only, so it may be done after fork.
@@ -83,6 +89,15 @@ impl Filter {
         // no_new_privs first.
         unsafe {
             let mode = libc::SECCOMP_MODE_FILTER;
+            if self.hangs {
+                // Who could answer and does not: open for as long as we live, whatever we become.
+                let (set, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
+                let listener = libc::syscall(libc::SYS_seccomp, set, flags, &program) as i32;
+                return match listener >= 0 && libc::fcntl(listener, libc::F_SETFD, 0) == 0 {
+                    true => Ok(()),
+                    false => Err(std::io::Error::last_os_error()),
+                };
+            }
             if libc::prctl(libc::PR_SET_SECCOMP, mode, &program) == 0 {
                 return Ok(());
             }
