@@ -1,0 +1,1 @@
+//! docker/catnip: one Flask file.

@@ -1,0 +1,1 @@
+//! docker/django: gunicorn, nginx and PostgreSQL.

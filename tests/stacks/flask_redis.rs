@@ -1,0 +1,1 @@
+//! docker/flask-redis: Flask, Redis and nginx on a Docker network.

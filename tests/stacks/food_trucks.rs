@@ -1,0 +1,1 @@
+//! docker/food-trucks: Flask and a search server that starts slowly.

@@ -1,0 +1,1 @@
+//! docker/static-site: nginx alone.

@@ -1,0 +1,1 @@
+//! docker/two-apps: nginx, two Flask apps on uWSGI and MongoDB.
