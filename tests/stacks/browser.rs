@@ -189,6 +189,10 @@ impl Page {
     /// Keeps what a developer would see in red.
     fn note(&self, event: &Value) {
         let about = &event["params"];
+        // The one thing that browsers ask for without being told to by a page.
+        if event.to_string().contains("/favicon.ico\"") {
+            return;
+        }
         let complaint = match event["method"].as_str().unwrap_or_default() {
             "Page.lifecycleEvent" if about["name"] == "networkIdle" => {
                 return about["loaderId"]
