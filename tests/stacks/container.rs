@@ -10,6 +10,27 @@ use std::time::{Duration, Instant};
 /// As long as the issue allows for `docker stop`.
 const STOP: Duration = Duration::from_secs(3);
 
+/// How a web stack may be locked up; each must make no difference. Its image says that it writes below /run/web.
+pub const WAYS: &[&[&str]] = &[
+    &["--read-only", "--tmpfs", "/run/web"],
+    &["--user", "1000:1000", "--tmpfs", "/run/web"],
+    &["--cap-drop", "ALL"],
+    &["--security-opt", "no-new-privileges"],
+    &["--init"],
+    &[
+        "--init",
+        "--read-only",
+        "--tmpfs",
+        "/run/web",
+        "--user",
+        "1000:1000",
+        "--cap-drop",
+        "ALL",
+        "--security-opt",
+        "no-new-privileges",
+    ],
+];
+
 /// A container that somebody else removes.
 pub struct Container {
     id: String,
