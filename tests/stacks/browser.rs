@@ -22,6 +22,9 @@ const LONG: Duration = Duration::from_secs(60);
 const DESK: (u32, u32) = (1280, 800);
 const TELEPHONE: (u32, u32) = (390, 844);
 
+/// What a picture shows.
+const PRINT: (u32, u32) = (1120, 700);
+
 /// A picture larger than this does not belong into a repository.
 const PICTURE: usize = 150_000;
 
@@ -30,6 +33,7 @@ const PICTURE: usize = 150_000;
 /// more questions.
 pub fn look(name: &str, url: &str, selector: &str, property: &str, value: &str) -> Page {
     let page = Page::open(url);
+    page.complains_of_nothing();
     page.is_styled(selector, property, value);
     page.fits();
     page.picture(name);
