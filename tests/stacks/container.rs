@@ -103,6 +103,25 @@ impl Container {
         self.wait_until("a new start", || self.started() != before && self.is_running());
     }
 
+    /// The process of one of its services, while there is one.
+    pub fn pid_of(&self, service: &str) -> Option<u64> {
+        let status = stdout(&self.exec(&["minisup", "status", service, "--json"]));
+        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        status["instances"][0]["pid"].as_u64()
+    }
+
+    /// Kills one of its services, and waits until there is a new process that is ready. The container goes on.
+    pub fn kill_service(&self, service: &str) {
+        let (before, started) = (self.pid_of(service).expect("a process"), self.started());
+        let kill = self.exec(&["sh", "-c", &format!("kill -KILL {before}")]);
+        assert!(kill.status.success(), "{kill:?}");
+        self.wait_until(&format!("another {service}"), || {
+            self.pid_of(service).is_some_and(|pid| pid != before)
+                && self.exec(&["minisup", "wait", service, "--timeout", "30s"]).status.success()
+        });
+        assert_eq!(self.started(), started, "the container itself was not restarted\n{}", self.logs());
+    }
+
     /// `docker stop`: it must be quick, and the exit code 0.
     pub fn stop(&self) -> Duration {
         let began = Instant::now();
@@ -113,10 +132,15 @@ impl Container {
         took
     }
 
-    /// Where its port 8080 is published on this machine; another one after each start.
+    /// Where its one port is published on this machine; another one after each start.
     pub fn address(&self) -> Option<SocketAddr> {
-        let ports = stdout(&try_docker(&["port", &self.id, "8080/tcp"]));
-        ports.lines().next()?.parse().ok()
+        let ports = stdout(&try_docker(&["port", &self.id]));
+        ports.lines().next()?.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// The same place as a browser wants it: `http://127.0.0.1:32768/path`.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address().expect("a published port"))
     }
 
     /// A GET from outside; it must be answered, with whatever status.
@@ -150,6 +174,14 @@ impl Container {
         got.expect("an answer")
     }
 
+    /// What root runs in it is minisup and nothing else.
+    pub fn assert_root_only_supervises(&self) {
+        let list = docker(&["top", &self.id, "-o", "pid,uid,comm"]);
+        let rows = list.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<&str>>());
+        let roots: Vec<&str> = rows.filter(|row| row[1] == "0").map(|row| row[2]).collect();
+        assert!(roots.iter().all(|name| *name == "minisup"), "{list}");
+    }
+
     /// Each of these files is served, not empty, as what it is: `("/static/style.css", "text/css")`.
     pub fn assert_files(&self, files: &[(&str, &str)]) {
         for (path, kind) in files {
@@ -166,7 +198,13 @@ pub struct Alone(Container);
 impl Alone {
     /// `docker run --detach OPTIONS IMAGE`, its port 8080 published on 127.0.0.1.
     pub fn run(image: &str, options: &[&str]) -> Alone {
-        let args = [&["run", "--detach", "--publish", "127.0.0.1::8080"], options, &[image]].concat();
+        Alone::run_at(8080, image, options)
+    }
+
+    /// The same with another port than 8080.
+    pub fn run_at(port: u16, image: &str, options: &[&str]) -> Alone {
+        let publish = format!("127.0.0.1::{port}");
+        let args = [&["run", "--detach", "--publish", &publish], options, &[image]].concat();
         Alone(Container::of(docker(&args).trim()))
     }
 }

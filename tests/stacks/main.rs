@@ -4,6 +4,7 @@
 #![allow(clippy::print_stderr, reason = "what was measured is worth a line")]
 #![allow(dead_code, reason = "not every stack needs all of what they share")]
 
+mod browser;
 mod container;
 #[path = "../support/docker.rs"]
 mod docker;
