@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 /// A compose project of its own. Dropped, it is gone with its volumes; its images stay, for the next run.
 pub struct Stack {
-    file: String,
+    files: Vec<String>,
     project: String,
     environment: Vec<(String, String)>,
 }
@@ -21,11 +21,17 @@ impl Stack {
 
     /// The same, with variables for the compose file.
     pub fn built_with(file: &str, environment: &[(&str, &str)]) -> Stack {
-        let name = file.trim_end_matches("/compose.yaml").trim_end_matches(".yaml").replace(['/', '.'], "-");
+        Stack::built_of(&[file], environment)
+    }
+
+    /// The same, of several files, a later one over an earlier one.
+    pub fn built_of(files: &[&str], environment: &[(&str, &str)]) -> Stack {
+        let last = files[files.len() - 1];
+        let name = last.trim_end_matches("/compose.yaml").trim_end_matches(".yaml").replace(['/', '.'], "-");
         let own = [("PORT", ""), ("BUILD_NETWORK", "host")];
         let pairs = own.iter().chain(environment);
         let stack = Stack {
-            file: format!("{}/docker/{file}", env!("CARGO_MANIFEST_DIR")),
+            files: files.iter().map(|file| format!("{}/docker/{file}", env!("CARGO_MANIFEST_DIR"))).collect(),
             project: format!("minisup-test-{name}"),
             environment: pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         };
@@ -48,7 +54,7 @@ impl Stack {
 
     pub fn wait_until_healthy(&self) {
         let ids = self.compose(&["ps", "--quiet"]);
-        assert!(!ids.trim().is_empty(), "{}: nothing runs", self.file);
+        assert!(!ids.trim().is_empty(), "{:?}: nothing runs", self.files);
         for id in ids.lines() {
             Container::of(id).wait_until_healthy();
         }
@@ -57,7 +63,7 @@ impl Stack {
     /// The container of a service.
     pub fn container(&self, service: &str) -> Container {
         let id = self.compose(&["ps", "--quiet", "--all", service]);
-        let id = id.lines().next().unwrap_or_else(|| panic!("{}: no container of {service}", self.file));
+        let id = id.lines().next().unwrap_or_else(|| panic!("{:?}: no container of {service}", self.files));
         Container::of(id)
     }
 
@@ -91,13 +97,14 @@ impl Stack {
     pub fn compose(&self, args: &[&str]) -> String {
         let output = self.command(args).output().expect("docker-compose");
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "docker-compose -f {} {args:?}:\n{error}", self.file);
+        assert!(output.status.success(), "docker-compose -f {:?} {args:?}:\n{error}", self.files);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new("docker-compose");
-        command.args(["--file", &self.file, "--project-name", &self.project]).args(args);
+        command.args(self.files.iter().flat_map(|file| ["--file", file]));
+        command.args(["--project-name", &self.project]).args(args);
         command.envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command
     }
