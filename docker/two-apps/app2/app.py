@@ -38,6 +38,12 @@ def data():
     return jsonify(count=counter["count"], script=request.environ.get("SCRIPT_NAME", ""))
 
 
+@app.route("/healthz")
+def healthz():
+    """Whether the app itself works. MongoDB has a check of its own: a new app would not bring it back."""
+    return "ok\n", 200, {"Content-Type": "text/plain"}
+
+
 @app.errorhandler(PyMongoError)
 def mongodb_is_away(error):
     """Without MongoDB there is no page; the next request tries again."""
