@@ -1,5 +1,6 @@
 //! docker/employees: nginx, gunicorn and Flask beside a database that is filled at its first start.
 
+use crate::browser;
 use crate::container::{Alone, Container, WAYS};
 use crate::docker::{docker, stdout};
 use crate::http;
@@ -49,6 +50,10 @@ fn employees_are_shown_and_kept_in_one_container() {
     all().kill();
     stack.up();
     assert_hired(&all());
+    for service in ["database", "app", "web"] {
+        all().kill_service(service);
+        assert_hired(&all());
+    }
     eprintln!("employees in one: docker stop took {:?}", all().stop());
     stack.down();
     stack.up();
@@ -67,6 +72,7 @@ fn employees_are_shown_and_kept_with_a_container_per_tier() {
     web().assert_root_only_supervises();
     database().assert_root_only_supervises();
     assert_passwords_are_nowhere(&[web(), database()]);
+    look_at(&web());
     hire(&database());
     assert_hired(&web());
 
@@ -212,6 +218,22 @@ fn assert_sample_is_shown(web: &Container, database: &Container) {
         person.body
     );
     assert_eq!(web.get("/employees/1").status, 404);
+}
+
+/// As a person does: sorts a table, searches.
+fn look_at(web: &Container) {
+    let page = browser::look("employees", &web.url("/"), "button", "background-color", "rgb(138, 75, 8)");
+    page.is("document.querySelectorAll('#departments th')[1].click()");
+    let counts = page.is(
+        "[...document.querySelectorAll('#departments tbody tr')].map(r => Number(r.cells[1].textContent))",
+    );
+    let counts: Vec<u64> = counts.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect();
+    assert!(counts.len() == 9 && counts.is_sorted(), "{counts:?}");
+    page.write("input[name=q]", "o'conn");
+    page.follow("document.forms[0].submit()");
+    page.fits();
+    page.complains_of_nothing();
+    assert!(page.text().contains("O'Connor") && page.text().contains("Page 1 of"), "{}", page.text());
 }
 
 /// The numbers of the employees on a page.
