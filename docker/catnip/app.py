@@ -34,7 +34,7 @@ PAGE = """<!doctype html>
     </figure>
     <div class="words">
       <h1>catnip</h1>
-      <p>A cat, by chance, drawn by hand and sent by worker {{ worker }}.</p>
+      <p>A cat, by chance, from worker {{ worker }}.</p>
       <p><a class="button" href="/">Another one</a></p>
       <ul>
         {% for name in cats %}
