@@ -3,6 +3,7 @@
 Plain Flask, from Ubuntu 16.04's 0.10 (Python 3.5) to today's.
 """
 
+import logging
 import os
 
 import pymysql
@@ -56,7 +57,7 @@ def healthz():
 @app.errorhandler(pymysql.MySQLError)
 def database_is_away(error):
     """It may come back, and the next request will find it."""
-    app.logger.error("no answer from the database: %s", error.args[-1])
+    logging.getLogger(__name__).error("no answer from the database: %s", error.args[-1])
     return render_template("away.html"), 503, {"Retry-After": "2"}
 
 

@@ -7,6 +7,7 @@ DATABASE_PASSWORD_FILE names.
 import os
 
 import pymysql
+import pymysql.cursors
 
 # A row that is still true ends here.
 FOREVER = "9999-01-01"

@@ -34,7 +34,8 @@ def notes(request):
         }
         for note in Note.objects.select_related("author")
     ]
-    return JsonResponse({"notes": rows, "user": request.user.get_username() or None})
+    user = request.user.get_username() if request.user.pk else None
+    return JsonResponse({"notes": rows, "user": user})
 
 
 def healthz(request):
