@@ -1,5 +1,6 @@
 //! docker/flask-redis: Flask, Redis and nginx on a Docker network.
 
+use crate::browser;
 use crate::container::{Alone, Container, WAYS};
 use crate::stack::Stack;
 
@@ -18,6 +19,7 @@ fn the_guest_book_keeps_its_words_in_one_container() {
     stack.up();
     leave_a_word(&stack.container("all"), "single");
     stack.container("all").assert_files(FILES);
+    assert_it_looks_right(&stack.container("all"));
 
     stack.restart();
     assert_word_is_there(&stack.container("all"), "single");
@@ -110,6 +112,16 @@ fn per_tier() -> Stack {
     // Debian's redis-server on the base of the tests; the official image cannot be had everywhere.
     let base = std::env::var("BASE_IMAGE").expect("BASE_IMAGE: make stacks");
     Stack::built_with("flask-redis/compose.yaml", &[("REDIS_IMAGE", &base)])
+}
+
+/// In a browser: with its colours, its picture, and a word that is written and kept.
+fn assert_it_looks_right(web: &Container) {
+    let page = browser::look("flask-redis", &web.url("/"), "h1", "color", "rgb(179, 57, 47)");
+    page.wait_until("document.querySelector('header img').naturalWidth > 0");
+    page.write("input[name=word]", "seen by a browser");
+    page.follow("document.querySelector('form button').click()");
+    assert!(page.text().contains("seen by a browser"), "{}", page.text());
+    page.complains_of_nothing();
 }
 
 /// Through the form, as a visitor does.

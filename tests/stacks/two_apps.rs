@@ -3,6 +3,7 @@
 //! MongoDB is the stand-in of tests/stacks/mongodb-stand-in, which MONGO_IMAGE names: no server can be installed
 //! from Debian.
 
+use crate::browser;
 use crate::container::{Alone, Container, WAYS};
 use crate::stack::Stack;
 use serde_json::Value;
@@ -27,6 +28,7 @@ fn two_apps_count_on_in_one_container() {
     let all = || stack.container("all");
     assert_apps_know_where_they_live(&all());
     all().assert_files(FILES);
+    assert_it_looks_right(&all());
     let mut count = visit(&all());
 
     let mut goes_on = |what: &str| {
@@ -34,7 +36,6 @@ fn two_apps_count_on_in_one_container() {
         assert_eq!(now, count + 1, "after {what}");
         count = now;
     };
-    goes_on("nothing");
     stack.restart();
     goes_on("a restart");
     all().crash();
@@ -182,6 +183,19 @@ fn assert_apps_know_where_they_live(nginx: &Container) {
     let moved = nginx.get("/app1");
     assert_eq!((moved.status, moved.header("location").ends_with("/app1/")), (301, true), "{moved:?}");
     assert_eq!(nginx.get("/app1/nowhere").status, 404);
+}
+
+/// In a browser: the page that leads to both, and both.
+fn assert_it_looks_right(nginx: &Container) {
+    let page = browser::look("two-apps", &nginx.url("/"), "main", "display", "grid");
+    let drawn = "Array.from(document.images).every(image => image.naturalWidth > 0)";
+    page.wait_until(drawn);
+    page.follow("document.querySelector('a[href=\"/app1/\"]').click()");
+    page.is_styled("main", "border-top-color", "rgb(11, 110, 110)");
+    page.go(&nginx.url("/app2/"));
+    page.is_styled(".count", "color", "rgb(138, 79, 160)");
+    page.fits();
+    page.complains_of_nothing();
 }
 
 /// Looks at app2's page: which visit that was. It stands in the page and in the database.
