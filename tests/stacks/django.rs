@@ -30,28 +30,29 @@ const LEFT: &str = "Left+by+a+test";
 fn somebody_logs_into_django_in_one_container() {
     let stack = Stack::built("django/compose.single.yaml");
     stack.up();
-    let all = || stack.container("django");
-    assert_every_file(&all());
-    all().assert_root_only_supervises();
-    leave_a_note(&all());
+    let all = stack.container("django");
+    assert_every_file(&all);
+    all.assert_root_only_supervises();
+    leave_a_note(&all);
 
     stack.restart();
-    assert_note_is_there(&all());
-    all().crash();
-    assert_note_is_there(&all());
-    all().kill();
+    assert_note_is_there(&all);
+    all.crash();
+    assert_note_is_there(&all);
+    all.kill();
     stack.up();
-    assert_note_is_there(&all());
+    assert_note_is_there(&all);
     for service in ["database", "app", "web"] {
-        all().kill_service(service);
-        assert_note_is_there(&all());
+        all.kill_service(service);
+        assert_note_is_there(&all);
     }
-    eprintln!("django in one: docker stop took {:?}", all().stop());
+    eprintln!("django in one: docker stop took {:?}", all.stop());
     stack.down();
     stack.up();
-    assert_note_is_there(&all());
-    log_in(&all());
-    assert!(all().logs().contains("admin is there already"), "{}", all().logs());
+    let all = stack.container("django");
+    assert_note_is_there(&all);
+    log_in(&all);
+    assert!(all.logs().contains("admin is there already"), "{}", all.logs());
 }
 
 #[test]
@@ -59,29 +60,30 @@ fn somebody_logs_into_django_in_one_container() {
 fn somebody_logs_into_django_with_a_container_per_tier() {
     let stack = Stack::built("django/compose.yaml");
     stack.up();
-    let web = || stack.container("web");
-    assert_every_file(&web());
-    web().assert_root_only_supervises();
-    stack.container("database").assert_root_only_supervises();
-    leave_a_note(&web());
-    look_at(&web());
+    let (web, database) = (stack.container("web"), stack.container("database"));
+    assert_every_file(&web);
+    web.assert_root_only_supervises();
+    database.assert_root_only_supervises();
+    leave_a_note(&web);
+    look_at(&web);
 
     stack.restart();
-    assert_note_is_there(&web());
-    for tier in ["database", "web"] {
-        stack.container(tier).crash();
-        assert_note_is_there(&web());
-        stack.container(tier).kill();
+    assert_note_is_there(&web);
+    for tier in [&database, &web] {
+        tier.crash();
+        assert_note_is_there(&web);
+        tier.kill();
         stack.up();
-        assert_note_is_there(&web());
+        assert_note_is_there(&web);
     }
-    for tier in ["web", "database"] {
-        eprintln!("django, {tier}: docker stop took {:?}", stack.container(tier).stop());
+    for (name, tier) in [("web", &web), ("database", &database)] {
+        eprintln!("django, {name}: docker stop took {:?}", tier.stop());
     }
     stack.down();
     stack.up();
-    assert_note_is_there(&web());
-    log_in(&web());
+    let web = stack.container("web");
+    assert_note_is_there(&web);
+    log_in(&web);
 }
 
 #[test]
@@ -117,14 +119,14 @@ fn django_waits_for_its_database_migrates_it_and_outlives_it() {
 
     let session = log_in(&web);
     let started = web.started();
-    stack.container("database").stop();
+    database.stop();
     let away = web.wait_for_status("/api/notes", 503);
     assert!(away.body.contains("The database is away"), "{}", away.body);
     assert_eq!(web.get("/healthz").status, 200, "the app itself is well");
     web.assert_files(FILES);
     stack.start("database");
     web.wait_for("/api/notes");
-    stack.container("database").crash();
+    database.crash();
     web.wait_for("/api/notes");
     assert_eq!(web.started(), started, "the app's container was not restarted");
     let page = web.request("GET", "/admin/", &[("Cookie", &session)], "");

@@ -36,29 +36,30 @@ const TABLES: [(&str, &str); 6] = [
 fn employees_are_shown_and_kept_in_one_container() {
     let stack = Stack::built("employees/compose.single.yaml");
     stack.up();
-    let all = || stack.container("employees");
-    assert_sample_is_shown(&all(), &all());
-    all().assert_files(FILES);
-    all().assert_root_only_supervises();
-    hire(&all());
-    assert_hired(&all());
+    let all = stack.container("employees");
+    assert_sample_is_shown(&all, &all);
+    all.assert_files(FILES);
+    all.assert_root_only_supervises();
+    hire(&all);
+    assert_hired(&all);
 
     stack.restart();
-    assert_hired(&all());
-    all().crash();
-    assert_hired(&all());
-    all().kill();
+    assert_hired(&all);
+    all.crash();
+    assert_hired(&all);
+    all.kill();
     stack.up();
-    assert_hired(&all());
+    assert_hired(&all);
     for service in ["database", "app", "web"] {
-        all().kill_service(service);
-        assert_hired(&all());
+        all.kill_service(service);
+        assert_hired(&all);
     }
-    eprintln!("employees in one: docker stop took {:?}", all().stop());
+    eprintln!("employees in one: docker stop took {:?}", all.stop());
     stack.down();
     stack.up();
-    assert_hired(&all());
-    assert_sample_is_shown(&all(), &all());
+    let all = stack.container("employees");
+    assert_hired(&all);
+    assert_sample_is_shown(&all, &all);
 }
 
 #[test]
@@ -66,32 +67,33 @@ fn employees_are_shown_and_kept_in_one_container() {
 fn employees_are_shown_and_kept_with_a_container_per_tier() {
     let stack = Stack::built("employees/compose.yaml");
     stack.up();
-    let (web, database) = (|| stack.container("web"), || stack.container("database"));
-    assert_sample_is_shown(&web(), &database());
-    web().assert_files(FILES);
-    web().assert_root_only_supervises();
-    database().assert_root_only_supervises();
-    assert_passwords_are_nowhere(&[web(), database()]);
-    look_at(&web());
-    hire(&database());
-    assert_hired(&web());
+    let (web, database) = (stack.container("web"), stack.container("database"));
+    assert_sample_is_shown(&web, &database);
+    web.assert_files(FILES);
+    web.assert_root_only_supervises();
+    database.assert_root_only_supervises();
+    assert_passwords_are_nowhere(&[&web, &database]);
+    look_at(&web);
+    hire(&database);
+    assert_hired(&web);
 
     stack.restart();
-    assert_hired(&web());
-    for tier in ["database", "web"] {
-        stack.container(tier).crash();
-        assert_hired(&web());
-        stack.container(tier).kill();
+    assert_hired(&web);
+    for tier in [&database, &web] {
+        tier.crash();
+        assert_hired(&web);
+        tier.kill();
         stack.up();
-        assert_hired(&web());
+        assert_hired(&web);
     }
-    for tier in ["web", "database"] {
-        eprintln!("employees, {tier}: docker stop took {:?}", stack.container(tier).stop());
+    for (name, tier) in [("web", &web), ("database", &database)] {
+        eprintln!("employees, {name}: docker stop took {:?}", tier.stop());
     }
     stack.down();
     stack.up();
-    assert_hired(&web());
-    assert_sample_is_shown(&web(), &database());
+    let (web, database) = (stack.container("web"), stack.container("database"));
+    assert_hired(&web);
+    assert_sample_is_shown(&web, &database);
 }
 
 #[test]
@@ -114,15 +116,15 @@ fn the_employees_app_waits_for_its_database_and_outlives_it() {
     once.dedup();
     assert!(said.len() <= 2 && said == once, "{logs}");
 
-    let started = web.started();
-    stack.container("database").stop();
+    let (started, database) = (web.started(), stack.container("database"));
+    database.stop();
     let away = web.wait_for_status("/", 503);
     assert!(away.body.contains("The database is away"), "{}", away.body);
     assert_eq!(web.get("/healthz").status, 200, "the app itself is well");
     web.assert_files(FILES);
     stack.start("database");
     web.wait_for("/");
-    stack.container("database").crash();
+    database.crash();
     web.wait_for("/");
     assert_eq!(web.started(), started, "the app's container was not restarted");
 }
@@ -166,10 +168,11 @@ fn the_employees_app_runs_however_it_is_locked_up() {
     for variable in ["WAIT_FOR=tcp://database:3306", "DATABASE_HOST=database", &password] {
         options.extend(["--env", variable]);
     }
+    let database = stack.container("database");
     for way in WAYS {
         let web = Alone::run(&image, &[&options[..], way].concat());
         web.wait_until_healthy();
-        assert_sample_is_shown(&web, &stack.container("database"));
+        assert_sample_is_shown(&web, &database);
         web.assert_files(FILES);
         eprintln!("employees {way:?}: docker stop took {:?}", web.stop());
     }
@@ -256,7 +259,7 @@ fn assert_hired(web: &Container) {
 }
 
 /// Neither in what the engine tells of a container nor in its log.
-fn assert_passwords_are_nowhere(containers: &[Container]) {
+fn assert_passwords_are_nowhere(containers: &[&Container]) {
     for file in ["secrets/root_password", "secrets/app_password"] {
         let password = fs::read_to_string(docker_file(file)).unwrap();
         for container in containers {
