@@ -68,6 +68,10 @@ bench-quick: dist ## the same in two minutes, writing nothing: does it work here
 containers: dist ## real Docker engine: build, run, stop under load, every way of running
 	@tests/setup/containers
 
+.PHONY: stacks
+stacks: dist ## real Docker engine: every stack of docker/ in one container and per tier, killed, stopped, without its database
+	@tests/setup/stacks
+
 soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: nothing left over, nobody waits
 	@tests/setup/soak
 

@@ -2,17 +2,17 @@
 //! `make containers` makes the engine and the images, then runs these one after another.
 #![allow(clippy::print_stderr, reason = "what was measured is worth a line")]
 
+#[path = "../support/docker.rs"]
+mod docker;
 #[path = "../support/load.rs"]
 mod load;
 
+use docker::{docker, sh, stdout, try_docker, wait_until};
 use load::{Fate, Load, assert_none_was_cut_off};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Longer than anything takes on a machine that is busy with other things.
-const LONG: Duration = Duration::from_secs(60);
 
 /// As long as the issue allows for `docker stop` under load.
 const STOP: Duration = Duration::from_secs(2);
@@ -234,31 +234,4 @@ impl Screen {
 fn about_itself(logs: &str) -> String {
     let lines = logs.lines().filter(|line| line.contains("minisup"));
     lines.map(|line| format!("    {line}\n")).collect()
-}
-
-fn docker(args: &[&str]) -> String {
-    let output = try_docker(args);
-    assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    stdout(&output)
-}
-
-fn try_docker(args: &[&str]) -> Output {
-    Command::new("docker").args(args).stdin(Stdio::null()).output().expect("the docker command")
-}
-
-fn sh(script: &str) {
-    assert!(Command::new("sh").args(["-c", script]).status().unwrap().success(), "{script}");
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Asks again and again until it is true.
-fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !is_true() {
-        assert!(Instant::now() < deadline, "waited too long for {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
 }
