@@ -7,12 +7,12 @@
 //! (`source other.dump`, `\i other.sql`) are read by the client itself; how far it is in them is seen in
 //! /proc, where the kernel shows the position of each open file (proc(5), fdinfo).
 
-use super::crew::Feed;
+use super::listing::Packing;
 use super::progress::{Place, Progress};
-use super::scripts::Packing;
 use super::statements::Statements;
 use super::unpack::Unpacked;
 use crate::core::plan::Credentials;
+use crate::init::crew::Feed;
 use crate::sys::identity;
 use std::fs;
 use std::io::{self, ErrorKind, Read};

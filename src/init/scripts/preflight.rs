@@ -5,14 +5,14 @@
 //! there and is not run is shown with the reason, for the most frequent question of all is why a file was not
 //! run. A dry run prints the same plan.
 
-use super::Order;
-use super::engine::{Kinds, Level, Remark};
+use super::listing::{Ignored, Kind, Listing, Packing, Script};
 use super::look::{Dialect, Look, look};
 use super::progress::PACKED_WEIGHT;
-use super::scripts::{Ignored, Kind, Listing, Packing, Script};
 use super::shell::{self, Way};
 use crate::core::plan::Credentials;
 use crate::core::size::size_text;
+use crate::init::Order;
+use crate::init::engine::{Kinds, Level, Remark};
 use crate::sys::identity;
 use nix::sys::statvfs::statvfs;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! A feed as the crew uses it.
 
 use super::*;
-use crate::init::progress::Say;
+use crate::init::scripts::progress::Say;
 use std::cell::RefCell;
 use std::rc::Rc;
 

@@ -9,16 +9,17 @@
 //! or failed is not run a second time on its own, for nobody but its author knows how far it got. Changing the
 //! file is such a decision, and so are giving it another name and taking it away.
 
-use super::engine::{self, Engine, Level, Work};
-use super::ground;
-use super::journal::{self, FINAL, Journal};
+use super::listing::{self, Listing, Script};
 use super::preflight::{self, Plan};
 use super::progress::Progress;
-use super::scripts::{self, Listing, Script};
-use super::trouble::Trouble;
-use super::voice::tell;
-use super::{provision, start};
+use super::provision;
 use crate::core::exit::Outcome;
+use crate::init::engine::{self, Engine, Level, Work};
+use crate::init::ground;
+use crate::init::journal::{self, FINAL, Journal};
+use crate::init::trouble::Trouble;
+use crate::init::voice::tell;
+use crate::init::{directories, start};
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ const FOREIGN: &str = ".minisup-each-start.json";
 /// A script failed or cannot be run; an earlier one did not end; the server cannot be started or stopped.
 pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
     let Some(directory) = work.request.each_start.clone() else { return Ok(()) };
-    let listing = match scripts::list(&directory, engine.kinds(), work.request.order, work.who.as_ref()) {
+    let listing = match listing::list(&directory, engine.kinds(), work.request.order, work.who.as_ref()) {
         Ok(listing) => listing,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             tell(format_args!("warning: {} is not there: no migrations", directory.display()));
@@ -64,12 +65,12 @@ pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
     };
     // What an engine knows of a temporary server is of the one before.
     let engine = &*engine::engine(work.request)?;
-    start::make_private(work)?;
+    directories::make_private(work)?;
     let ran = start::start_server(engine, work)
         .and_then(|()| engine.resume(work))
         .and_then(|()| all(engine, work, &plan, &mut record, name));
     let stopped = work.crew.stop_server(work.request.start_timeout);
-    start::remove_private(work);
+    directories::remove_private(work);
     ran.and(stopped.map(drop))
 }
 
@@ -211,7 +212,7 @@ fn hear(plan: &Plan) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::scripts::{Kind, Packing};
+    use crate::init::scripts::listing::{Kind, Packing};
     use std::fs;
     use std::path::PathBuf;
 
