@@ -43,9 +43,17 @@ pub(super) fn make_directory(directory: &Path, mode: u32, who: Option<&Credentia
     }
 }
 
+/// How the names of private directories begin.
+const PRIVATE: &str = "minisup-init-";
+
+/// Whether this is the private directory of a temporary server, now or once.
+pub(super) fn is_private(directory: &Path) -> bool {
+    directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PRIVATE))
+}
+
 /// Makes the private directory of the temporary server's socket.
 pub(super) fn make_private(work: &mut Work<'_>) -> Result<(), Trouble> {
-    let make = |folder: &str| nix::unistd::mkdtemp(&Path::new(folder).join("minisup-init-XXXXXX"));
+    let make = |folder: &str| nix::unistd::mkdtemp(&Path::new(folder).join(format!("{PRIVATE}XXXXXX")));
     let private = make("/run").or_else(|_| make("/tmp")).or_else(|_| make("/dev/shm"));
     let private =
         private.map_err(|errno| Trouble::io("make a private directory in /run or", "/tmp", errno))?;

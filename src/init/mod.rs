@@ -14,8 +14,11 @@
 //! ```
 //!
 //! - [`start`][]: the course, stage by stage; [`partial`][]: what is done about one that did not end
-//! - [`ground`][]: whose the data is; staging, moving into place, moving aside; [`directories`][]: those besides it
+//! - [`ground`][]: whose the data is; staging, moving into place, moving aside; [`directories`][]: those besides it;
+//!   [`hold`][]: who is at work there
 //! - [`journal`][]: what is written down, and how it survives power loss; [`digest`][]: SHA-256
+//! - [`restore`][]: a backup instead of all else; [`in_place`][]: what is done to data that is there, an [`upgrade`] and
+//!   migrations
 //! - [`scripts`][]: what becomes of scripts and migrations
 //! - [`crew`][]: our children, all waited for in one loop; [`identity`][]: whom they run as; [`programs`][]: where
 //!   programs are
@@ -30,14 +33,18 @@ pub mod digest;
 pub mod directories;
 pub mod engine;
 pub mod ground;
+pub mod hold;
 pub mod identity;
+pub mod in_place;
 pub mod journal;
 pub mod partial;
 pub mod preview;
 pub mod programs;
+pub mod restore;
 pub mod scripts;
 pub mod start;
 pub mod trouble;
+pub mod upgrade;
 pub mod variables;
 pub mod voice;
 

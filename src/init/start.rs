@@ -6,15 +6,15 @@
 //! data directory.
 
 use super::crew::Crew;
-use super::engine::{self, Engine, Level, Remark, Work};
+use super::engine::{self, Engine, Level, Remark, Server, Work};
 use super::ground::{self, Found, Ground};
 use super::journal::{Journal, State, UNDER_WAY};
 use super::scripts::preflight::Plan;
 use super::scripts::progress::Progress;
-use super::scripts::{each_start, provision};
+use super::scripts::provision;
 use super::trouble::Trouble;
 use super::voice::tell;
-use super::{OnPartial, Request, directories, identity, partial};
+use super::{OnPartial, Request, directories, identity, in_place, partial, restore};
 use crate::core::time::duration_text;
 use crate::sys::clock;
 use std::path::PathBuf;
@@ -70,7 +70,7 @@ fn later_start(
     }
     work.data.clone_from(&ground.data);
     directories::prepare(engine, work, &ground.data)?;
-    each_start::run(engine, work)
+    in_place::run(engine, work)
 }
 
 /// There is data, and we did not make it: it is used as it is.
@@ -160,8 +160,7 @@ fn first_start(
             journal
         }
     };
-    let lifeline = held.lifeline.try_clone().map_err(|error| Trouble::io("share", &ground.holder, error))?;
-    work.crew.hold(Some(lifeline.into()));
+    held.share(work.crew, &ground.holder)?;
     work.data.clone_from(&ground.staging);
     let made = make(engine, work, ground, &mut journal, &plan, resumed);
     // However it ended, nobody may be left at work in there.
@@ -209,30 +208,26 @@ fn make(
     if !resumed {
         ground.stage(who.as_ref())?;
         tell(format_args!("initialising {} for {}", ground.data.display(), engine.name()));
-        progress.stage("making the data directory");
-        engine.initialise(work)?;
+        match plan.backup() {
+            Some(backup) => restore::run(engine, work, ground, journal, backup, &mut progress)?,
+            None => {
+                progress.stage("making the data directory");
+                engine.initialise(work)?;
+            }
+        }
     } else {
-        engine.clear(&work.data);
+        engine.clear(&work.data, false);
     }
     progress.stage("starting the temporary server");
-    start_server(engine, work)?;
-    let was_stopping = journal.state == State::Stopping;
-    if resumed && !was_stopping {
-        engine.resume(work)?;
-        tell(format_args!(
-            "going on where an earlier first start was interrupted: {} of {} scripts are done",
-            journal.scripts.len(),
-            plan.len()
-        ));
-    } else if !resumed {
-        progress.stage("setting up");
-        engine.set_up(work)?;
-        note(work, ground, journal, State::Provisioned)?;
-    }
-    if !was_stopping {
-        provision::scripts(engine, work, ground, journal, plan, &mut progress)?;
-        progress.stage("finishing");
-        engine.finish(work)?;
+    let server = engine.server(work);
+    start_server(engine, work, server)?;
+    if plan.backup().is_some() {
+        // It has its accounts and its content; that its server answers is all there is to be seen.
+        if !resumed {
+            note(work, ground, journal, State::Provisioned)?;
+        }
+    } else if journal.state != State::Stopping {
+        fill(engine, work, ground, journal, plan, &mut progress, resumed)?;
     }
     note(work, ground, journal, State::Stopping)?;
     work.crew.stop_server(work.request.start_timeout)?;
@@ -242,6 +237,33 @@ fn make(
     let scripts = if count == 0 { String::new() } else { format!(" and {scripts}") };
     tell(format_args!("database{scripts} done in {}", duration_text(rounded(clock::now() - began))));
     Ok(())
+}
+
+/// Everything in the temporary server: setting up, scripts, what comes after them.
+fn fill(
+    engine: &dyn Engine,
+    work: &mut Work<'_>,
+    ground: &Ground,
+    journal: &mut Journal,
+    plan: &Plan,
+    progress: &mut Progress,
+    resumed: bool,
+) -> Result<(), Trouble> {
+    if resumed {
+        engine.resume(work)?;
+        tell(format_args!(
+            "going on where an earlier first start was interrupted: {} of {} scripts are done",
+            journal.scripts.len(),
+            plan.len()
+        ));
+    } else {
+        progress.stage("setting up");
+        engine.set_up(work)?;
+        note(work, ground, journal, State::Provisioned)?;
+    }
+    provision::scripts(engine, work, ground, journal, plan, progress)?;
+    progress.stage("finishing");
+    engine.finish(work)
 }
 
 /// Writes a state down, when all that it says is on disk.
@@ -268,16 +290,16 @@ fn finish_moving(
     ground.put_in_place(&journal, work.who.as_ref())?;
     tell(format_args!("{} is ready for its server: {}", ground.data.display(), journal.server_version));
     work.data.clone_from(&ground.data);
-    each_start::run(engine, work)
+    in_place::run(engine, work)
 }
 
-/// Launches the temporary server on `work.data`, and returns when it answers.
+/// Launches this temporary server on `work.data`, and returns when it answers.
 ///
 /// # Errors
 /// It died, did not answer in time, or we were asked to stop.
-pub(super) fn start_server(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
+pub(super) fn start_server(engine: &dyn Engine, work: &mut Work<'_>, server: Server) -> Result<(), Trouble> {
     let limit = work.request.start_timeout;
-    let (server, end) = (engine.server(work), clock::now() + limit);
+    let end = clock::now() + limit;
     let who = work.who.clone();
     work.crew.start_server(server, who)?;
     let mut delay = Duration::from_millis(20);

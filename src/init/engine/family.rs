@@ -8,10 +8,10 @@
 
 pub mod client;
 pub mod configuration;
+mod login;
 pub mod rules;
 mod time_zones;
 
-use client::option_file;
 pub use client::{PRELUDE, failure};
 use configuration::Configuration;
 pub use configuration::{find, prints_and_exits};
@@ -21,7 +21,7 @@ use crate::init::Request;
 use crate::init::crew::Stdin;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name, Reading, confidential};
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -70,6 +70,8 @@ pub struct Family {
     environment: Variables,
     configuration: OnceCell<Configuration>,
     client_option: OnceCell<Option<&'static str>>,
+    /// The password that root@localhost took at a later start.
+    taken: RefCell<Option<String>>,
 }
 
 impl Family {
@@ -94,6 +96,7 @@ impl Family {
             environment: request.environment.clone(),
             configuration: OnceCell::new(),
             client_option: OnceCell::new(),
+            taken: RefCell::default(),
         }
     }
 
@@ -238,7 +241,7 @@ impl Family {
             looks += 1;
             work.crew.pause(LOOK)?;
         }
-        if !option_file(work).exists() {
+        if !login::option_file(work).exists() {
             self.log_in_with(work, None)?;
         }
         let task = self.question(work, "a question", Stdin::Bytes(b"SELECT 1;\n".to_vec()));
@@ -279,19 +282,6 @@ pub fn random_password() -> std::io::Result<String> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     // 256 is a multiple of 64: each is as likely as any other.
     Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 64)])).collect())
-}
-
-/// After a crash nobody knows a password that was drawn at random.
-///
-/// # Errors
-/// It was: all begins again, with another one.
-pub fn refuse_random(family: &Family) -> Result<(), Trouble> {
-    match family.is_set("RANDOM_ROOT_PASSWORD") {
-        true => Err(Trouble::Other(
-            "root's random password was drawn by the start before and is not known".into(),
-        )),
-        false => Ok(()),
-    }
 }
 
 fn option(name: &str, path: &Path) -> OsString {

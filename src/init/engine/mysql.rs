@@ -187,15 +187,14 @@ impl Engine for MySql {
         self.family.log_in_with(work, password)?;
         if let Some(password) = password.filter(|_| self.family.is_set("RANDOM_ROOT_PASSWORD")) {
             voice::tell(format_args!("GENERATED ROOT PASSWORD: {password}"));
+            self.family.keep_root_password(work, password)?;
         }
         Ok(())
     }
 
     fn resume(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        family::refuse_random(&self.family)?;
         self.family.know_client(work)?;
-        self.family.log_in_with(work, self.family.text("ROOT_PASSWORD"))?;
-        self.family.knock(work)
+        self.family.log_in_again(work, self.family.text("ROOT_PASSWORD"))
     }
 
     fn client(&self, work: &Work<'_>, _script: &Path) -> Client {

@@ -26,6 +26,7 @@ use crate::core::plan::Credentials;
 use crate::core::signal::Signal;
 use crate::init::Request;
 use crate::init::crew::Stdin;
+use crate::init::directories;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name};
 use std::cell::RefCell;
@@ -349,9 +350,18 @@ impl Engine for Postgres {
     }
 
     /// Its pid may be anybody's by now: in a container that was started again it usually is, for pids
-    /// begin anew there, and the server would refuse to start.
-    fn clear(&self, data: &Path) {
-        let _ = fs::remove_file(data.join("postmaster.pid"));
+    /// begin anew there, and the server would refuse to start. A real server's is left alone: one of ours has its
+    /// socket in a private directory.
+    fn clear(&self, data: &Path, is_real: bool) {
+        let path = data.join("postmaster.pid");
+        let is_ours = || {
+            let text = fs::read(&path).unwrap_or_default();
+            let socket = text.split(|byte| *byte == b'\n').nth(4).map(<[u8]>::to_vec);
+            socket.is_some_and(|socket| directories::is_private(Path::new(OsStr::from_bytes(&socket))))
+        };
+        if !is_real || is_ours() {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn answers(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {

@@ -139,7 +139,7 @@ pub fn one(
             }
             feed::Script::watch(named, who, progress)
         }
-        How::Not => {
+        How::Restore(_) | How::Not => {
             return Err(Trouble::Plan(vec![format!("{}: {}", script.path.display(), item.how())]));
         }
     };
@@ -151,7 +151,7 @@ pub fn one(
             let complaint = ended.complaint();
             let failure = match item.how {
                 How::Feed(_) | How::Hand => engine.failure(&complaint),
-                How::Shell(_) | How::Not => None,
+                How::Shell(_) | How::Restore(_) | How::Not => None,
             };
             let (line, message) =
                 failure.map_or((None, complaint), |failure| (failure.line, failure.message));

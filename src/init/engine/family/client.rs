@@ -1,36 +1,21 @@
-//! The client: how it logs in, what it finds in its environment, what it said when it failed.
+//! The client: what it finds in its environment, what it said when it failed.
 //!
-//! - The password goes to it in an option file of the private directory, read after all global ones. An
-//!   environment variable (MYSQL_PWD) would give way to a `password` in /etc, and MySQL is about to drop it.
 //! - Plain clients in scripts are led to the temporary server by MYSQL_HOME: its `my.cnf` is read after
 //!   /etc/mysql, and Debian's has a `socket` that would win over MYSQL_UNIX_PORT.
 //! - What a failed client says is cut to the server's message: the client repeats the whole statement
 //!   before it, and statements hold passwords.
 
-use super::{Family, option, write_private};
+use super::login::option_file;
+use super::{Family, option};
 use crate::init::crew::{Stdin, Task};
 use crate::init::engine::sql::Batch;
 use crate::init::engine::{Client, Failure, Variables, Work, remove_variable, set_variable};
 use crate::init::trouble::Trouble;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 impl Family {
-    /// From now on clients log in as root with this password.
-    ///
-    /// # Errors
-    /// A file in the private directory cannot be written.
-    pub fn log_in_with(&self, work: &Work<'_>, password: Option<&str>) -> Result<(), Trouble> {
-        let escaped =
-            password.map_or_else(String::new, |password| format!("\"{}\"", in_option_file(password)));
-        let text = format!("[client]\npassword={escaped}\n");
-        write_private(work, &option_file(work), text.as_bytes())?;
-        let text = format!("[client]\nsocket={}\n", self.socket(work).display());
-        write_private(work, &work.private.join("my.cnf"), text.as_bytes())?;
-        Ok(())
-    }
-
     /// The client with what all its uses share. `--defaults-extra-file` has to be first.
     fn client_argv(&self, work: &Work<'_>) -> Vec<OsString> {
         let mut argv = vec![self.client.clone(), option("--defaults-extra-file=", &option_file(work))];
@@ -56,6 +41,22 @@ impl Family {
         argv.extend(self.client_option.get().copied().flatten().map(OsString::from));
         argv.extend(self.text("DATABASE").map(|name| format!("--database={name}").into()));
         Client { argv, environment: self.client_environment(work) }
+    }
+
+    /// Another tool that logs in as root.
+    pub fn tool(
+        &self,
+        work: &Work<'_>,
+        what: &str,
+        program: OsString,
+        words: impl IntoIterator<Item = OsString>,
+    ) -> Task<'static> {
+        let mut argv = vec![program, option("--defaults-extra-file=", &option_file(work))];
+        argv.extend(["--protocol=socket", "--user=root", "--host=localhost"].map(OsString::from));
+        argv.push(option("--socket=", &self.socket(work)));
+        argv.extend(words);
+        let environment = self.client_environment(work);
+        Task { what: what.to_owned(), argv, environment, who: work.who.clone(), ..Task::default() }
     }
 
     /// Learns what the client can, if there is anything for it to read.
@@ -95,6 +96,11 @@ impl Family {
         for (name, value) in self.given.environment() {
             set_variable(&mut environment, name, value);
         }
+        if let Some(password) = &*self.taken.borrow() {
+            for name in ["MYSQL_ROOT_PASSWORD".to_owned(), self.full("ROOT_PASSWORD")] {
+                set_variable(&mut environment, name, password);
+            }
+        }
         for (name, value) in [
             ("MYSQL_HOME", work.private.as_os_str()),
             ("MYSQL_UNIX_PORT", self.socket(work).as_os_str()),
@@ -126,23 +132,6 @@ impl Family {
             outcome: ended.outcome,
             tail: self.redacted(&failure.message),
         })
-    }
-
-    /// Logs in with what the variables say, and nothing else.
-    ///
-    /// # Errors
-    /// The server does not take it.
-    pub fn knock(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        let what = "logging in as root@localhost";
-        let task = self.question(work, what, Stdin::Bytes(b"SELECT 1;\n".to_vec()));
-        let ended = work.crew.run(task)?;
-        if ended.complaint().contains("ERROR 1045") {
-            return Err(Trouble::Other(format!(
-                "root@localhost does not take the password in {}: was it changed since?",
-                self.full("ROOT_PASSWORD")
-            )));
-        }
-        ended.success(what).map(drop)
     }
 
     /// A server's message without the values of secrets: the syntax error of a server quotes what it read.
@@ -177,25 +166,4 @@ fn lead_astray_no_more(environment: &mut Variables) {
     {
         remove_variable(environment, name);
     }
-}
-
-pub(super) fn option_file(work: &Work<'_>) -> PathBuf {
-    work.private.join("root.cnf")
-}
-
-/// A value between quotes in an option file (MySQL manual, "Using Option Files").
-fn in_option_file(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for c in value.chars() {
-        match c {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\x08' => out.push_str("\\b"),
-            _ => out.push(c),
-        }
-    }
-    out
 }
