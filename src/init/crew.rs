@@ -54,6 +54,15 @@ pub struct Crew {
 /// The number of the lifeline in children: out of the way of what shells use.
 pub const LIFELINE: RawFd = 213;
 
+/// What a child has on stdin.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Nothing,
+    Pipe,
+    /// This file, open.
+    File(RawFd),
+}
+
 /// A child that runs, or has just ended.
 struct Running {
     what: String,
@@ -105,7 +114,11 @@ impl Crew {
             &task.environment,
             task.directory.clone(),
             task.who.clone(),
-            stdin.is_something(),
+            match &stdin.file {
+                Some(file) => Wanted::File(file.as_raw_fd()),
+                None if stdin.wants_pipe() => Wanted::Pipe,
+                None => Wanted::Nothing,
+            },
             [task.forward.clone(), task.forward.clone()],
             if task.keep == 0 { KEPT } else { task.keep },
         )?;
@@ -155,7 +168,7 @@ impl Crew {
             &server.environment,
             server.directory.clone(),
             who,
-            false,
+            Wanted::Nothing,
             forward,
             KEPT,
         )?;
@@ -367,16 +380,16 @@ impl Crew {
         environment: &Variables,
         directory: Option<PathBuf>,
         who: Option<Credentials>,
-        wants_input: bool,
+        wanted: Wanted,
         forward: [Option<String>; 2],
         keep: usize,
     ) -> Result<(Running, Option<OwnedFd>), Trouble> {
         let no_pipe = |errno: Errno| Trouble::Other(format!("{what}: cannot make a pipe: {errno}"));
         let (out, out_end) = fd::pipe().map_err(no_pipe)?;
         let (err, err_end) = fd::pipe().map_err(no_pipe)?;
-        let input = match wants_input {
-            false => None,
-            true => {
+        let input = match wanted {
+            Wanted::Nothing | Wanted::File(_) => None,
+            Wanted::Pipe => {
                 let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(no_pipe)?;
                 fd::set_nonblocking(&write).map_err(no_pipe)?;
                 Some((read, write))
@@ -393,7 +406,11 @@ impl Crew {
         let order = Order {
             argv: argv.iter().collect(),
             env: Rc::new(env),
-            stdin: input.as_ref().map_or(Stdio::Null, |(read, _)| Stdio::Fd(read.as_raw_fd())),
+            stdin: match (wanted, &input) {
+                (Wanted::File(file), _) => Stdio::Fd(file),
+                (_, Some((read, _))) => Stdio::Fd(read.as_raw_fd()),
+                (_, None) => Stdio::Null,
+            },
             stdout: Stdio::Fd(out_end.as_raw_fd()),
             stderr: Stdio::Fd(err_end.as_raw_fd()),
             fds: &fds,

@@ -101,7 +101,7 @@ pub struct Upgrade {
     pub to: String,
     /// When it was begun.
     pub began: String,
-    /// The file that has them as they were, once it is on disk.
+    /// The file that has them as they were, as soon as it is there.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backup: Option<String>,
     /// When it ended; none: it was interrupted.

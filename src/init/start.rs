@@ -221,15 +221,23 @@ fn make(
     progress.stage("starting the temporary server");
     let server = engine.server(work);
     start_server(engine, work, server)?;
+    let mut is_unwritten = false;
     if plan.backup().is_some() {
         // It has its accounts and its content; that its server answers is all there is to be seen.
         if !resumed {
             note(work, ground, journal, State::Provisioned)?;
         }
     } else if journal.state != State::Stopping {
-        fill(engine, work, ground, journal, plan, &mut progress, resumed)?;
+        is_unwritten = fill(engine, work, ground, journal, plan, &mut progress, resumed)?;
     }
-    note(work, ground, journal, State::Stopping)?;
+    match is_unwritten {
+        true => note(work, ground, journal, State::Stopping)?,
+        // What the entry before said to be done is on disk, and nothing was done since.
+        false => {
+            journal.state = State::Stopping;
+            journal.write(&ground.holder, UNDER_WAY)?;
+        }
+    }
     work.crew.stop_server(work.request.start_timeout)?;
     note(work, ground, journal, State::Moving)?;
     let count = journal.scripts.len();
@@ -239,7 +247,8 @@ fn make(
     Ok(())
 }
 
-/// Everything in the temporary server: setting up, scripts, what comes after them.
+/// Everything in the temporary server: setting up, scripts, what comes after them. Returns whether some of the last may
+/// not be on disk yet.
 fn fill(
     engine: &dyn Engine,
     work: &mut Work<'_>,
@@ -248,7 +257,7 @@ fn fill(
     plan: &Plan,
     progress: &mut Progress,
     resumed: bool,
-) -> Result<(), Trouble> {
+) -> Result<bool, Trouble> {
     if resumed {
         engine.resume(work)?;
         tell(format_args!(

@@ -68,7 +68,7 @@ fn upgrade_tables(
             from: due.from.clone(),
             to: due.to.clone(),
             began: journal::now(),
-            backup: None,
+            backup: due.is_backed_up.then(|| free_name(work, due)),
             ended: None,
         });
         in_place::note(work, record, name)?;
@@ -76,17 +76,12 @@ fn upgrade_tables(
     let from = due.from.as_deref().unwrap_or("a version that is not known");
     tell(format_args!("upgrading the system tables of {} from {from} to {}", work.data.display(), due.to));
     with_upgrading(engine, work, |upgrading, work| {
-        let is_kept = record.upgrades.last().is_some_and(|last| last.backup.is_some());
-        if due.is_backed_up && !is_kept {
-            let file = keep(upgrading, work, due)?;
-            tell(format_args!(
-                "the system tables as they were are kept in {}",
-                work.data.join(&file).display()
-            ));
-            if let Some(last) = record.upgrades.last_mut() {
-                last.backup = Some(file);
-            }
-            in_place::note(work, record, name)?;
+        // Named before it is made: once there is a file of that name it is whole, and tables may have changed since.
+        let copy =
+            record.upgrades.last().and_then(|last| last.backup.as_ref()).map(|name| work.data.join(name));
+        if let Some(copy) = copy.filter(|copy| !copy.exists()) {
+            keep(upgrading, work, &copy)?;
+            tell(format_args!("the system tables as they were are kept in {}", copy.display()));
         }
         upgrading.upgrade(work)
     })?;
@@ -116,8 +111,18 @@ fn with_upgrading(
     })
 }
 
-/// Keeps the system tables as they are, packed, in a file of its own. Returns its name.
-fn keep(upgrading: &dyn Upgrading, work: &mut Work<'_>, due: &Due) -> Result<String, Trouble> {
+/// A name for the copy that nothing has yet.
+fn free_name(work: &Work<'_>, due: &Due) -> String {
+    let version: String = due.from.as_deref().unwrap_or("unknown_version").chars().filter(is_plain).collect();
+    let name = format!("system_mysql_backup_{version}.sql.gz");
+    match work.data.join(&name).symlink_metadata() {
+        Ok(_) => format!("system_mysql_backup_{version}-{}.sql.gz", stamp()),
+        Err(_) => name,
+    }
+}
+
+/// Keeps the system tables as they are, packed, in this file.
+fn keep(upgrading: &dyn Upgrading, work: &mut Work<'_>, copy: &Path) -> Result<(), Trouble> {
     let (plain, packed) = (work.data.join(".minisup-backup.sql"), work.data.join(".minisup-backup.sql.gz"));
     // What a crash left of an earlier try.
     for left in [&plain, &packed] {
@@ -131,15 +136,9 @@ fn keep(upgrading: &dyn Upgrading, work: &mut Work<'_>, due: &Due) -> Result<Str
     upgrading.back_up(work, &plain)?;
     pack(&plain, &packed).map_err(|error| Trouble::io("write", &packed, error))?;
     ground::give(&packed, work.who.as_ref()).map_err(|error| Trouble::io("give away", &packed, error))?;
-    let version: String = due.from.as_deref().unwrap_or("unknown_version").chars().filter(is_plain).collect();
-    let mut name = format!("system_mysql_backup_{version}.sql.gz");
-    if work.data.join(&name).symlink_metadata().is_ok() {
-        name = format!("system_mysql_backup_{version}-{}.sql.gz", stamp());
-    }
-    fs::rename(&packed, work.data.join(&name)).map_err(|error| Trouble::io("rename", &packed, error))?;
+    fs::rename(&packed, copy).map_err(|error| Trouble::io("rename", &packed, error))?;
     let _ = fs::remove_file(&plain);
-    journal::sync_directory(&work.data)?;
-    Ok(name)
+    journal::sync_directory(&work.data)
 }
 
 fn is_plain(c: &char) -> bool {
@@ -183,15 +182,16 @@ fn skipped(work: &Work<'_>, due: &Due) -> String {
 }
 
 fn another_version(work: &Work<'_>, begun: &Upgrade, version: &str) -> Trouble {
-    let kept = match &begun.backup {
-        Some(file) => format!("as they were they are in {}", work.data.join(file).display()),
-        None => "nothing of it was written down yet".to_owned(),
+    let copy = begun.backup.as_ref().map(|name| work.data.join(name)).filter(|copy| copy.exists());
+    let kept = match copy {
+        Some(copy) => format!("as they were they are in {}", copy.display()),
+        None => "there is no copy of them as they were".to_owned(),
     };
     Trouble::Partial(format!(
         "an upgrade of the system tables of {data} from {from} to {to} was begun {began} and did not end, and this server \
          is {version}: they may be half of each; {kept}. Nothing was touched\n\
          to end it:                    start with {to}\n\
-         to go on with this server:    load that file into it (--skip-grant-tables), then take the last of \"upgrades\" \
+         to go on with this server:    load that copy into it (--skip-grant-tables), then take the last of \"upgrades\" \
          out of the .minisup-*.json in {data}",
         data = work.data.display(),
         from = begun.from.as_deref().unwrap_or("an unknown version"),

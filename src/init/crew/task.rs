@@ -6,6 +6,7 @@ use crate::init::engine::Variables;
 use crate::init::trouble::Trouble;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub enum Stdin<'a> {
     Bytes(Vec<u8>),
     /// What this gives.
     Feed(&'a mut dyn Feed),
+    /// This file from where it is now, read by the task itself; the feed is only told that time passes.
+    File(OwnedFd, &'a mut dyn Feed),
 }
 
 /// Gives a task its input, portion by portion, as fast as it reads.

@@ -409,7 +409,8 @@ impl Engine for Postgres {
     fn client(&self, work: &Work<'_>, _: &Path) -> Client {
         let mut argv = vec![self.program("psql")];
         // `-f -`, as only then errors have their line. Includes are found from the working directory.
-        argv.extend(["-v", "ON_ERROR_STOP=1", "--no-password", "--no-psqlrc", "-f", "-"].map(Into::into));
+        argv.extend(["-v", "ON_ERROR_STOP=1", "--no-password", "--no-psqlrc", "--quiet"].map(Into::into));
+        argv.extend(["-f", "-"].map(Into::into));
         let mut environment = self.way(work, &self.settings.user, &self.settings.database);
         // The messages are read by us as well.
         set_variable(&mut environment, "LC_MESSAGES", "C");
@@ -463,8 +464,8 @@ impl Engine for Postgres {
         include_str!("postgres/prelude.sh")
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        place::forget_staging(&work.data, &work.final_data)
+    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
+        place::forget_staging(&work.data, &work.final_data).map(|()| false)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {

@@ -1,11 +1,11 @@
 //! The scripts' part of the course: each is run between two entries of the journal.
 
 use super::feed;
-use super::listing;
+use super::listing::{self, Packing};
 use super::preflight::{self, About, How, Item, Plan};
 use super::progress::Progress;
 use crate::core::exit::Outcome;
-use crate::init::crew::{Stdin, Task};
+use crate::init::crew::{Feed, Task};
 use crate::init::engine::{self, Engine, Work};
 use crate::init::ground::Ground;
 use crate::init::journal::{self, Journal, State, UNDER_WAY};
@@ -120,8 +120,11 @@ pub fn one(
         How::Feed(packing) => {
             let client = engine.client(work, &script.path);
             (task.argv, task.environment) = (client.argv, client.environment);
-            feed::Script::open(&script.path, *packing, named, who, progress)
-                .map_err(|error| Trouble::io("open", &script.path, error))?
+            let opened = match packing {
+                Packing::None => feed::Script::hand(&script.path, named, who, progress),
+                _ => feed::Script::open(&script.path, *packing, named, who, progress),
+            };
+            opened.map_err(|error| Trouble::io("open", &script.path, error))?
         }
         How::Hand => {
             let client = engine.client(work, &script.path);
@@ -143,8 +146,10 @@ pub fn one(
             return Err(Trouble::Plan(vec![format!("{}: {}", script.path.display(), item.how())]));
         }
     };
-    task.stdin = Stdin::Feed(&mut feed);
+    task.stdin = feed.stdin().map_err(|error| Trouble::io("open", &script.path, error))?;
     let ran = work.crew.run(task);
+    // How far it came in the end.
+    feed.tick();
     let failed = match ran {
         Ok(ended) if ended.is_success() => None,
         Ok(ended) => {
