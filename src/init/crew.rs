@@ -135,7 +135,11 @@ impl Crew {
             self.turn(Some(&mut run), None);
             self.judge(&mut run, &task);
         }
-        let Run { mut running, stdin, trouble, .. } = run;
+        let Run { mut running, mut stdin, mut trouble, .. } = run;
+        // It may have ended, even well, as soon as its input did, which had no right end.
+        if let Some(error) = stdin.error.take() {
+            trouble = trouble.or(Some(unreadable(&task.what, &error)));
+        }
         drop(stdin);
         self.end_group(running.pid);
         running.stdout.finish();
@@ -262,7 +266,7 @@ impl Crew {
         }
         if run.trouble.is_none() {
             if let Some(error) = run.stdin.error.take() {
-                run.trouble = Some(Trouble::Other(format!("{}: cannot read its input: {error}", task.what)));
+                run.trouble = Some(unreadable(&task.what, &error));
             } else if let Some(trouble) = self.server_trouble() {
                 run.trouble = Some(trouble);
             } else if let Some(signal) = self.asked.filter(|_| !task.belongs_to_stopping) {
@@ -439,6 +443,10 @@ impl Drop for Crew {
     fn drop(&mut self) {
         let _ = self.stop_server(GRACE);
     }
+}
+
+fn unreadable(what: &str, error: &io::Error) -> Trouble {
+    Trouble::Other(format!("{what}: cannot read its input: {error}"))
 }
 
 /// How often a feed hears that time passes.

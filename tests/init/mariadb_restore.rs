@@ -3,6 +3,7 @@
 use crate::mariadb::{NO_ZONES, Place, Served, is_here, said};
 use crate::support;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -121,6 +122,24 @@ fn what_is_no_backup_or_is_damaged_is_refused_and_leaves_the_data_directory_empt
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("ends too early"), "{}", said(&output));
     assert!(!place.path("data").join("mysql").exists());
+}
+
+#[test]
+fn a_damaged_archive_is_refused_even_if_its_reader_ends_well_at_once() {
+    if !can_back_up() {
+        return;
+    }
+    let place = Place::new("damaged");
+    let tar = place.path("tmp").join("tar");
+    fs::write(&tar, "#!/bin/sh\nexit 0\n").unwrap();
+    fs::set_permissions(&tar, fs::Permissions::from_mode(0o755)).unwrap();
+    // The beginning of a gzip file, and no more.
+    place.script("a.tar.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03");
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", place.path("tmp").display());
+    for _ in 0..10 {
+        let output = place.command_with(&[], &[], &[]).env("PATH", &path).output().unwrap();
+        assert!(said(&output).contains("a.tar.gz ends too early"), "{}", said(&output));
+    }
 }
 
 #[test]
