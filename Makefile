@@ -10,7 +10,7 @@ export CARGO_TERM_COLOR ?= auto
 PACKAGES_BUILD := gcc libc6-dev
 PACKAGES_DEMO  := nginx gunicorn python3-flask
 PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
-PACKAGES_DATABASES := mariadb-server mariadb-client tzdata postgresql python3 gzip zstd strace e2fsprogs
+PACKAGES_DATABASES := mariadb-server mariadb-client mariadb-backup tzdata postgresql python3 gzip zstd strace e2fsprogs
 PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) $(PACKAGES_DATABASES) util-linux procps strace shellcheck busybox
 
 # As root a test that finds no namespaces fails; as anyone else it skips, loudly.

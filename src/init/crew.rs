@@ -9,8 +9,10 @@
 //! what a script leaves behind is ours to end.
 
 mod streams;
+mod task;
 
 use self::streams::{Input, Output};
+pub use self::task::{Ended, Feed, Stdin, Task};
 use super::engine::{Server, Variables};
 use super::trouble::Trouble;
 use super::voice::{self, Stream};
@@ -39,97 +41,6 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// So much of each stream's end is kept, unless a task says otherwise.
 pub const KEPT: usize = 64 * 1024;
 
-/// A program that is run to its end.
-#[derive(Default)]
-pub struct Task<'a> {
-    /// What it does, for messages: `mariadb-install-db`, `script 3 of 7, data.sql`.
-    pub what: String,
-    /// Program and arguments.
-    pub argv: Vec<OsString>,
-    /// Its whole environment.
-    pub environment: Variables,
-    /// Its working directory; none: ours.
-    pub directory: Option<PathBuf>,
-    /// Whom it runs as; none: as we are.
-    pub who: Option<Credentials>,
-    /// What it reads.
-    pub stdin: Stdin<'a>,
-    /// What each line of its output gets in front on its way out; none: it is only kept.
-    pub forward: Option<String>,
-    /// So many bytes of each stream's end are kept; 0: [`KEPT`].
-    pub keep: usize,
-    /// So long it may take; none: for ever.
-    pub limit: Option<Duration>,
-    /// It runs, and runs to its end, even if we have been asked to stop: for stopping cleanly.
-    pub belongs_to_stopping: bool,
-}
-
-/// What a task reads.
-#[derive(Default)]
-pub enum Stdin<'a> {
-    /// Nothing: it is at its end at once.
-    #[default]
-    Nothing,
-    /// These bytes.
-    Bytes(Vec<u8>),
-    /// What this gives.
-    Feed(&'a mut dyn Feed),
-}
-
-/// Gives a task its input, portion by portion, as fast as it reads.
-pub trait Feed {
-    /// Fills the buffer from its beginning; 0 is the end.
-    ///
-    /// # Errors
-    /// Of reading or unpacking; the task is ended, and the error is the trouble.
-    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Called at least once a second while the task runs: for progress.
-    fn tick(&mut self) {}
-}
-
-/// A task that ended.
-#[derive(Clone, Debug)]
-pub struct Ended {
-    /// How.
-    pub outcome: Outcome,
-    /// The end of what it wrote to stdout.
-    pub stdout: Vec<u8>,
-    /// The end of what it wrote to stderr.
-    pub stderr: Vec<u8>,
-}
-
-impl Ended {
-    /// Whether its exit code was 0.
-    pub fn is_success(&self) -> bool {
-        self.outcome == Outcome::Exited(0)
-    }
-
-    /// stdout as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
-    }
-
-    /// What it complained of: stderr, or stdout if that was empty.
-    pub fn complaint(&self) -> String {
-        let is_empty = self.stderr.iter().all(u8::is_ascii_whitespace);
-        String::from_utf8_lossy(if is_empty { &self.stdout } else { &self.stderr }).into_owned()
-    }
-
-    /// Itself, if it was a success.
-    ///
-    /// # Errors
-    /// [`Trouble::Program`].
-    pub fn success(self, what: &str) -> Result<Ended, Trouble> {
-        match self.is_success() {
-            true => Ok(self),
-            false => {
-                Err(Trouble::Program { what: what.to_owned(), outcome: self.outcome, tail: self.complaint() })
-            }
-        }
-    }
-}
-
 /// All our children.
 pub struct Crew {
     bell: Bell,
@@ -142,6 +53,15 @@ pub struct Crew {
 
 /// The number of the lifeline in children: out of the way of what shells use.
 pub const LIFELINE: RawFd = 213;
+
+/// What a child has on stdin.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Nothing,
+    Pipe,
+    /// This file, open.
+    File(RawFd),
+}
 
 /// A child that runs, or has just ended.
 struct Running {
@@ -194,7 +114,11 @@ impl Crew {
             &task.environment,
             task.directory.clone(),
             task.who.clone(),
-            stdin.is_something(),
+            match &stdin.file {
+                Some(file) => Wanted::File(file.as_raw_fd()),
+                None if stdin.wants_pipe() => Wanted::Pipe,
+                None => Wanted::Nothing,
+            },
             [task.forward.clone(), task.forward.clone()],
             if task.keep == 0 { KEPT } else { task.keep },
         )?;
@@ -211,7 +135,11 @@ impl Crew {
             self.turn(Some(&mut run), None);
             self.judge(&mut run, &task);
         }
-        let Run { mut running, stdin, trouble, .. } = run;
+        let Run { mut running, mut stdin, mut trouble, .. } = run;
+        // It may have ended, even well, as soon as its input did, which had no right end.
+        if let Some(error) = stdin.error.take() {
+            trouble = trouble.or(Some(unreadable(&task.what, &error)));
+        }
         drop(stdin);
         self.end_group(running.pid);
         running.stdout.finish();
@@ -244,7 +172,7 @@ impl Crew {
             &server.environment,
             server.directory.clone(),
             who,
-            false,
+            Wanted::Nothing,
             forward,
             KEPT,
         )?;
@@ -338,7 +266,7 @@ impl Crew {
         }
         if run.trouble.is_none() {
             if let Some(error) = run.stdin.error.take() {
-                run.trouble = Some(Trouble::Other(format!("{}: cannot read its input: {error}", task.what)));
+                run.trouble = Some(unreadable(&task.what, &error));
             } else if let Some(trouble) = self.server_trouble() {
                 run.trouble = Some(trouble);
             } else if let Some(signal) = self.asked.filter(|_| !task.belongs_to_stopping) {
@@ -456,16 +384,16 @@ impl Crew {
         environment: &Variables,
         directory: Option<PathBuf>,
         who: Option<Credentials>,
-        wants_input: bool,
+        wanted: Wanted,
         forward: [Option<String>; 2],
         keep: usize,
     ) -> Result<(Running, Option<OwnedFd>), Trouble> {
         let no_pipe = |errno: Errno| Trouble::Other(format!("{what}: cannot make a pipe: {errno}"));
         let (out, out_end) = fd::pipe().map_err(no_pipe)?;
         let (err, err_end) = fd::pipe().map_err(no_pipe)?;
-        let input = match wants_input {
-            false => None,
-            true => {
+        let input = match wanted {
+            Wanted::Nothing | Wanted::File(_) => None,
+            Wanted::Pipe => {
                 let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(no_pipe)?;
                 fd::set_nonblocking(&write).map_err(no_pipe)?;
                 Some((read, write))
@@ -482,7 +410,11 @@ impl Crew {
         let order = Order {
             argv: argv.iter().collect(),
             env: Rc::new(env),
-            stdin: input.as_ref().map_or(Stdio::Null, |(read, _)| Stdio::Fd(read.as_raw_fd())),
+            stdin: match (wanted, &input) {
+                (Wanted::File(file), _) => Stdio::Fd(file),
+                (_, Some((read, _))) => Stdio::Fd(read.as_raw_fd()),
+                (_, None) => Stdio::Null,
+            },
             stdout: Stdio::Fd(out_end.as_raw_fd()),
             stderr: Stdio::Fd(err_end.as_raw_fd()),
             fds: &fds,
@@ -511,6 +443,10 @@ impl Drop for Crew {
     fn drop(&mut self) {
         let _ = self.stop_server(GRACE);
     }
+}
+
+fn unreadable(what: &str, error: &io::Error) -> Trouble {
+    Trouble::Other(format!("{what}: cannot read its input: {error}"))
 }
 
 /// How often a feed hears that time passes.

@@ -99,9 +99,19 @@ pub trait Engine {
     fn set_up(&self, work: &mut Work<'_>) -> Result<(), Trouble>;
 
     /// Removes what a killed server left in this directory that would keep the next one from starting.
-    /// Nobody is at work in it.
-    fn clear(&self, data: &Path) {
-        let _ = data;
+    /// Nobody is at work in it. `is_real`: it is in its place, and other servers than ours may have been.
+    fn clear(&self, data: &Path, is_real: bool) {
+        let _ = (data, is_real);
+    }
+
+    /// Follows its server to another version, if it can.
+    fn upgrading(&self) -> Option<&dyn Upgrading> {
+        None
+    }
+
+    /// Restores backups, if it can.
+    fn restoring(&self) -> Option<&dyn Restoring> {
+        None
     }
 
     /// What is needed to talk to the temporary server again after a crash between two scripts:
@@ -124,17 +134,79 @@ pub trait Engine {
     /// Functions of sh for sourced scripts: docker_process_sql and the like.
     fn prelude(&self) -> &'static str;
 
-    /// After the scripts: expire a password, set a hash.
+    /// After the scripts: expire a password, set a hash. Returns whether it did something that may not be on disk yet.
     ///
     /// # Errors
     /// The server refused something.
-    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
+    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
         let _ = work;
-        Ok(())
+        Ok(false)
     }
 
     /// What a failed client said: the line of the stream and the message.
     fn failure(&self, stderr: &str) -> Option<Failure>;
+}
+
+/// An engine whose system tables have to follow the server to another version.
+pub trait Upgrading {
+    /// What there is to be done about `work.data`; `None`: nothing.
+    ///
+    /// # Errors
+    /// The server cannot be asked for its version.
+    fn due(&self, work: &mut Work<'_>) -> Result<Option<Due>, Trouble>;
+
+    /// Whether data of the one version is used by a server of the other without an upgrade.
+    fn is_same(&self, one: &str, other: &str) -> bool;
+
+    /// The temporary server, on data that is of another version.
+    fn server(&self, work: &Work<'_>) -> Server;
+
+    /// Writes the system tables into this file, which is not there.
+    ///
+    /// # Errors
+    /// The program that does it failed.
+    fn back_up(&self, work: &mut Work<'_>, file: &Path) -> Result<(), Trouble>;
+
+    /// Upgrades the tables.
+    ///
+    /// # Errors
+    /// The program that does it failed.
+    fn upgrade(&self, work: &mut Work<'_>) -> Result<(), Trouble>;
+
+    /// Makes accounts that this version expects. On a server of its own.
+    ///
+    /// # Errors
+    /// The server refused something.
+    fn add_accounts(&self, work: &mut Work<'_>) -> Result<(), Trouble>;
+}
+
+/// What there is to be done about data whose server has another version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Due {
+    /// The version that the tables are of; none: not known.
+    pub from: Option<String>,
+    /// The server's.
+    pub to: String,
+    /// The tables are to be upgraded.
+    pub tables: bool,
+    /// Accounts are missing.
+    pub accounts: bool,
+    /// It was asked for; if not, it is only said.
+    pub is_asked: bool,
+    /// The tables are kept as they were.
+    pub is_backed_up: bool,
+    /// What asks for it: `MARIADB_AUTO_UPGRADE=1`.
+    pub how_to_ask: &'static str,
+}
+
+/// An engine that restores backups of data directories.
+pub trait Restoring {
+    /// Makes what is in `backup`, unpacked, the data directory `work.data`, which is there and empty. What is left
+    /// in `backup` is needed no more.
+    ///
+    /// # Errors
+    /// It is no backup, or a program that does it failed.
+    fn restore(&self, work: &mut Work<'_>, backup: &Path) -> Result<(), Trouble>;
 }
 
 /// The engine of this name, its variables read from `request.environment`.

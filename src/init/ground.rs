@@ -11,29 +11,26 @@
 //! What is left of a first start that did not end is moved aside, dated, and never deleted. What
 //! we did not make is never touched.
 //!
-//! Two locks (flock(2)) say who is at work: one on the holder is ours; one on the file `alive` in
-//! it is inherited by every child, so a temporary server that outlived a minisup that was
-//! killed is known, and ended, before anything else is done.
+//! Who is at work there holds the holder, and a file in it: see [`hold`].
 
 use super::crew::Crew;
+use super::hold::{self, Held};
 use super::journal::{self, FINAL, Journal, UNDER_WAY};
 use super::trouble::Trouble;
-use super::voice;
 use crate::core::plan::Credentials;
-use crate::core::signal::Signal;
-use crate::sys::{clock, pid1, proc, signals};
-use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The holder's name within a data directory that is a mount.
 const INSIDE: &str = ".minisup-first-start";
 
 /// How the names of what was moved aside within a mount begin, unless the engine says otherwise.
 pub const ASIDE: &str = ".minisup-failed-";
+
+/// What whoever is at work in a holder has open.
+const ALIVE: &str = "alive";
 
 /// With so many remains moved aside there is no further try: a loop must not fill the disk.
 const REMAINS_MAX: usize = 3;
@@ -70,14 +67,6 @@ pub enum Found {
     Complete(Journal),
     /// Data that we did not make.
     Foreign,
-}
-
-/// Held while we work: nobody else does.
-#[derive(Debug)]
-pub struct Held {
-    _holder: Flock<File>,
-    /// What every child is to hold, too.
-    pub lifeline: File,
 }
 
 impl Ground {
@@ -152,61 +141,11 @@ impl Ground {
             }
             let file = File::open(&self.holder).map_err(|error| Trouble::io("open", &self.holder, error))?;
             let own = file.metadata().map_err(|error| Trouble::io("look at", &self.holder, error))?;
-            let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
-                return Err(Trouble::Busy(self.holder.clone()));
-            };
+            let lock = hold::lock(file, &self.holder)?;
             // Whoever had it may have ended, and have removed it, between our two steps.
             let is_there = self.holder.metadata().is_ok_and(|there| there.ino() == own.ino());
             if is_there {
-                let lifeline = self.end_leftovers(crew)?;
-                return Ok(Held { _holder: lock, lifeline });
-            }
-        }
-    }
-
-    /// Ends who still holds the lifeline, asking first; then it is ours.
-    fn end_leftovers(&self, crew: &mut Crew) -> Result<File, Trouble> {
-        const ASK: Duration = Duration::from_secs(60);
-        const KILL: Duration = Duration::from_secs(70);
-        let path = self.holder.join("alive");
-        let open = || File::options().read(true).append(true).create(true).open(&path);
-        let began = clock::now();
-        let (mut asked, mut killed) = (false, false);
-        loop {
-            let file = open().map_err(|error| Trouble::io("open", &path, error))?;
-            let is_free = file.try_clone().is_ok_and(|copy| {
-                // The lock belongs to the open file: to all its copies, and to those in children.
-                Flock::lock(copy, FlockArg::LockExclusiveNonblock).map(std::mem::forget).is_ok()
-            });
-            if is_free {
-                return Ok(file);
-            }
-            let since = clock::now() - began;
-            if !asked {
-                asked = true;
-                voice::tell("what an earlier first start left running is being ended");
-                self.signal_leftovers(&path, Signal::TERM);
-            }
-            if since >= ASK && !killed {
-                killed = true;
-                self.signal_leftovers(&path, Signal::KILL);
-            }
-            if since >= KILL {
-                return Err(Trouble::Busy(path));
-            }
-            crew.pause(Duration::from_millis(20))?;
-        }
-    }
-
-    /// Signals every process that has this file open at the number of the lifeline: nobody else
-    /// could have it there.
-    fn signal_leftovers(&self, path: &Path, signal: Signal) {
-        let Ok(own) = fs::metadata(path) else { return };
-        for process in proc::all() {
-            let link = format!("/proc/{}/fd/{}", process.pid, super::crew::LIFELINE);
-            let is_ours = fs::metadata(link).is_ok_and(|it| (it.dev(), it.ino()) == (own.dev(), own.ino()));
-            if is_ours && process.pid != pid1::own_pid() {
-                let _ = signals::kill(process.pid, signal);
+                return Held::with(lock, &self.holder.join(ALIVE), crew);
             }
         }
     }
@@ -345,7 +284,7 @@ impl Ground {
     /// Removes the holder, which has nothing left but what is ours. What cannot be removed does
     /// no harm: it is tried again at the next start.
     pub fn remove_holder(&self) {
-        for name in [UNDER_WAY, "journal.json.new", "alive"] {
+        for name in [UNDER_WAY, "journal.json.new", ALIVE] {
             let _ = fs::remove_file(self.holder.join(name));
         }
         let _ = fs::remove_dir(&self.staging);

@@ -23,6 +23,9 @@ use std::path::Path;
 /// Its name in the data directory.
 pub const FINAL: &str = ".minisup-initialised.json";
 
+/// What is done to data that we did not make is noted in a file of its own, for the data is not to be taken for ours.
+pub const FOREIGN: &str = ".minisup-each-start.json";
+
 /// Its name in the holder.
 pub const UNDER_WAY: &str = "journal.json";
 
@@ -83,6 +86,27 @@ pub struct Journal {
     /// Scripts of later starts, each once: migrations.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub each_start: Vec<Script>,
+    /// Upgrades of the system tables to another version of the server.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub upgrades: Vec<Upgrade>,
+}
+
+/// System tables that followed their server to another version.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Upgrade {
+    /// The version they were of, if that was known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub from: Option<String>,
+    /// The server's.
+    pub to: String,
+    /// When it was begun.
+    pub began: String,
+    /// The file that has them as they were, as soon as it is there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backup: Option<String>,
+    /// When it ended; none: it was interrupted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended: Option<String>,
 }
 
 /// One script.
@@ -129,6 +153,7 @@ impl Journal {
             salt,
             scripts: Vec::new(),
             each_start: Vec::new(),
+            upgrades: Vec::new(),
         })
     }
 
@@ -156,6 +181,17 @@ impl Journal {
         match journal.version {
             VERSION => Ok(Some(journal)),
             other => Err(unreadable(format!("it has version {other}, this minisup knows {VERSION}"))),
+        }
+    }
+
+    /// The journal of data that is in its place, with its name there; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn of_data(data: &Path) -> Result<(Option<Journal>, &'static str), Trouble> {
+        match Journal::read(&data.join(FINAL))? {
+            Some(journal) => Ok((Some(journal), FINAL)),
+            None => Ok((Journal::read(&data.join(FOREIGN))?, FOREIGN)),
         }
     }
 

@@ -13,39 +13,38 @@
 //!                          exit 0 ◄─ fsync ◄─ rename into place ◄─ server stopped ◄──────┘
 //! ```
 //!
-//! - [`start`][]: the course, stage by stage
-//! - [`ground`][]: whose the data is; staging, moving into place, moving aside
-//! - [`journal`][]: what is written down, and how it survives power loss
-//! - [`provision`][]: the scripts' part of it; [`preview`]: what is said instead of doing it
-//! - [`crew`][]: our children, all waited for in one loop
+//! - [`start`][]: the course, stage by stage; [`partial`][]: what is done about one that did not end
+//! - [`ground`][]: whose the data is; staging, moving into place, moving aside; [`directories`][]: those besides it;
+//!   [`hold`][]: who is at work there
+//! - [`journal`][]: what is written down, and how it survives power loss; [`digest`][]: SHA-256
+//! - [`restore`][]: a backup instead of all else; [`in_place`][]: what is done to data that is there, an [`upgrade`] and
+//!   migrations
+//! - [`scripts`][]: what becomes of scripts and migrations
+//! - [`crew`][]: our children, all waited for in one loop; [`identity`][]: whom they run as; [`programs`][]: where
+//!   programs are
 //! - [`engine`][]: what a kind of database has to know
 //! - [`variables`][]: `VAR` and `VAR_FILE`
-//! - [`preflight`][]: the plan; [`scripts`][] what lies there, [`shell`][] who runs a `.sh`, [`programs`][] where programs are, [`look`][] what is in a file
-//! - [`feed`][]: a script's bytes on their way; [`unpack`][] whatever they are packed with, [`statements`][] which one a
-//!   line was, [`progress`][] how far it is
-//! - [`each_start`][]: migrations, each once
+//! - [`preview`][]: what is said instead of doing it
 //! - [`trouble`][]: why it stops, and how that is told; [`voice`]: what people read
 #![forbid(unsafe_code)]
 
 pub mod crew;
 pub mod digest;
-pub mod each_start;
+pub mod directories;
 pub mod engine;
-pub mod feed;
 pub mod ground;
+pub mod hold;
+pub mod identity;
+pub mod in_place;
 pub mod journal;
-pub mod look;
-pub mod preflight;
+pub mod partial;
 pub mod preview;
 pub mod programs;
-pub mod progress;
-pub mod provision;
+pub mod restore;
 pub mod scripts;
-pub mod shell;
 pub mod start;
-pub mod statements;
 pub mod trouble;
-pub mod unpack;
+pub mod upgrade;
 pub mod variables;
 pub mod voice;
 

@@ -16,7 +16,7 @@ pub fn show(engine: &dyn Engine, work: &Work<'_>, ground: &Ground, found: &Found
     lines.push(format!("state           {}", state(found)));
     let mut errors = Vec::new();
     if matches!(found, Found::Nothing | Found::Unfinished(_)) {
-        let plan = super::provision::plan(engine, work)?;
+        let plan = super::scripts::provision::plan(engine, work)?;
         lines.extend(plan.lines());
         for remark in engine.check().into_iter().chain(plan.remarks.iter().cloned()) {
             match remark.level {
@@ -79,8 +79,8 @@ pub fn since(engine: &dyn Engine, work: &Work<'_>, journal: &Journal) -> Vec<Str
     if journal.engine != engine.name() {
         lines.push(format!("warning: this is data of {}, and not of {}", journal.engine, engine.name()));
     }
-    if let Ok(plan) = super::provision::plan(engine, work) {
-        lines.extend(super::provision::since(&plan, &journal.scripts));
+    if let Ok(plan) = super::scripts::provision::plan(engine, work) {
+        lines.extend(super::scripts::provision::since(&plan, &journal.scripts));
     }
     lines
 }

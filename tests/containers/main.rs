@@ -2,6 +2,7 @@
 //! `make containers` makes the engine and the images, then runs these one after another.
 #![allow(clippy::print_stderr, reason = "what was measured is worth a line")]
 
+mod database;
 #[path = "../support/docker.rs"]
 mod docker;
 #[path = "../support/load.rs"]

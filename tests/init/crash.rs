@@ -40,7 +40,7 @@ fn postgres_survives_a_death_at_each_step() {
 
 /// Who dies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Victim {
+pub enum Victim {
     Minisup,
     Server,
     Everything,
@@ -48,7 +48,7 @@ enum Victim {
     Asked,
 }
 
-const VICTIMS: [Victim; 4] = [Victim::Minisup, Victim::Server, Victim::Everything, Victim::Asked];
+pub const VICTIMS: [Victim; 4] = [Victim::Minisup, Victim::Server, Victim::Everything, Victim::Asked];
 
 fn random_deaths(database: Database) {
     if !database.is_here() {
@@ -159,7 +159,7 @@ fn journal_state(place: &Place) -> String {
     format!("{state} {}", text.matches("\"sha256\"").count())
 }
 
-fn strike(start: &mut Start, victim: Victim, database: Database) {
+pub fn strike(start: &mut Start, victim: Victim, database: Database) {
     match victim {
         Victim::Minisup => signal(start.pid(), 9),
         Victim::Asked => signal(start.pid(), 15),
@@ -215,7 +215,7 @@ fn each_step(database: Database) {
     assert!(counts["rename"] > 10, "the journal has more entries than {counts:?}");
 }
 
-fn until(end: Instant, mut is_over: impl FnMut() -> bool) {
+pub fn until(end: Instant, mut is_over: impl FnMut() -> bool) {
     while Instant::now() < end && !is_over() {
         std::thread::park_timeout(Duration::from_millis(1));
     }

@@ -80,6 +80,11 @@ impl Database {
 
     /// All that is in the data, as far as it may not depend on when it was made.
     pub fn fingerprint(self, data: &Path) -> String {
+        self.fingerprint_with(data, "SELECT 1")
+    }
+
+    /// The same with the answer to one more question.
+    pub fn fingerprint_with(self, data: &Path, question: &str) -> String {
         let socket = tempfolder("socket");
         fs::create_dir_all(&socket).unwrap();
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o777)).unwrap();
@@ -105,10 +110,10 @@ impl Database {
                         .unwrap()
                 };
                 wait("the server", &mut server, || ask("SELECT 1").status.success());
-                let said = ask(
+                let said = ask(&format!(
                     "SHOW DATABASES WHERE `Database` <> '#mysql50#lost+found'; SELECT user, host FROM mysql.user ORDER BY 1, 2; SHOW GRANTS FOR 'u'@'%'; \
-                     SELECT COUNT(*) FROM d.t; CHECKSUM TABLE d.t; SELECT COUNT(*) FROM d.done; CHECK TABLE d.t",
-                );
+                     SELECT COUNT(*) FROM d.t; CHECKSUM TABLE d.t; SELECT COUNT(*) FROM d.done; CHECK TABLE d.t; {question}",
+                ));
                 assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
                 ask("SHUTDOWN");
                 server.wait().unwrap();
@@ -143,6 +148,7 @@ impl Database {
                     "SELECT rolname FROM pg_roles ORDER BY 1",
                     "SELECT count(*), sum(hashtext(t::text)::bigint) FROM t",
                     "SELECT count(*) FROM done",
+                    question,
                 ] {
                     ask.args(["-c", sql]);
                 }

@@ -9,18 +9,18 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 /// A folder with scripts and a place for data.
-struct Place {
-    folder: PathBuf,
+pub struct Place {
+    pub folder: PathBuf,
 }
 
 /// The final server, run by the test on what was made.
-struct Served {
+pub struct Served {
     server: Child,
     socket: PathBuf,
 }
 
 /// Whether MariaDB is here, and we may become its user.
-fn is_here() -> bool {
+pub fn is_here() -> bool {
     let is_here = Path::new("/usr/sbin/mariadbd").exists() && nix::unistd::geteuid().is_root();
     if !is_here {
         let must = std::env::var_os("MINISUP_REQUIRE_NAMESPACES").is_some_and(|set| set == "1");
@@ -31,7 +31,7 @@ fn is_here() -> bool {
 }
 
 impl Place {
-    fn new(name: &str) -> Place {
+    pub fn new(name: &str) -> Place {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = folder.join(format!("minisup-first-{name}-{}", std::process::id()));
@@ -45,17 +45,22 @@ impl Place {
         Place { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    fn script(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub fn script(&self, name: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.path("scripts").join(name), bytes).unwrap();
     }
 
     fn command(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+        self.command_with(&[], variables, arguments)
+    }
+
+    /// The same with options of minisup's own.
+    pub fn command_with(&self, options: &[&str], variables: &[(&str, &str)], arguments: &[&str]) -> Command {
         let mut command = Command::new(MINISUP);
-        command.args(["init", "mariadb", "--directory"]).arg(self.path("scripts"));
+        command.args(["init", "mariadb", "--directory"]).arg(self.path("scripts")).args(options);
         command
             .args(["--", "mariadbd"])
             .arg(format!("--datadir={}", self.path("data").display()))
@@ -69,21 +74,23 @@ impl Place {
         command
     }
 
-    fn start(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    pub fn start(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
         self.command(variables, arguments).output().unwrap()
     }
 
     /// A start that must be a success.
-    fn made(&self, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    pub fn made(&self, variables: &[(&str, &str)], arguments: &[&str]) -> String {
         let output = self.start(variables, arguments);
         assert!(output.status.success(), "{}", said(&output));
         said(&output)
     }
 
     /// The final server, as a container would have it, but for its socket.
-    fn serve(&self, arguments: &[&str]) -> Served {
+    pub fn serve(&self, arguments: &[&str]) -> Served {
         let socket = self.path("run").join("served.sock");
         let log = self.path("log");
+        // One that was killed leaves it.
+        let _ = fs::remove_file(&socket);
         let mut server = Command::new("mariadbd")
             .args(["--user=mysql", "--skip-networking"])
             .arg(format!("--datadir={}", self.path("data").display()))
@@ -112,7 +119,12 @@ impl Drop for Place {
 }
 
 impl Served {
-    fn ask(&self, user: &str, password: &str, sql: &str) -> Output {
+    /// Where it is reached.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    pub fn ask(&self, user: &str, password: &str, sql: &str) -> Output {
         Command::new("mariadb")
             .args(["--no-defaults", "--default-character-set=utf8mb4", "-N", "-B", "--raw"])
             .arg(format!("--socket={}", self.socket.display()))
@@ -124,7 +136,7 @@ impl Served {
     }
 
     /// An answer that must be one.
-    fn answer(&self, user: &str, password: &str, sql: &str) -> String {
+    pub fn answer(&self, user: &str, password: &str, sql: &str) -> String {
         let output = self.ask(user, password, sql);
         assert!(output.status.success(), "{user:?}: {}", said(&output));
         String::from_utf8(output.stdout).unwrap()
@@ -138,11 +150,11 @@ impl Drop for Served {
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-const NO_ZONES: (&str, &str) = ("MARIADB_INITDB_SKIP_TZINFO", "1");
+pub const NO_ZONES: (&str, &str) = ("MARIADB_INITDB_SKIP_TZINFO", "1");
 
 #[test]
 fn values_with_quotes_backslashes_spaces_newlines_emoji_and_patterns_log_in() {

@@ -19,6 +19,8 @@ pub(super) struct Input<'a> {
     buffer: Vec<u8>,
     given: usize,
     is_over: bool,
+    /// What the child reads itself.
+    pub(super) file: Option<OwnedFd>,
     /// Where it is written; none: it is over.
     pub(super) pipe: Option<OwnedFd>,
     /// What the feed could not read.
@@ -27,16 +29,26 @@ pub(super) struct Input<'a> {
 
 impl<'a> Input<'a> {
     pub(super) fn of(stdin: Stdin<'a>) -> Input<'a> {
-        let (feed, buffer) = match stdin {
-            Stdin::Nothing => (None, Vec::new()),
-            Stdin::Bytes(bytes) => (None, bytes),
-            Stdin::Feed(feed) => (Some(feed), Vec::new()),
+        let nothing = Input {
+            feed: None,
+            buffer: Vec::new(),
+            given: 0,
+            is_over: true,
+            file: None,
+            pipe: None,
+            error: None,
         };
-        Input { is_over: feed.is_none(), feed, buffer, given: 0, pipe: None, error: None }
+        match stdin {
+            Stdin::Nothing => nothing,
+            Stdin::Bytes(buffer) => Input { buffer, ..nothing },
+            Stdin::Feed(feed) => Input { feed: Some(feed), is_over: false, ..nothing },
+            Stdin::File(file, feed) => Input { feed: Some(feed), file: Some(file), ..nothing },
+        }
     }
 
-    pub(super) fn is_something(&self) -> bool {
-        self.feed.is_some() || !self.buffer.is_empty()
+    /// Whether it is written by us, through a pipe.
+    pub(super) fn wants_pipe(&self) -> bool {
+        !self.is_over || !self.buffer.is_empty()
     }
 
     /// Has the next portion, or has closed the pipe at the end.

@@ -10,9 +10,12 @@
 //! - mariadb-install-db is called with `--cross-bootstrap`: it makes no account for a host name that is
 //!   another one in the next container.
 
+mod restore;
+mod upgrade;
+
 use super::family::{self, Family, Kind, rules};
 use super::sql::{Batch, account, granted_database, identifier, literal};
-use super::{Client, Engine, Failure, Kinds, Known, Remark, Server, Variables, Work};
+use super::{Client, Engine, Failure, Kinds, Known, Remark, Restoring, Server, Upgrading, Variables, Work};
 use crate::init::Request;
 use crate::init::trouble::Trouble;
 use crate::init::variables::Name;
@@ -62,8 +65,20 @@ const KNOWN: &[Name] = &[
 const ROOT: [&str; 4] =
     ["ROOT_PASSWORD", "ROOT_PASSWORD_HASH", "ALLOW_EMPTY_ROOT_PASSWORD", "RANDOM_ROOT_PASSWORD"];
 
+/// What the image's healthcheck.sh logs in with.
+const HEALTHCHECK: &str = ".my-healthcheck.cnf";
+
 /// Where the account `healthcheck` may come from.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
+
+/// What the temporary server gets besides what both get.
+const TEMPORARY: &[&str] = &[
+    "--loose-wsrep_on=OFF",
+    "--expire-logs-days=0",
+    "--skip-slave-start",
+    "--loose-innodb_buffer_pool_load_at_startup=0",
+    "--skip-ssl",
+];
 
 /// MariaDB's first start.
 pub struct MariaDb {
@@ -79,8 +94,10 @@ impl MariaDb {
     pub fn new(request: &Request) -> Result<MariaDb, Trouble> {
         let mut family = Family::new(&KIND, request);
         let mut remarks = std::mem::take(&mut family.remarks);
-        remarks.extend(check(&family));
-        remarks.extend(backup_in(&request.directory));
+        match has_backup(&request.directory) {
+            false => remarks.extend(check(&family)),
+            true => remarks.extend(restore::no_effect(&family)),
+        }
         if family.is_set("RANDOM_ROOT_PASSWORD") {
             let password = family::random_password();
             let password = password.map_err(|error| Trouble::io("read", "/dev/urandom", error))?;
@@ -151,11 +168,15 @@ impl MariaDb {
                 batch.add(what, format!("GRANT {grants} ON *.* TO mysql@localhost"));
             }
         }
-        let grants = family.text("HEALTHCHECK_GRANTS").unwrap_or("USAGE");
+        self.add_healthcheck(batch, healthcheck);
+    }
+
+    fn add_healthcheck(&self, batch: &mut Batch, password: &str) {
+        let grants = self.family.text("HEALTHCHECK_GRANTS").unwrap_or("USAGE");
         for host in LOOPBACK {
             let user = account("healthcheck", host);
             let what = "creating the accounts of the health check";
-            batch.add(what, format!("CREATE USER {user} IDENTIFIED BY {}", literal(healthcheck)));
+            batch.add(what, format!("CREATE OR REPLACE USER {user} IDENTIFIED BY {}", literal(password)));
             batch.add(what, format!("GRANT {grants} ON *.* TO {user}"));
         }
     }
@@ -214,7 +235,7 @@ impl MariaDb {
         let text = format!(
             "[mariadb-client]\nport={port}\nsocket={socket}\nuser=healthcheck\npassword={password}\nprotocol=tcp\n"
         );
-        family::write_private(work, &work.data.join(".my-healthcheck.cnf"), text.as_bytes())
+        family::write_private(work, &work.data.join(HEALTHCHECK), text.as_bytes())
     }
 }
 
@@ -257,7 +278,7 @@ impl Engine for MariaDb {
     }
 
     fn kinds(&self) -> Kinds {
-        Kinds { sql: true, ..Kinds::default() }
+        Kinds { sql: true, backups: true, ..Kinds::default() }
     }
 
     fn initialise(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
@@ -306,16 +327,19 @@ impl Engine for MariaDb {
     }
 
     fn server(&self, work: &Work<'_>) -> Server {
-        self.family.temporary(
-            work,
-            &[
-                "--loose-wsrep_on=OFF",
-                "--expire-logs-days=0",
-                "--skip-slave-start",
-                "--loose-innodb_buffer_pool_load_at_startup=0",
-                "--skip-ssl",
-            ],
-        )
+        let mut server = self.family.temporary(work, TEMPORARY);
+        if work.data.join(restore::SETTINGS).is_file() {
+            super::set_variable(&mut server.environment, "HOME", &work.data);
+        }
+        server
+    }
+
+    fn upgrading(&self) -> Option<&dyn Upgrading> {
+        Some(self)
+    }
+
+    fn restoring(&self) -> Option<&dyn Restoring> {
+        Some(self)
     }
 
     fn answers(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
@@ -332,15 +356,14 @@ impl Engine for MariaDb {
         self.family.log_in_with(work, self.password())?;
         if let Some(password) = self.password().filter(|_| self.family.is_set("RANDOM_ROOT_PASSWORD")) {
             voice::tell(format_args!("GENERATED ROOT PASSWORD: {password}"));
+            self.family.keep_root_password(work, password)?;
         }
         Ok(())
     }
 
     fn resume(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        family::refuse_random(&self.family)?;
         self.family.know_client(work)?;
-        self.family.log_in_with(work, self.password())?;
-        self.family.knock(work)
+        self.family.log_in_again(work, self.password())
     }
 
     fn client(&self, work: &Work<'_>, _script: &Path) -> Client {
@@ -355,13 +378,13 @@ impl Engine for MariaDb {
         family::PRELUDE
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        let Some(hash) = self.family.text("ROOT_PASSWORD_HASH") else { return Ok(()) };
+    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
+        let Some(hash) = self.family.text("ROOT_PASSWORD_HASH") else { return Ok(false) };
         let mut batch = Batch::new();
         batch.add("leaving the binary log", "SET @@SESSION.sql_log_bin = 0");
         let statement = format!("SET PASSWORD FOR root@localhost = {}", literal(hash));
         batch.add("setting the hash of root's password", statement);
-        self.family.run(work, &batch)
+        self.family.run(work, &batch).map(|()| true)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {
@@ -420,30 +443,17 @@ fn check(family: &Family) -> Vec<Remark> {
              server's user needs no password for it",
         ));
     }
-    if family.text("AUTO_UPGRADE").is_some_and(|value| value != "0") {
-        found.push(Remark::warning(
-            "MARIADB_AUTO_UPGRADE has no effect here: after a change of the server's major version run \
-             mariadb-upgrade against the running server, once a backup is made",
-        ));
-    }
     found
 }
 
-/// A physical backup among the scripts: the image restores it, instead of all else. To ignore it would be an
-/// empty database where a full one is expected.
-fn backup_in(directory: &Path) -> Option<Remark> {
-    let entries = std::fs::read_dir(directory).ok()?;
-    let names = entries.flatten().map(|entry| entry.file_name());
+/// Whether there is a backup among the scripts: it has accounts and passwords of its own.
+fn has_backup(directory: &Path) -> bool {
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let is_backup = |name: &OsString| {
-        [".tar.gz", ".tar.xz", ".tar.zst"].iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
+        !name.as_bytes().starts_with(b".")
+            && [".tar.gz", ".tar.xz", ".tar.zst"].iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
     };
-    names.filter(is_backup).min().map(|name| {
-        Remark::error(format!(
-            "{}: a physical backup is not restored by minisup init: unpack it, restore it with mariadb-backup \
-             --prepare and --copy-back into the empty data directory, and start without it here",
-            directory.join(name).display()
-        ))
-    })
+    names.into_iter().any(|name| is_backup(&name))
 }
 
 fn check_replication(family: &Family) -> Vec<Remark> {

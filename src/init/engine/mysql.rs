@@ -187,15 +187,14 @@ impl Engine for MySql {
         self.family.log_in_with(work, password)?;
         if let Some(password) = password.filter(|_| self.family.is_set("RANDOM_ROOT_PASSWORD")) {
             voice::tell(format_args!("GENERATED ROOT PASSWORD: {password}"));
+            self.family.keep_root_password(work, password)?;
         }
         Ok(())
     }
 
     fn resume(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        family::refuse_random(&self.family)?;
         self.family.know_client(work)?;
-        self.family.log_in_with(work, self.family.text("ROOT_PASSWORD"))?;
-        self.family.knock(work)
+        self.family.log_in_again(work, self.family.text("ROOT_PASSWORD"))
     }
 
     fn client(&self, work: &Work<'_>, _script: &Path) -> Client {
@@ -210,14 +209,14 @@ impl Engine for MySql {
         family::PRELUDE
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
+    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
         if !self.family.is_set("ONETIME_PASSWORD") {
-            return Ok(());
+            return Ok(false);
         }
         let root = self.remote_root().unwrap_or_else(|| account("root", "localhost"));
         let mut batch = Batch::new();
         batch.add("letting root's password expire", format!("ALTER USER {root} PASSWORD EXPIRE"));
-        self.family.run(work, &batch)
+        self.family.run(work, &batch).map(|()| true)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {

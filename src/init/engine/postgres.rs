@@ -16,16 +16,17 @@
 //! - What scripts wrote of the directory's present path into its configuration is corrected before
 //!   it is put into place.
 
+mod initdb;
 mod place;
 mod rules;
 mod telling;
 
 use super::{Client, Engine, Failure, Kinds, Known, Remark, Server, Variables, Work, set_variable};
-use crate::config::Accounts;
 use crate::core::plan::Credentials;
 use crate::core::signal::Signal;
 use crate::init::Request;
 use crate::init::crew::Stdin;
+use crate::init::directories;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name};
 use std::cell::RefCell;
@@ -178,15 +179,6 @@ impl Postgres {
         self.settings.port.as_deref().unwrap_or(PORT)
     }
 
-    /// What initdb calls the superuser.
-    fn first_name(&self) -> &str {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.@ ".contains(c);
-        match self.settings.user.chars().all(is_plain) {
-            true => &self.settings.user,
-            false => PLAIN_NAME,
-        }
-    }
-
     /// The environment in which libpq finds the temporary server as this user, in this database.
     fn way(&self, work: &Work<'_>, user: &str, database: &str) -> Variables {
         let mut environment = work.environment.clone();
@@ -217,69 +209,6 @@ impl Postgres {
                      SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';\n";
         task.stdin = Stdin::Bytes([quiet, &sql].concat().into_bytes());
         work.crew.run(task)?.success(what).map(drop)
-    }
-
-    /// Lets the file that makes up for a missing line of /etc/passwd stand in `environment`: initdb, alone of
-    /// all, wants to know the name of who runs it.
-    fn name_for_initdb(&self, work: &Work<'_>, environment: &mut Variables) -> Result<(), Trouble> {
-        let (uid, gid) = ids(work.who.as_ref());
-        let accounts = Accounts::parse(&fs::read("/etc/passwd").unwrap_or_default(), b"");
-        if accounts.user_of(uid).is_some() {
-            return Ok(());
-        }
-        let Some(library) = wrapper_library() else {
-            return Err(Trouble::Rules(vec![format!(
-                "initdb refuses to run as user {uid}, who has no line in /etc/passwd. Run as a user that has one (the \
-                 image's is called postgres), add a line (RUN useradd --uid {uid} …, or mount a file at /etc/passwd), \
-                 or have libnss_wrapper in the image (Debian's package libnss-wrapper)"
-            )]));
-        };
-        let name = "postgres";
-        let passwd = work.private.join("passwd");
-        let group = work.private.join("group");
-        let lines = [
-            (
-                &passwd,
-                "NSS_WRAPPER_PASSWD",
-                format!("{name}:x:{uid}:{gid}:PostgreSQL:/nonexistent:/bin/false\n"),
-            ),
-            (&group, "NSS_WRAPPER_GROUP", format!("{name}:x:{gid}:\n")),
-        ];
-        for (path, variable, line) in lines {
-            fs::write(path, line).map_err(|error| Trouble::io("write", path, error))?;
-            set_variable(environment, variable, path);
-        }
-        set_variable(environment, "LD_PRELOAD", library);
-        Ok(())
-    }
-
-    /// The words that initdb is called with, besides its name.
-    fn initdb_words(&self, work: &Work<'_>, password_file: &Path) -> Result<Vec<OsString>, Trouble> {
-        let with = |start: &str, rest: &OsStr| {
-            let mut word = OsString::from(start);
-            word.push(rest);
-            word
-        };
-        let asked =
-            rules::initdb_words(&self.settings.initdb_args).map_err(|fault| Trouble::Rules(vec![fault]))?;
-        let mut words = vec![
-            with("--pgdata=", work.data.as_os_str()),
-            with("--username=", OsStr::new(self.first_name())),
-            with("--pwfile=", password_file.as_os_str()),
-        ];
-        if let Some(waldir) = &self.settings.waldir {
-            words.push(with("--waldir=", waldir.as_os_str()));
-        }
-        let says = |start: &str| asked.iter().any(|word| word.starts_with(start));
-        if !says("-E") && !says("--encoding") {
-            if let Some(charset) = &self.charset {
-                words.push(with("--encoding=", OsStr::new(charset)));
-            } else if !says("--locale") && !says("--lc-ctype") && is_locale_plain(&work.environment) {
-                words.push("--encoding=UTF8".into());
-            }
-        }
-        words.extend(asked.into_iter().map(OsString::from));
-        Ok(words)
     }
 
     /// Lets everybody in by network who can say the password, as the image does.
@@ -382,23 +311,8 @@ impl Engine for Postgres {
     }
 
     fn initialise(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        let owner = work.who.as_ref().map(|who| ids(Some(who)));
-        if let Some(waldir) = &self.settings.waldir {
-            place::prepare_waldir(waldir, &work.final_data, owner)?;
-        }
         let password = random_password()?;
-        let file = work.private.join("password");
-        fs::write(&file, format!("{password}\n")).map_err(|error| Trouble::io("write", &file, error))?;
-        let what = "initdb";
-        let mut task = work.task(what, [self.program("initdb")]);
-        task.argv.extend(self.initdb_words(work, &file)?);
-        self.name_for_initdb(work, &mut task.environment)?;
-        let ended = work.crew.run(task);
-        let _ = fs::remove_file(&file);
-        ended?.success(what)?;
-        if !place::is_cluster(&work.data) {
-            return Err(Trouble::Other(format!("initdb made no database: see {INITDB_ARGS}")));
-        }
+        self.run_initdb(work, &password)?;
         *self.provisional.borrow_mut() = Some(password);
         self.add_host_line(work)
     }
@@ -436,9 +350,18 @@ impl Engine for Postgres {
     }
 
     /// Its pid may be anybody's by now: in a container that was started again it usually is, for pids
-    /// begin anew there, and the server would refuse to start.
-    fn clear(&self, data: &Path) {
-        let _ = fs::remove_file(data.join("postmaster.pid"));
+    /// begin anew there, and the server would refuse to start. A real server's is left alone: one of ours has its
+    /// socket in a private directory.
+    fn clear(&self, data: &Path, is_real: bool) {
+        let path = data.join("postmaster.pid");
+        let is_ours = || {
+            let text = fs::read(&path).unwrap_or_default();
+            let socket = text.split(|byte| *byte == b'\n').nth(4).map(<[u8]>::to_vec);
+            socket.is_some_and(|socket| directories::is_private(Path::new(OsStr::from_bytes(&socket))))
+        };
+        if !is_real || is_ours() {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn answers(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
@@ -486,7 +409,8 @@ impl Engine for Postgres {
     fn client(&self, work: &Work<'_>, _: &Path) -> Client {
         let mut argv = vec![self.program("psql")];
         // `-f -`, as only then errors have their line. Includes are found from the working directory.
-        argv.extend(["-v", "ON_ERROR_STOP=1", "--no-password", "--no-psqlrc", "-f", "-"].map(Into::into));
+        argv.extend(["-v", "ON_ERROR_STOP=1", "--no-password", "--no-psqlrc", "--quiet"].map(Into::into));
+        argv.extend(["-f", "-"].map(Into::into));
         let mut environment = self.way(work, &self.settings.user, &self.settings.database);
         // The messages are read by us as well.
         set_variable(&mut environment, "LC_MESSAGES", "C");
@@ -540,8 +464,8 @@ impl Engine for Postgres {
         include_str!("postgres/prelude.sh")
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        place::forget_staging(&work.data, &work.final_data)
+    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
+        place::forget_staging(&work.data, &work.final_data).map(|()| false)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {
@@ -565,20 +489,6 @@ fn ids(who: Option<&Credentials>) -> (u32, u32) {
         || (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
         |who| (who.uid, who.gid),
     )
-}
-
-/// Whether nobody has chosen a locale: LC_ALL goes before LC_CTYPE, and that before LANG (locale(7)).
-fn is_locale_plain(environment: &Variables) -> bool {
-    let chosen = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| super::variable(environment, name));
-    chosen.is_none_or(|locale| locale == "C" || locale == "POSIX")
-}
-
-/// Where libnss_wrapper.so is: in the directory of libraries, or in the one of this kind of machine.
-fn wrapper_library() -> Option<PathBuf> {
-    let below = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    let places = [PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib"), PathBuf::from("/usr/lib64")];
-    let mut places = places.into_iter().chain(below).map(|place| place.join("libnss_wrapper.so"));
-    places.find(|path| path.is_file())
 }
 
 /// Letters and digits nobody can guess.

@@ -4,7 +4,7 @@
 //! a dump that is no SQL, a name that does not say how the file is packed, and lines that name other files
 //! which are not there. Only the beginning of a large file is looked through.
 
-use super::scripts::{Kind, Packing};
+use super::listing::{Kind, Packing};
 use super::statements::Statements;
 use super::unpack::Unpacked;
 use std::ffi::OsStr;

@@ -9,21 +9,19 @@
 //! or failed is not run a second time on its own, for nobody but its author knows how far it got. Changing the
 //! file is such a decision, and so are giving it another name and taking it away.
 
-use super::engine::{self, Engine, Level, Work};
-use super::ground;
-use super::journal::{self, FINAL, Journal};
+use super::listing::{self, Listing, Script};
 use super::preflight::{self, Plan};
 use super::progress::Progress;
-use super::scripts::{self, Listing, Script};
-use super::trouble::Trouble;
-use super::voice::tell;
-use super::{provision, start};
+use super::provision;
 use crate::core::exit::Outcome;
+use crate::init::engine::{Engine, Level, Work};
+use crate::init::ground;
+use crate::init::in_place;
+use crate::init::journal::{self, Journal};
+use crate::init::trouble::Trouble;
+use crate::init::voice::tell;
 use std::io::ErrorKind;
 use std::path::Path;
-
-/// What ran on data that was not made by us is noted in a file of its own, for it is not to be taken for ours.
-const FOREIGN: &str = ".minisup-each-start.json";
 
 /// Runs what is new in the directory of `request.each_start` on `work.data`. Without one, and without anything
 /// new in it, nothing is launched.
@@ -32,7 +30,7 @@ const FOREIGN: &str = ".minisup-each-start.json";
 /// A script failed or cannot be run; an earlier one did not end; the server cannot be started or stopped.
 pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
     let Some(directory) = work.request.each_start.clone() else { return Ok(()) };
-    let listing = match scripts::list(&directory, engine.kinds(), work.request.order, work.who.as_ref()) {
+    let listing = match listing::list(&directory, engine.kinds(), work.request.order, work.who.as_ref()) {
         Ok(listing) => listing,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             tell(format_args!("warning: {} is not there: no migrations", directory.display()));
@@ -40,10 +38,7 @@ pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
         }
         Err(error) => return Err(Trouble::io("read", &directory, error)),
     };
-    let (record, name) = match Journal::read(&work.data.join(FINAL))? {
-        Some(journal) => (Some(journal), FINAL),
-        None => (Journal::read(&work.data.join(FOREIGN))?, FOREIGN),
-    };
+    let (record, name) = Journal::of_data(&work.data)?;
     let known = record.as_ref().map_or(&[][..], |journal| &journal.each_start);
     let Choice { new, said, unfinished } = choose(listing, known)?;
     said.iter().for_each(tell);
@@ -62,15 +57,15 @@ pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
             Journal::begin(engine.name(), &version, &engine.variables())?
         }
     };
-    // What an engine knows of a temporary server is of the one before.
-    let engine = &*engine::engine(work.request)?;
-    start::make_private(work)?;
-    let ran = start::start_server(engine, work)
-        .and_then(|()| engine.resume(work))
-        .and_then(|()| all(engine, work, &plan, &mut record, name));
-    let stopped = work.crew.stop_server(work.request.start_timeout);
-    start::remove_private(work);
-    ran.and(stopped.map(drop))
+    in_place::with_server(
+        engine,
+        work,
+        |engine, work| engine.server(work),
+        |engine, work| {
+            engine.resume(work)?;
+            all(engine, work, &plan, &mut record, name)
+        },
+    )
 }
 
 /// Runs all of a plan, each between two entries of the journal.
@@ -97,7 +92,7 @@ fn all(
             ended: None,
             outcome: None,
         });
-        record.write(&work.data, name)?;
+        in_place::note(work, record, name)?;
         let ran = provision::one(engine, work, item, index + 1, plan.len(), &mut progress);
         let outcome = match &ran {
             Ok(()) => Outcome::Exited(0).to_string(),
@@ -110,7 +105,7 @@ fn all(
         }
         // What is said to be done is on disk before it is said.
         let synced = ground::sync_all(&work.data);
-        let written = record.write(&work.data, name);
+        let written = in_place::note(work, record, name);
         ran.and(synced).and(written)?;
     }
     Ok(())
@@ -211,7 +206,7 @@ fn hear(plan: &Plan) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::scripts::{Kind, Packing};
+    use crate::init::scripts::listing::{Kind, Packing};
     use std::fs;
     use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! A feed as the crew uses it.
 
 use super::*;
-use crate::init::progress::Say;
+use crate::init::scripts::progress::Say;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -70,4 +70,34 @@ fn what_a_client_reads_itself_is_watched() {
     }
     // head may have read more than it passed on.
     assert!(file == 0 && (41_000..100_000).contains(&position), "{position}");
+}
+
+#[test]
+fn a_file_that_the_client_reads_itself_is_followed_by_its_position() {
+    let text: String = (1..=5000).map(|n| format!("INSERT INTO t VALUES ({n});\n")).collect();
+    let path = file("direct.sql", format!("\u{feff}{text}").as_bytes());
+    let said = Rc::new(RefCell::new(Vec::new()));
+    let heard = said.clone();
+    let mut progress = Progress::with(1, 100, None, move |say| heard.borrow_mut().push(say));
+    let size = text.len() as u64 + 3;
+    progress.begin(1, "direct.sql", size, 100, true);
+    let mut script = Script::hand(&path, vec![], None, &mut progress).unwrap();
+    let Stdin::File(client, _) = script.stdin().unwrap() else { panic!("it has the file itself") };
+    let mut client = File::from(client);
+    let half = text.find("VALUES (2501)").unwrap() - "INSERT INTO t ".len();
+    let mut begin = vec![0; half];
+    client.read_exact(&mut begin).unwrap();
+    assert!(begin == text.as_bytes()[..begin.len()], "the mark is left out");
+    script.tick();
+    let direct = script.direct.as_mut().unwrap();
+    assert_eq!(direct.place(), (half as u64 + 3, 2501));
+    assert_eq!(direct.statement(None).as_deref(), Some("INSERT INTO t VALUES (2500);"));
+    assert_eq!(script.statement(4321).as_deref(), Some("INSERT INTO t VALUES (4321);"));
+    client.read_to_end(&mut begin).unwrap();
+    script.tick();
+    drop(script);
+    progress.end(true);
+    let whole = said.borrow().iter().any(|say| matches!(say, Say::Line(line) if line.contains("done in")));
+    assert!(whole, "{:?}", said.borrow());
+    fs::remove_file(&path).unwrap();
 }

@@ -1,7 +1,7 @@
 //! What a plan says of files that people really have.
 
 use super::*;
-use crate::init::scripts::{self, list};
+use crate::init::scripts::listing::{self, list};
 use std::os::unix::fs::PermissionsExt;
 
 const SQL: Kinds = Kinds { sql: true, javascript: false, always_sourced: false, backups: false };
@@ -201,7 +201,7 @@ fn a_disk_that_is_hopelessly_small_is_an_error() {
 
 #[test]
 fn packed_files_weigh_what_they_will_be() {
-    let script = scripts::Script {
+    let script = listing::Script {
         path: "x".into(),
         name: "x".into(),
         kind: Kind::Sql(Packing::Zstd),

@@ -7,9 +7,9 @@
 //!
 //! This file decides what is to be said and when; it is told the time and what happened.
 
-use super::voice;
 use crate::core::size::size_text;
 use crate::core::time::Moment;
+use crate::init::voice;
 use crate::sys::{clock, fd, terminal};
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};

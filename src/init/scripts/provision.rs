@@ -1,17 +1,17 @@
 //! The scripts' part of the course: each is run between two entries of the journal.
 
-use super::crew::{Stdin, Task};
-use super::engine::{self, Engine, Work};
 use super::feed;
-use super::ground::Ground;
-use super::journal::{self, Journal, State, UNDER_WAY};
+use super::listing::{self, Packing};
 use super::preflight::{self, About, How, Item, Plan};
 use super::progress::Progress;
-use super::scripts;
-use super::start;
-use super::trouble::{ScriptTrouble, Trouble};
-use super::voice::tell;
 use crate::core::exit::Outcome;
+use crate::init::crew::{Feed, Task};
+use crate::init::engine::{self, Engine, Work};
+use crate::init::ground::Ground;
+use crate::init::journal::{self, Journal, State, UNDER_WAY};
+use crate::init::start;
+use crate::init::trouble::{ScriptTrouble, Trouble};
+use crate::init::voice::tell;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -34,10 +34,10 @@ pub fn plan(engine: &dyn Engine, work: &Work<'_>) -> Result<Plan, Trouble> {
 /// It cannot be read.
 pub fn look(engine: &dyn Engine, work: &Work<'_>, directory: &Path) -> Result<Plan, Trouble> {
     let kinds = engine.kinds();
-    let listing = match scripts::list(directory, kinds, work.request.order, work.who.as_ref()) {
+    let listing = match listing::list(directory, kinds, work.request.order, work.who.as_ref()) {
         Ok(listing) => listing,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            scripts::Listing { directory: directory.to_owned(), ..scripts::Listing::default() }
+            listing::Listing { directory: directory.to_owned(), ..listing::Listing::default() }
         }
         Err(error) => return Err(Trouble::io("read", directory, error)),
     };
@@ -45,7 +45,7 @@ pub fn look(engine: &dyn Engine, work: &Work<'_>, directory: &Path) -> Result<Pl
 }
 
 /// What a plan needs to know.
-pub(super) fn about<'a>(engine: &'a dyn Engine, work: &'a Work<'_>) -> About<'a> {
+pub(in crate::init) fn about<'a>(engine: &'a dyn Engine, work: &'a Work<'_>) -> About<'a> {
     let data = work.final_data.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     About {
         engine: engine.name(),
@@ -120,8 +120,11 @@ pub fn one(
         How::Feed(packing) => {
             let client = engine.client(work, &script.path);
             (task.argv, task.environment) = (client.argv, client.environment);
-            feed::Script::open(&script.path, *packing, named, who, progress)
-                .map_err(|error| Trouble::io("open", &script.path, error))?
+            let opened = match packing {
+                Packing::None => feed::Script::hand(&script.path, named, who, progress),
+                _ => feed::Script::open(&script.path, *packing, named, who, progress),
+            };
+            opened.map_err(|error| Trouble::io("open", &script.path, error))?
         }
         How::Hand => {
             let client = engine.client(work, &script.path);
@@ -139,19 +142,21 @@ pub fn one(
             }
             feed::Script::watch(named, who, progress)
         }
-        How::Not => {
+        How::Restore(_) | How::Not => {
             return Err(Trouble::Plan(vec![format!("{}: {}", script.path.display(), item.how())]));
         }
     };
-    task.stdin = Stdin::Feed(&mut feed);
+    task.stdin = feed.stdin().map_err(|error| Trouble::io("open", &script.path, error))?;
     let ran = work.crew.run(task);
+    // How far it came in the end.
+    feed.tick();
     let failed = match ran {
         Ok(ended) if ended.is_success() => None,
         Ok(ended) => {
             let complaint = ended.complaint();
             let failure = match item.how {
                 How::Feed(_) | How::Hand => engine.failure(&complaint),
-                How::Shell(_) | How::Not => None,
+                How::Shell(_) | How::Restore(_) | How::Not => None,
             };
             let (line, message) =
                 failure.map_or((None, complaint), |failure| (failure.line, failure.message));

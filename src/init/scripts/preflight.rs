@@ -5,14 +5,14 @@
 //! there and is not run is shown with the reason, for the most frequent question of all is why a file was not
 //! run. A dry run prints the same plan.
 
-use super::Order;
-use super::engine::{Kinds, Level, Remark};
+use super::listing::{Ignored, Kind, Listing, Packing, Script};
 use super::look::{Dialect, Look, look};
 use super::progress::PACKED_WEIGHT;
-use super::scripts::{Ignored, Kind, Listing, Packing, Script};
 use super::shell::{self, Way};
 use crate::core::plan::Credentials;
 use crate::core::size::size_text;
+use crate::init::Order;
+use crate::init::engine::{Kinds, Level, Remark};
 use crate::sys::identity;
 use nix::sys::statvfs::statvfs;
 use serde_json::{Value, json};
@@ -73,6 +73,8 @@ pub enum How {
     Feed(Packing),
     /// The client gets its path.
     Hand,
+    /// A backup, which becomes the data directory instead of all else.
+    Restore(Packing),
     /// Not at all: the remarks say why.
     Not,
 }
@@ -88,7 +90,7 @@ impl Item {
         let named: u64 = self.named.iter().map(|(_, size)| *size).sum();
         let own = match self.how {
             How::Feed(Packing::None) | How::Shell(_) | How::Hand | How::Not => self.script.size,
-            How::Feed(_) => self.script.size * PACKED_WEIGHT,
+            How::Feed(_) | How::Restore(_) => self.script.size * PACKED_WEIGHT,
         };
         (own + named).max(1)
     }
@@ -102,6 +104,7 @@ impl Item {
             How::Feed(Packing::None) => "fed to the client".into(),
             How::Feed(packing) => format!("unpacked ({}) and fed to the client", packing.name()),
             How::Hand => "read by the client".into(),
+            How::Restore(_) => "restored, instead of making a new database".into(),
             How::Not => "cannot be run".into(),
         }
     }
@@ -125,6 +128,12 @@ pub fn examine(listing: Listing, about: &About<'_>) -> Plan {
     for ignored in plan.ignored.iter().filter(|ignored| ignored.is_surprising) {
         plan.remarks.push(Remark::warning(format!("{} is not run: {}", ignored.name, ignored.why)));
     }
+    if let [_, second, ..] = &plan.items[..]
+        && matches!(second.script.kind, Kind::Backup(_))
+    {
+        let second = second.script.clone();
+        plan.say(Level::Error, &second, "a second backup: only one can be restored. Take the others away");
+    }
     plan.examine_disk(about.data);
     plan.remarks.sort_by_key(|remark| std::cmp::Reverse(remark.level));
     plan
@@ -134,6 +143,11 @@ impl Plan {
     /// Whether there is nothing to be run.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// The backup that is restored instead of all else.
+    pub fn backup(&self) -> Option<&Item> {
+        self.items.iter().find(|item| matches!(item.how, How::Restore(_)))
     }
 
     /// How many scripts there are.
@@ -295,11 +309,11 @@ impl Plan {
             }
             Kind::JavaScript => Packing::None,
             Kind::Sql(packing) => packing,
-            Kind::Backup(_) => {
-                return Err("a backup of the data directory, which the official image restores instead of running \
-                            scripts; minisup does not: restore it with mariadb-backup --copy-back into the empty data \
-                            directory, which is then used as it is, or take the file away"
-                    .to_owned());
+            Kind::Backup(packing) => {
+                return match read.packing == packing {
+                    true => Ok(How::Restore(packing)),
+                    false => Err(format!("it is not packed with {}, as its name says", packing.name())),
+                };
             }
         };
         if read.is_utf16 {

@@ -5,7 +5,7 @@
 //! read to their end, as the tools do. Checksums are checked. How much memory a file may ask for is limited
 //! as the tools limit it: `xz -9` and `zstd --long=27` are within.
 
-use super::scripts::Packing;
+use super::listing::Packing;
 use flate2::bufread::GzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};

@@ -5,11 +5,11 @@
 //! here: the order is that of bytes (`glob`, as in the C locale) or of numbers (`version`, as `sort -V`).
 //! Nothing is opened: what is in the files is for [`super::preflight`].
 
-use super::Order;
-use super::digest;
-use super::engine::Kinds;
 use crate::config::version;
 use crate::core::plan::Credentials;
+use crate::init::Order;
+use crate::init::digest;
+use crate::init::engine::Kinds;
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs::{self, File, Metadata};
 use std::io;

@@ -5,7 +5,7 @@
 //! and its `set -u` end with it. That shell is bash where there is one, as in the images, for many a script
 //! that was only ever sourced has `[[` in it, whatever its first line says.
 
-use super::programs::find;
+use crate::init::programs::find;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

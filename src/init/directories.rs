@@ -1,0 +1,71 @@
+//! Directories besides the one that is being made: those that the server is configured to use, the private one of
+//! the temporary server's socket, and the ownership of data that was there before us.
+
+use super::engine::{Engine, Work};
+use super::ground;
+use super::trouble::Trouble;
+use super::voice::tell;
+use crate::core::plan::Credentials;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+/// Directories and ownership of data that is there already.
+pub(super) fn prepare(engine: &dyn Engine, work: &Work<'_>, data: &Path) -> Result<(), Trouble> {
+    let Some(who) = &work.who else { return Ok(()) };
+    for (directory, mode) in engine.directories(work) {
+        make_directory(&directory, mode, Some(who));
+    }
+    let (given, refused) = ground::own(data, who);
+    if given > 0 {
+        tell(format_args!("{given} files in {} were not user {}'s, and are now", data.display(), who.uid));
+    }
+    if refused > 0 {
+        tell(format_args!(
+            "warning: {refused} files in {} belong to somebody else than user {}, and cannot be given away: if the \
+             server cannot write there, start the container as their owner (--user)",
+            data.display(),
+            who.uid
+        ));
+    }
+    Ok(())
+}
+
+/// Makes a directory that the server needs, if it can be made; the server says what is wrong if not.
+pub(super) fn make_directory(directory: &Path, mode: u32, who: Option<&Credentials>) {
+    if !directory.exists() {
+        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(directory);
+        // The umask may have taken something.
+        let _ = made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(mode)));
+    }
+    if let Err(error) = ground::give(directory, who) {
+        tell(format_args!("warning: cannot give {} to the server's user: {error}", directory.display()));
+    }
+}
+
+/// How the names of private directories begin.
+const PRIVATE: &str = "minisup-init-";
+
+/// Whether this is the private directory of a temporary server, now or once.
+pub(super) fn is_private(directory: &Path) -> bool {
+    directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PRIVATE))
+}
+
+/// Makes the private directory of the temporary server's socket.
+pub(super) fn make_private(work: &mut Work<'_>) -> Result<(), Trouble> {
+    let make = |folder: &str| nix::unistd::mkdtemp(&Path::new(folder).join(format!("{PRIVATE}XXXXXX")));
+    let private = make("/run").or_else(|_| make("/tmp")).or_else(|_| make("/dev/shm"));
+    let private =
+        private.map_err(|errno| Trouble::io("make a private directory in /run or", "/tmp", errno))?;
+    ground::give(&private, work.who.as_ref()).map_err(|error| Trouble::io("give away", &private, error))?;
+    work.private = private;
+    Ok(())
+}
+
+/// Removes it, with all that is in it.
+pub(super) fn remove_private(work: &mut Work<'_>) {
+    let private = std::mem::take(&mut work.private);
+    if !private.as_os_str().is_empty() {
+        let _ = fs::remove_dir_all(private);
+    }
+}
