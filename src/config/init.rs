@@ -131,6 +131,7 @@ impl FirstStart {
             schedule: None,
             watch: None,
             memory_limit: None,
+            sockets: None,
             stdout: heard(&of.stdout),
             stderr: heard(&of.stderr),
             launch: Launch { command: words.into(), extra: Some(Box::new(extra)), ..of.launch.clone() },

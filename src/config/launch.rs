@@ -8,7 +8,7 @@ use super::keys;
 use super::presets::Preset;
 use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
-use crate::core::plan::{LaunchExtra, Limit, Resource};
+use crate::core::plan::{LaunchExtra, Limit, Resource, Sockets};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct Draft<'a> {
     pub adjusted: Vec<String>,
     /// What the preset would run before a reload.
     pub check: Option<Box<[String]>>,
+    /// Sockets that are held for it.
+    pub sockets: Option<Sockets>,
 }
 
 impl Draft<'_> {
@@ -112,6 +114,7 @@ pub fn draft<'a>(
         grace,
         adjusted: Vec::new(),
         check: None,
+        sockets: None,
     }
 }
 

@@ -12,10 +12,11 @@ use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
 use super::why::{self, Layer};
-use super::{Surroundings, command, hooks, init, probe, schedule, sinks, stop, watch};
+use super::{Surroundings, command, hooks, init, probe, schedule, sinks, sockets, stop, watch};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
+use crate::core::socket::FIRST_FD;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Shared<'a> {
     pub sinks: HashSet<Sinks>,
     /// Log files so far.
     pub files: sinks::Files,
+    /// Addresses that are held for services so far.
+    pub addresses: sockets::Addresses,
     /// Whether somebody wants to know why.
     pub explain: bool,
 }
@@ -124,10 +127,13 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         (Stop { sequence, delay: Duration::ZERO, tree: true }, key)
     });
     let grace = stop.longest().saturating_sub(stop.delay);
+    let held = sockets::sockets(&view, all.around, &mut all.addresses, problems);
     let mut draft = launch::draft(&view, name, key, preset, &environment, grace, problems);
     if let Some(words) = arguments {
         command::replace(&mut draft, words);
     }
+    sockets::fill_in(&mut draft.argv, held.as_ref(), draft.span, problems);
+    draft.sockets = held;
     let found = preset.and_then(|preset| (preset.adjust)(&mut draft, problems));
     let first_start = init::read(table, &view, preset, problems);
     let (requires, requires_spans) = dependencies(&view, "requires", name, &all.names, problems);
@@ -139,6 +145,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let is_one_of_many = schedule.is_some() && table.get("essential").is_none();
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let ready = probe::time_limit(&view, kind, ready, problems);
+    check_held(&draft, ready.as_deref(), &view, problems);
     let spec = ServiceSpec {
         name: name.into(),
         kind,
@@ -161,6 +168,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         watch: watch::watch(&view, draft.directory.as_deref(), problems),
         memory_limit: memory_limit(&view, problems),
         reopen: reopen(&view, problems),
+        sockets: draft.sockets.clone().map(Rc::new),
         stdout: shared(&mut all.sinks, sinks::sinks(&view, "stdout", &mut all.files, problems)),
         stderr: shared(&mut all.sinks, sinks::sinks(&view, "stderr", &mut all.files, problems)),
         log: log_policy(&view, problems).unwrap_or(PLAIN_LOG),
@@ -431,6 +439,24 @@ fn dependencies(
         }
     }
     found.into_iter().unzip()
+}
+
+/// Whoever asks a held socket whether somebody listens is answered by us; and the numbers of its
+/// descriptors are taken.
+fn check_held(draft: &launch::Draft<'_>, ready: Option<&Ready>, view: &View<'_>, problems: &mut Problems) {
+    let Some(held) = &draft.sockets else { return };
+    let place = view.own("ready").map_or(draft.span, |entry| entry.key);
+    if sockets::asks(held, ready) == sockets::Asks::WhoListens {
+        let message = "minisup itself listens there: a connection tells nothing of the service";
+        problems.error(place, message).mark("ask by `http` or `uwsgi`, or let it say `notify`");
+    }
+    let numbers = FIRST_FD..=FIRST_FD + held.list.len() as i32;
+    if let Some(Probe::Fd(number)) = ready.map(|ready| &ready.probe)
+        && numbers.contains(number)
+    {
+        let message = format!("descriptor {number} is one of its sockets");
+        problems.error(place, message).mark(format!("from {} on they are free", numbers.end() + 1));
+    }
 }
 
 /// A line of output can only be seen where it passes through.

@@ -11,6 +11,7 @@
 //! - [`exit`]: how a process ended, and what the container says of it
 //! - [`plan`]: what is to run, as meant: validated, immutable
 //! - [`sink`]: where what a child writes goes
+//! - [`socket`]: sockets that are held for a service
 //! - [`backoff`]: how long to wait before the next try
 //! - [`instance`]: what can be true of an instance, happen to it, be done about it
 //! - [`service`]: one instance: `step(spec, state, event, now)`
@@ -52,6 +53,7 @@ pub mod sink;
 pub mod size;
 mod slot;
 pub mod snapshot;
+pub mod socket;
 pub mod supervisor;
 pub mod time;
 mod update;

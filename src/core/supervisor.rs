@@ -323,6 +323,11 @@ impl Supervisor {
         self.graph.instances(service).nth(number as usize).or_else(leaving)
     }
 
+    /// All instances that there have ever been.
+    pub fn all_instances(&self) -> impl Iterator<Item = InstanceId> + use<> {
+        self.all()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = InstanceId> + use<> {
         (0..self.slots.len() as u32).map(InstanceId)
     }

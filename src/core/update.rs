@@ -118,6 +118,11 @@ impl Supervisor {
         compare(&self.plan, &self.order, &plan, &order)
     }
 
+    /// Plans that wait until it is their turn to be in force.
+    pub fn plans_to_come(&self) -> impl Iterator<Item = &Plan> {
+        self.updates.waiting.iter().map(|(_, plan)| &**plan)
+    }
+
     /// The next step of the update that has its turn, and the next update when that is over.
     pub(super) fn go_on_updating(&mut self, now: Moment) {
         loop {
@@ -452,7 +457,7 @@ impl ServiceSpec {
         spec.launch.extra = None;
         (spec.requires, spec.after) = (Box::new([]), Box::new([]));
         (spec.ready, spec.health, spec.reload) = (None, None, None);
-        (spec.hooks, spec.schedule, spec.watch) = (None, None, None);
+        (spec.hooks, spec.schedule, spec.watch, spec.sockets) = (None, None, None, None);
         spec
     }
 }

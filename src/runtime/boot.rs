@@ -11,6 +11,7 @@ use super::probe::Probes;
 use super::report::Reporter;
 use super::rescue;
 use super::rounds::Rounds;
+use super::sockets::Held;
 use super::turn::Turn;
 use super::update::{Origin, Updates};
 use crate::core::exit::code;
@@ -33,7 +34,7 @@ pub fn hold_signals() {
 /// Runs the plan to its end. Returns the container's exit code.
 ///
 /// # Errors
-/// Before anything was launched: no descriptor, no memory.
+/// Before anything was launched: no descriptor, no memory; AddrNotAvailable: a socket cannot be had.
 pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
     fd::open_standard();
     fd::mark_inherited();
@@ -66,6 +67,8 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     signals::unblock_all();
     // Blocks SIGCHLD, so it comes after the unblocking.
     let bell = Watched::new(reap::Bell::hang()?)?;
+    let mut sockets = Held::default();
+    sockets.open(&plan).map_err(|why| io::Error::new(io::ErrorKind::AddrNotAvailable, why))?;
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
@@ -84,6 +87,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         tree: Tree::at_boot(),
         reporter: Reporter::new(now),
         updates: Updates::new(origin, &plan),
+        sockets,
         compressing: None,
         supervisor: Supervisor::new(plan, seed),
         logs_are_next: false,

@@ -53,15 +53,21 @@ impl Turn {
         match change {
             // All that boot needed and the loop does not.
             Change::Phase(Phase::Up) => memory::give_back(),
-            Change::State { instance, to, .. } if !to_has_voice(to) => self.hearing.forget(*instance),
+            Change::State { instance, to, .. } if !to_has_voice(to) => {
+                self.hearing.forget(*instance);
+                self.release_sockets();
+                if self.supervisor.phase().is_ending() {
+                    self.close_sockets_of_the_stopped();
+                }
+            }
             Change::Updating(difference) => self.update_began(difference),
             Change::Removed(instance) => self.pump.forget_lines(*instance),
+            Change::Draining(_) => self.close_sockets_of_the_stopped(),
             Change::Phase(_)
             | Change::State { .. }
             | Change::Waits { .. }
             | Change::Health { .. }
             | Change::Said(_)
-            | Change::Draining(_)
             | Change::Skipped(_)
             | Change::Unassigned(_) => {}
         }

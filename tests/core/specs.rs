@@ -40,6 +40,7 @@ pub fn service(name: &str) -> ServiceSpec {
         watch: None,
         memory_limit: None,
         reopen: None,
+        sockets: None,
         launch: Launch {
             command: Box::new(["/bin/x".into()]),
             environment: Rc::new([]),
