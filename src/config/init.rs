@@ -117,6 +117,7 @@ impl FirstStart {
             ready: None,
             health: None,
             restart: Restart::Never,
+            rolling: false,
             success_codes: Rc::new([0]),
             min_uptime: Duration::ZERO,
             // The server that it launches for itself is to end as cleanly as the service.

@@ -262,7 +262,12 @@ pub const SERVICE: &[Key] = &[
     ),
     key("stderr", "as `stdout`", r#""forward""#, "Where its errors go."),
     free("log", "table", "", "", "How its lines are handled."),
-    later("restart_mode", "How an asked restart is done."),
+    key(
+        "restart_mode",
+        "\"stop-start\", \"rolling\"",
+        r#""stop-start""#,
+        "How an asked restart or an update replaces it. Rolling: the new process must be ready before the old one is asked to stop; if it does not get ready the old one stays, and the command fails. What both listen at belongs into `sockets`.",
+    ),
     free(
         "sockets",
         "table",

@@ -34,6 +34,8 @@ pub struct Draft<'a> {
     pub check: Option<Box<[String]>>,
     /// Sockets that are held for it.
     pub sockets: Option<Sockets>,
+    /// It takes every socket that it is given, also one that nobody has configured.
+    pub takes_all: bool,
 }
 
 impl Draft<'_> {
@@ -115,6 +117,7 @@ pub fn draft<'a>(
         adjusted: Vec::new(),
         check: None,
         sockets: None,
+        takes_all: false,
     }
 }
 

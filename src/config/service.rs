@@ -145,17 +145,20 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let is_one_of_many = schedule.is_some() && table.get("essential").is_none();
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let ready = probe::time_limit(&view, kind, ready, problems);
-    check_held(&draft, ready.as_deref(), &view, problems);
+    let instances = integer(&view, "instances", 1, 10_000, problems).max(1);
+    let rolling = rolling(&view, kind, problems);
+    check_held(&mut draft, ready.as_deref(), (rolling, instances), &view, problems);
     let spec = ServiceSpec {
         name: name.into(),
         kind,
         enabled: switch(&view, "enabled", problems),
-        instances: integer(&view, "instances", 1, 10_000, problems).max(1),
+        instances,
         requires: requires.into(),
         after: after.into(),
         ready,
         health: probe::health(&view, problems),
         restart: restart(&view, table, kind, problems),
+        rolling,
         success_codes: shared(&mut all.codes, success_codes(&view, problems)),
         min_uptime: view.get("min_uptime").and_then(|f| f.duration(problems)).unwrap_or_default(),
         backoff: backoff(&view, problems).unwrap_or(NO_BACKOFF),
@@ -263,6 +266,16 @@ fn restart(view: &View<'_>, own: &Table, kind: Kind, problems: &mut Problems) ->
         return Restart::Never;
     }
     view.get("restart").and_then(|f| f.choice(&choices, problems)).unwrap_or(Restart::Always)
+}
+
+/// A oneshot that is asked to run again has nothing to be kept.
+fn rolling(view: &View<'_>, kind: Kind, problems: &mut Problems) -> bool {
+    let Some(field) = view.get("restart_mode") else { return false };
+    let rolling = field.choice(&[("stop-start", false), ("rolling", true)], problems) == Some(true);
+    if rolling && kind == Kind::Oneshot && field.layer == 0 {
+        problems.error(field.span(), "`restart_mode`: a oneshot is never replaced while it runs");
+    }
+    rolling && kind == Kind::Longrun
 }
 
 fn success_codes(view: &View<'_>, problems: &mut Problems) -> Rc<[u8]> {
@@ -441,14 +454,34 @@ fn dependencies(
     found.into_iter().unzip()
 }
 
-/// Whoever asks a held socket whether somebody listens is answered by us; and the numbers of its
-/// descriptors are taken.
-fn check_held(draft: &launch::Draft<'_>, ready: Option<&Ready>, view: &View<'_>, problems: &mut Problems) {
-    let Some(held) = &draft.sockets else { return };
+/// Whoever asks a held socket whether somebody listens is answered by us, and where there are
+/// several processes, by any of them. And the numbers of its descriptors are taken.
+fn check_held(
+    draft: &mut launch::Draft<'_>,
+    ready: Option<&Ready>,
+    (rolling, instances): (bool, u32),
+    view: &View<'_>,
+    problems: &mut Problems,
+) {
+    let mode = view.own("restart_mode").map(|entry| entry.key);
+    if rolling && ready.is_none() {
+        let message = "rolling, but it is ready as soon as it runs: the old one stops before it serves";
+        problems.warning(mode.unwrap_or(draft.span), message).mark("say by `ready` when it does");
+    }
+    let Some(held) = &mut draft.sockets else { return };
     let place = view.own("ready").map_or(draft.span, |entry| entry.key);
-    if sockets::asks(held, ready) == sockets::Asks::WhoListens {
-        let message = "minisup itself listens there: a connection tells nothing of the service";
-        problems.error(place, message).mark("ask by `http` or `uwsgi`, or let it say `notify`");
+    match sockets::asks(held, ready) {
+        sockets::Asks::WhoListens => {
+            let message = "minisup itself listens there: a connection tells nothing of the service";
+            problems.error(place, message).mark("ask by `http` or `uwsgi`, or let it say `notify`");
+        }
+        sockets::Asks::WhoAnswers if draft.takes_all => held.door = rolling || instances > 1,
+        sockets::Asks::WhoAnswers if rolling => {
+            let message = "while both serve this socket the old process would answer for the new one";
+            let cure = "tell them apart: `ready` by notify, fd, log, exec or file";
+            problems.error(place, message).mark(cure);
+        }
+        sockets::Asks::WhoAnswers | sockets::Asks::Elsewhere => {}
     }
     let numbers = FIRST_FD..=FIRST_FD + held.list.len() as i32;
     if let Some(Probe::Fd(number)) = ready.map(|ready| &ready.probe)

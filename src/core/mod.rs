@@ -23,7 +23,7 @@
 //! - `schedule`: what the clock and changed files ask for
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
-//! - `slot`: one place for one process
+//! - `slot`: one place for one process; `rolling`: two for one instance
 //! - [`admission`], `ending`: its rules for launching, and for stopping
 //! - [`exports`]: what scripts add to the environment of those launched after them
 //! - `occupancy`: who still stands on whom
@@ -46,6 +46,7 @@ mod occupancy;
 pub mod phase;
 pub mod plan;
 mod requests;
+mod rolling;
 mod schedule;
 pub mod service;
 pub mod signal;

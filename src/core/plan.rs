@@ -126,6 +126,8 @@ pub struct ServiceSpec {
     pub watch: Option<Box<[String]>>,
     /// More than so many bytes of memory, for some time, mean restart.
     pub memory_limit: Option<u64>,
+    /// An asked replacement launches the new process first, and stops the old one when that is ready.
+    pub rolling: bool,
     /// Sockets that are opened for it and held.
     pub sockets: Option<Rc<Sockets>>,
     /// What is launched, and as whom.

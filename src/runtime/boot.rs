@@ -24,6 +24,7 @@ use crate::sys::tree::Tree;
 use crate::sys::watch::Watched;
 use crate::sys::{clock, fd, identity, pid1, reap, signals};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// The first thing that PID 1 does: from now on no signal is lost, only late.
@@ -67,7 +68,9 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     signals::unblock_all();
     // Blocks SIGCHLD, so it comes after the unblocking.
     let bell = Watched::new(reap::Bell::hang()?)?;
-    let mut sockets = Held::default();
+    let folder = plan.supervisor.control_socket.parent().map(PathBuf::from);
+    let folders = folder.into_iter().chain([std::env::temp_dir()]).collect();
+    let mut sockets = Held::default().with_doors_in(folders);
     sockets.open(&plan).map_err(|why| io::Error::new(io::ErrorKind::AddrNotAvailable, why))?;
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.

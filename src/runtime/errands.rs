@@ -194,7 +194,7 @@ impl Turn {
         errand.variables.iter().for_each(|(name, value)| more_env.push_variable(name, value));
         // A server that only looks at its configuration opens what that says, if it is not given it.
         let given = match purpose {
-            Purpose::Check => self.sockets.give(spec, &mut more_env)?,
+            Purpose::Check => self.sockets.give(spec, None, &mut more_env)?,
             Purpose::Reload | Purpose::Hook(_) => Given::default(),
         };
         let order = Order {

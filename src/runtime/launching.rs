@@ -194,7 +194,7 @@ impl Turn {
                 means.describe(spec, &mut more_env);
                 given = self
                     .sockets
-                    .give(spec, &mut more_env)
+                    .give(spec, Some(instance), &mut more_env)
                     .inspect_err(|_| [&stdout, &stderr].into_iter().for_each(|it| self.forget(it)))?;
                 let mut words = spec.launch.argv(number);
                 if spec.is_satellite() {

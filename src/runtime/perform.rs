@@ -7,6 +7,7 @@ use super::turn::Turn;
 use crate::core::action::{Action, Change};
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
+use crate::core::instance::State;
 use crate::core::phase::Phase;
 use crate::core::signal::Signal;
 use crate::sys::{memory, reap, signals, tree};
@@ -42,6 +43,16 @@ impl Turn {
     }
 
     fn publish(&mut self, change: &Change) {
+        if let Change::State { instance, to, .. } = change
+            && !to_is_asked(to)
+        {
+            self.sockets.shut_door(*instance);
+        }
+        if let Change::State { instance, to: State::Launching { .. }, .. } = change
+            && let Some(member) = self.supervisor.partner_of(*instance)
+        {
+            self.pump.follow_also(member, *instance);
+        }
         let is_followed = self.clients.is_followed();
         if let Some(line) = self.reporter.line(&self.supervisor, change, is_followed) {
             line.log();
@@ -97,6 +108,12 @@ fn resume(pid: Pid) {
     if reap::is_stopped(pid) {
         let _ = signals::kill(pid, Signal::CONT);
     }
+}
+
+/// Whether a service in this state is on its way to be ready.
+fn to_is_asked(state: &crate::core::instance::State) -> bool {
+    use crate::core::instance::State::*;
+    matches!(state, Launching { .. } | Executing { .. } | Preparing { .. } | Starting { .. })
 }
 
 /// Whether a service in this state may still tell us something by its own means.

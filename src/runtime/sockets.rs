@@ -10,18 +10,27 @@
 
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, ServiceId};
-use crate::core::plan::{HeldSocket, Plan, ServiceSpec, SocketAddress, Sockets, Told};
+use crate::core::plan::{
+    HeldSocket, Plan, ProbeAddress, ServiceSpec, SocketAddress, SocketOptions, Sockets, Told,
+};
 use crate::core::socket::FIRST_FD;
+use crate::sys::pid1;
 use crate::sys::socket::Listener;
 use crate::sys::words::Words;
 use ::log::{debug, info, warn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
+use std::path::PathBuf;
 
 /// All that are open, by their addresses.
 #[derive(Default)]
 pub(super) struct Held {
     open: BTreeMap<SocketAddress, (HeldSocket, Listener)>,
+    /// Doors of processes that are not known to be ready yet.
+    doors: BTreeMap<InstanceId, HeldSocket>,
+    /// Where doors are made: folders, best first.
+    folders: Vec<PathBuf>,
+    serial: u64,
     /// There may be some that nobody has any more.
     has_spare: bool,
 }
@@ -33,6 +42,8 @@ pub(super) struct Given {
     pub(super) fds: Vec<(RawFd, RawFd)>,
     /// The name of a variable that is to hold its own pid.
     pub(super) pid_variable: Option<&'static str>,
+    /// Its door: from now on it is the child's alone.
+    door: Option<Listener>,
 }
 
 impl Held {
@@ -96,8 +107,19 @@ impl Held {
         }
     }
 
-    /// What a child is given, and what it is told of it.
-    pub(super) fn give(&mut self, spec: &ServiceSpec, environment: &mut Words) -> Result<Given, String> {
+    /// Doors are made in these folders, best first.
+    pub(super) fn with_doors_in(mut self, folders: Vec<PathBuf>) -> Held {
+        self.folders = folders;
+        self
+    }
+
+    /// What a child is given, and what it is told of it; a door, too, if this is an instance.
+    pub(super) fn give(
+        &mut self,
+        spec: &ServiceSpec,
+        instance: Option<InstanceId>,
+        environment: &mut Words,
+    ) -> Result<Given, String> {
         let Some(sockets) = spec.sockets.as_deref() else { return Ok(Given::default()) };
         let mut given = Given::default();
         for (index, socket) in sockets.list.iter().enumerate() {
@@ -107,8 +129,54 @@ impl Held {
             let fd = fd.ok_or_else(|| format!("{} is closed", socket.address))?;
             given.fds.push((fd, FIRST_FD + index as i32));
         }
+        if let Some(instance) = instance.filter(|_| sockets.door) {
+            let door = self.make_door(instance, spec)?;
+            given.fds.extend(door.descriptor().map(|fd| (fd, FIRST_FD + sockets.list.len() as i32)));
+            given.door = Some(door);
+        }
         describe(sockets, &mut given, environment);
         Ok(given)
+    }
+
+    /// A socket of this process alone, for the question whether it is ready.
+    fn make_door(&mut self, instance: InstanceId, spec: &ServiceSpec) -> Result<Listener, String> {
+        self.shut_door(instance);
+        self.serial += 1;
+        let owner = spec.launch.extra.as_ref().and_then(|extra| extra.credentials.as_ref());
+        let options = SocketOptions {
+            mode: 0o600,
+            owner: (owner.map(|who| who.uid), owner.map(|who| who.gid)),
+            ..SocketOptions::default()
+        };
+        let mut last = String::new();
+        for folder in &self.folders {
+            let path = folder.join(format!("minisup-door-{}-{}.sock", pid1::own_pid(), self.serial));
+            let address = SocketAddress::Unix(path);
+            let door = HeldSocket { name: DOOR.into(), address, backlog: 8, options };
+            match Listener::open(&door) {
+                Ok(listener) => {
+                    self.doors.insert(instance, door);
+                    return Ok(listener);
+                }
+                Err(why) => last = format!("cannot make {} to ask whether it is ready: {why}", door.address),
+            }
+        }
+        Err(last)
+    }
+
+    /// Where to ask this instance whether it is ready, if it has a door.
+    pub(super) fn door_of(&self, instance: InstanceId) -> Option<ProbeAddress> {
+        match &self.doors.get(&instance)?.address {
+            SocketAddress::Unix(path) => Some(ProbeAddress::Unix(path.clone())),
+            SocketAddress::Tcp(_) => None,
+        }
+    }
+
+    /// Nobody comes by this door any more.
+    pub(super) fn shut_door(&mut self, instance: InstanceId) {
+        if let Some(HeldSocket { address: SocketAddress::Unix(path), .. }) = self.doors.remove(&instance) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Everything stops: these are closed, but their files stay until the end.
@@ -122,11 +190,15 @@ impl Held {
 
     /// The end: no file is left behind.
     pub(super) fn close_all(&mut self) {
+        self.doors.keys().copied().collect::<Vec<_>>().into_iter().for_each(|it| self.shut_door(it));
         for (address, (_, listener)) in std::mem::take(&mut self.open) {
             listener.remove_file(&address);
         }
     }
 }
+
+/// What a door is called in LISTEN_FDNAMES.
+const DOOR: &str = "minisup-door";
 
 /// The sockets of a service.
 fn of(spec: &ServiceSpec) -> impl Iterator<Item = &HeldSocket> {
@@ -137,7 +209,8 @@ fn of(spec: &ServiceSpec) -> impl Iterator<Item = &HeldSocket> {
 fn describe(sockets: &Sockets, given: &mut Given, environment: &mut Words) {
     match sockets.told {
         Told::Plainly => {
-            let names: Vec<&str> = sockets.list.iter().map(|socket| socket.name.as_str()).collect();
+            let names = sockets.list.iter().map(|socket| socket.name.as_str());
+            let names: Vec<&str> = names.chain(given.door.iter().map(|_| DOOR)).collect();
             environment.push_variable("LISTEN_FDS", given.fds.len().to_string());
             environment.push_variable("LISTEN_FDNAMES", names.join(":"));
             given.pid_variable = Some("LISTEN_PID");

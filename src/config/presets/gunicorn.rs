@@ -70,10 +70,12 @@ fn any_answer(address: ProbeAddress) -> Probe {
 
 /// With LISTEN_FDS it heeds no `--bind`; told of the same sockets by both, it stumbles.
 fn held(draft: &mut Draft<'_>, words: &[String], encrypted: bool, problems: &mut Problems) -> Option<Probe> {
+    draft.takes_all = true;
     let sockets = draft.sockets.as_mut()?;
     let bound = options(words, "--bind", Some('b'));
     if bound.iter().any(|address| address.starts_with("fd://")) {
         sockets.told = Told::ByNumber;
+        draft.takes_all = false;
     } else if let Some(address) = bound.first() {
         let message = format!("gunicorn listens at its sockets, not at --bind {address}");
         problems.warning(draft.span, message).mark("leave --bind out");

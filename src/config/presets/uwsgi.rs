@@ -57,8 +57,10 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         draft.argv.splice(1..1, add);
     }
     if let Some(sockets) = &mut draft.sockets {
+        draft.takes_all = true;
         if draft.argv.iter().any(|word| word.contains("fd://")) {
             sockets.told = Told::ByNumber;
+            draft.takes_all = false;
         }
         // A numbered one may speak either protocol; those of LISTEN_FDS speak the usual one.
         let speaks_http = settings.get("protocol") == Some("http")

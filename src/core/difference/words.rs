@@ -95,6 +95,7 @@ impl Words<'_> {
             ready,
             health,
             restart,
+            rolling,
             success_codes,
             min_uptime,
             backoff,
@@ -134,6 +135,7 @@ impl Words<'_> {
                 Restart::Never => "never",
             }),
         );
+        say("restart_mode", word(if *rolling { "rolling" } else { "stop-start" }));
         say("success_codes", joined(success_codes.iter()));
         say("min_uptime", duration_text(*min_uptime));
         say("max_failures", max_failures.unwrap_or(0).to_string());
