@@ -6,6 +6,7 @@ use crate::config::{self, Surroundings};
 use crate::core::exit::code;
 use crate::runtime::{self, Origin};
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 /// `minisup [run]`.
@@ -70,7 +71,11 @@ pub fn run(args: Args) -> u8 {
         Ok(code) => code,
         Err(error) => {
             super::complain(format_args!("minisup: cannot start: {error}"));
-            code::INTERNAL
+            match error.kind() {
+                // Somebody else has it.
+                ErrorKind::AddrNotAvailable => code::FAILED,
+                _ => code::INTERNAL,
+            }
         }
     }
 }

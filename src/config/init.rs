@@ -117,6 +117,7 @@ impl FirstStart {
             ready: None,
             health: None,
             restart: Restart::Never,
+            rolling: false,
             success_codes: Rc::new([0]),
             min_uptime: Duration::ZERO,
             // The server that it launches for itself is to end as cleanly as the service.
@@ -131,6 +132,7 @@ impl FirstStart {
             schedule: None,
             watch: None,
             memory_limit: None,
+            sockets: None,
             stdout: heard(&of.stdout),
             stderr: heard(&of.stderr),
             launch: Launch { command: words.into(), extra: Some(Box::new(extra)), ..of.launch.clone() },

@@ -262,8 +262,19 @@ pub const SERVICE: &[Key] = &[
     ),
     key("stderr", "as `stdout`", r#""forward""#, "Where its errors go."),
     free("log", "table", "", "", "How its lines are handled."),
-    later("restart_mode", "How an asked restart is done."),
-    later("sockets", "Sockets that minisup opens and holds."),
+    key(
+        "restart_mode",
+        "\"stop-start\", \"rolling\"",
+        r#""stop-start""#,
+        "How an asked restart or an update replaces it. Rolling: the new process must be ready before the old one is asked to stop; if it does not get ready the old one stays, and the command fails. What both listen at belongs into `sockets`.",
+    ),
+    free(
+        "sockets",
+        "table",
+        "none",
+        r#"{ http = "tcp://0.0.0.0:80", app = "unix:///run/app.sock?mode=0660&user=www-data" }"#,
+        "Sockets that minisup opens before anything starts, holds over restarts and updates, and passes on from descriptor 3 (LISTEN_FDS; nginx: NGINX): tcp, tcp6, unix. `${socket.http}` in the command is its descriptor. Options: mode, user, group, backlog, reuseaddr, reuseport, v6only.",
+    ),
     free("hooks", "table", "", "", "Commands around its life."),
     free(
         "timeout",

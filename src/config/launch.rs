@@ -8,7 +8,7 @@ use super::keys;
 use super::presets::Preset;
 use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
-use crate::core::plan::{LaunchExtra, Limit, Resource};
+use crate::core::plan::{LaunchExtra, Limit, Resource, Sockets};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ pub struct Draft<'a> {
     pub adjusted: Vec<String>,
     /// What the preset would run before a reload.
     pub check: Option<Box<[String]>>,
+    /// Sockets that are held for it.
+    pub sockets: Option<Sockets>,
+    /// It takes every socket that it is given, also one that nobody has configured.
+    pub takes_all: bool,
 }
 
 impl Draft<'_> {
@@ -112,6 +116,8 @@ pub fn draft<'a>(
         grace,
         adjusted: Vec::new(),
         check: None,
+        sockets: None,
+        takes_all: false,
     }
 }
 

@@ -33,6 +33,7 @@ mod reading;
 pub mod schedule;
 mod service;
 mod sinks;
+mod sockets;
 mod stop;
 mod supervisor;
 pub mod template;
@@ -268,6 +269,7 @@ fn resolve(
     let signals = own("signals", problems).unwrap_or(&empty);
     let common = own("environment", problems);
     service::check_service_keys(defaults, "[defaults]", problems);
+    sockets::check_references(tree, problems);
 
     let bottom = builtin.table("service").unwrap_or(&empty);
     // What a dependency means rests on the kinds of all services; errors are said later.
@@ -324,6 +326,7 @@ fn resolve(
         stops: HashSet::new(),
         sinks: HashSet::new(),
         files: HashMap::new(),
+        addresses: sockets::Addresses::new(),
         explain,
     };
     let mut resolved: Vec<Resolved> = Vec::with_capacity(count);

@@ -12,10 +12,11 @@ use super::launch;
 use super::presets::{self, Preset};
 use super::view::{Field, View, check_keys};
 use super::why::{self, Layer};
-use super::{Surroundings, command, hooks, init, probe, schedule, sinks, stop, watch};
+use super::{Surroundings, command, hooks, init, probe, schedule, sinks, sockets, stop, watch};
 use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
+use crate::core::socket::FIRST_FD;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub struct Shared<'a> {
     pub sinks: HashSet<Sinks>,
     /// Log files so far.
     pub files: sinks::Files,
+    /// Addresses that are held for services so far.
+    pub addresses: sockets::Addresses,
     /// Whether somebody wants to know why.
     pub explain: bool,
 }
@@ -124,10 +127,13 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         (Stop { sequence, delay: Duration::ZERO, tree: true }, key)
     });
     let grace = stop.longest().saturating_sub(stop.delay);
+    let held = sockets::sockets(&view, all.around, &mut all.addresses, problems);
     let mut draft = launch::draft(&view, name, key, preset, &environment, grace, problems);
     if let Some(words) = arguments {
         command::replace(&mut draft, words);
     }
+    sockets::fill_in(&mut draft.argv, held.as_ref(), draft.span, problems);
+    draft.sockets = held;
     let found = preset.and_then(|preset| (preset.adjust)(&mut draft, problems));
     let first_start = init::read(table, &view, preset, problems);
     let (requires, requires_spans) = dependencies(&view, "requires", name, &all.names, problems);
@@ -139,16 +145,20 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let is_one_of_many = schedule.is_some() && table.get("essential").is_none();
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let ready = probe::time_limit(&view, kind, ready, problems);
+    let instances = integer(&view, "instances", 1, 10_000, problems).max(1);
+    let rolling = rolling(&view, kind, problems);
+    check_held(&mut draft, ready.as_deref(), (rolling, instances), &view, problems);
     let spec = ServiceSpec {
         name: name.into(),
         kind,
         enabled: switch(&view, "enabled", problems),
-        instances: integer(&view, "instances", 1, 10_000, problems).max(1),
+        instances,
         requires: requires.into(),
         after: after.into(),
         ready,
         health: probe::health(&view, problems),
         restart: restart(&view, table, kind, problems),
+        rolling,
         success_codes: shared(&mut all.codes, success_codes(&view, problems)),
         min_uptime: view.get("min_uptime").and_then(|f| f.duration(problems)).unwrap_or_default(),
         backoff: backoff(&view, problems).unwrap_or(NO_BACKOFF),
@@ -161,6 +171,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         watch: watch::watch(&view, draft.directory.as_deref(), problems),
         memory_limit: memory_limit(&view, problems),
         reopen: reopen(&view, problems),
+        sockets: draft.sockets.clone().map(Rc::new),
         stdout: shared(&mut all.sinks, sinks::sinks(&view, "stdout", &mut all.files, problems)),
         stderr: shared(&mut all.sinks, sinks::sinks(&view, "stderr", &mut all.files, problems)),
         log: log_policy(&view, problems).unwrap_or(PLAIN_LOG),
@@ -255,6 +266,16 @@ fn restart(view: &View<'_>, own: &Table, kind: Kind, problems: &mut Problems) ->
         return Restart::Never;
     }
     view.get("restart").and_then(|f| f.choice(&choices, problems)).unwrap_or(Restart::Always)
+}
+
+/// A oneshot that is asked to run again has nothing to be kept.
+fn rolling(view: &View<'_>, kind: Kind, problems: &mut Problems) -> bool {
+    let Some(field) = view.get("restart_mode") else { return false };
+    let rolling = field.choice(&[("stop-start", false), ("rolling", true)], problems) == Some(true);
+    if rolling && kind == Kind::Oneshot && field.layer == 0 {
+        problems.error(field.span(), "`restart_mode`: a oneshot is never replaced while it runs");
+    }
+    rolling && kind == Kind::Longrun
 }
 
 fn success_codes(view: &View<'_>, problems: &mut Problems) -> Rc<[u8]> {
@@ -431,6 +452,44 @@ fn dependencies(
         }
     }
     found.into_iter().unzip()
+}
+
+/// Whoever asks a held socket whether somebody listens is answered by us, and where there are
+/// several processes, by any of them. And the numbers of its descriptors are taken.
+fn check_held(
+    draft: &mut launch::Draft<'_>,
+    ready: Option<&Ready>,
+    (rolling, instances): (bool, u32),
+    view: &View<'_>,
+    problems: &mut Problems,
+) {
+    let mode = view.own("restart_mode").map(|entry| entry.key);
+    if rolling && ready.is_none() {
+        let message = "rolling, but it is ready as soon as it runs: the old one stops before it serves";
+        problems.warning(mode.unwrap_or(draft.span), message).mark("say by `ready` when it does");
+    }
+    let Some(held) = &mut draft.sockets else { return };
+    let place = view.own("ready").map_or(draft.span, |entry| entry.key);
+    match sockets::asks(held, ready) {
+        sockets::Asks::WhoListens => {
+            let message = "minisup itself listens there: a connection tells nothing of the service";
+            problems.error(place, message).mark("ask by `http` or `uwsgi`, or let it say `notify`");
+        }
+        sockets::Asks::WhoAnswers if draft.takes_all => held.door = rolling || instances > 1,
+        sockets::Asks::WhoAnswers if rolling => {
+            let message = "while both serve this socket the old process would answer for the new one";
+            let cure = "tell them apart: `ready` by notify, fd, log, exec or file";
+            problems.error(place, message).mark(cure);
+        }
+        sockets::Asks::WhoAnswers | sockets::Asks::Elsewhere => {}
+    }
+    let numbers = FIRST_FD..=FIRST_FD + held.list.len() as i32;
+    if let Some(Probe::Fd(number)) = ready.map(|ready| &ready.probe)
+        && numbers.contains(number)
+    {
+        let message = format!("descriptor {number} is one of its sockets");
+        problems.error(place, message).mark(format!("from {} on they are free", numbers.end() + 1));
+    }
 }
 
 /// A line of output can only be seen where it passes through.

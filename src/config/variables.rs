@@ -5,7 +5,8 @@
 //! that says `text`. `$${` is a literal `${`. Nothing else is special: `$1`, `$x`, `$(x)`
 //! and `$$` stay as they are, so that a command for `sh -c` needs no care.
 //!
-//! `${instance}` is left alone: it is known only at launch.
+//! `${instance}` is left alone: it is known only at launch. So is `${socket.NAME}`, which only its
+//! service knows.
 
 use super::diagnostics::did_you_mean;
 use std::collections::BTreeMap;
@@ -89,14 +90,10 @@ impl Work<'_> {
     fn reference(&mut self, out: &mut String, whole: &str, inner: &str, at: usize, depth: usize) {
         let end = inner.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inner.len());
         let (name, rest) = inner.split_at(end);
-        if inner == "instance" {
-            out.push_str("${instance}");
-            return;
-        }
-        if inner.starts_with("socket.") {
-            let message =
-                format!("`${{{inner}}}` comes with `sockets`, which this version does not have yet");
-            self.fault(whole, at, inner.len() + 3, message, "");
+        if inner == "instance" || inner.starts_with("socket.") {
+            out.push_str("${");
+            out.push_str(inner);
+            out.push('}');
             return;
         }
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {

@@ -43,6 +43,16 @@ pub enum Action {
     Publish(Box<Change>),
 }
 
+impl Action {
+    /// Whether it launches something for this instance.
+    pub(super) fn launches(&self, id: InstanceId) -> bool {
+        match self {
+            Action::Launch { instance } | Action::Prepare { instance } => *instance == id,
+            _ => false,
+        }
+    }
+}
+
 /// What clients get.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs)]

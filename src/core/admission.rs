@@ -62,9 +62,11 @@ impl Supervisor {
         for index in 0..self.graph.dependents(service).len() {
             let dependent = self.graph.dependents(service)[index];
             for id in self.graph.instances(dependent.service) {
-                match self.slot(id).turn {
-                    Turn::Blocked(on) if on == service || at_rest => self.look_at(id),
-                    Turn::Blocked(_) | Turn::Queued | Turn::None => {}
+                for id in [Some(id), self.slot(id).partner].into_iter().flatten() {
+                    match self.slot(id).turn {
+                        Turn::Blocked(on) if on == service || at_rest => self.look_at(id),
+                        Turn::Blocked(_) | Turn::Queued | Turn::None => {}
+                    }
                 }
             }
         }

@@ -33,7 +33,8 @@ impl Supervisor {
         self.occupancy.lost(&self.plan, service, &mut freed);
         for service in freed {
             for id in self.graph.instances(service) {
-                self.stop_if_free(id, now);
+                let both = [Some(id), self.slot(id).partner];
+                both.into_iter().flatten().for_each(|id| self.stop_if_free(id, now));
             }
         }
     }
@@ -115,6 +116,7 @@ impl Supervisor {
         self.actions.retain(|action| !matches!(action, Action::Launch { .. } | Action::Prepare { .. }));
         self.queue.clear();
         self.refuse_updates();
+        self.rolls.forget_all();
         self.occupancy.keep_order(&self.plan);
         for id in self.all() {
             self.want_down(id, now);

@@ -12,6 +12,7 @@ use super::ids::{InstanceId, Pid, RequestId};
 use super::instance::{Instance, State, Want};
 use super::phase::Phase;
 use super::plan::{Condition, Kind, ServiceSpec};
+use super::rolling::RollId;
 use super::supervisor::Supervisor;
 use super::update::Age;
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub(super) enum Goal {
     Gone,
     /// This process has read its configuration again.
     Reloaded(Pid),
+    /// This roll has come to its end.
+    Rolled(RollId),
 }
 
 /// A request that has not been answered yet.
@@ -107,7 +110,16 @@ impl Supervisor {
         self.changed.clear();
     }
 
-    fn answer(&mut self, id: Option<RequestId>, reply: Reply) {
+    /// Who was meant by an instance is another one now.
+    pub(super) fn move_goals(&mut self, old: InstanceId, new: InstanceId) {
+        for pending in &mut self.pending {
+            let moves = |(id, goal, _): &&mut (InstanceId, Goal, bool)| *id == old && !goal.is_reload();
+            pending.goals.iter_mut().filter(moves).for_each(|(id, ..)| *id = new);
+            pending.goals.sort_by_key(|(id, ..)| *id);
+        }
+    }
+
+    pub(super) fn answer(&mut self, id: Option<RequestId>, reply: Reply) {
         if let Some(id) = id {
             self.reply(id, reply);
         }
@@ -155,6 +167,7 @@ impl Supervisor {
                 true => Ok(true),
                 false => self.may_come(id, condition).map(|()| false),
             },
+            Goal::Rolled(_) => Ok(was_met),
             Goal::Reloaded(pid) if it.pid() == Some(pid) => Ok(was_met),
             Goal::Reloaded(_) if was_met => Ok(true),
             Goal::Reloaded(_) => Err(format!("{} ended during its reload{}", spec.name, ended(it))),
@@ -187,11 +200,30 @@ impl Supervisor {
     }
 }
 
+impl Pending {
+    /// Whoever asked, if he is still there.
+    pub(super) fn id(&self) -> Option<RequestId> {
+        self.id
+    }
+
+    /// This goal is met from now on, if it is one of these.
+    pub(super) fn meets(&mut self, met: Goal) -> bool {
+        let mut is_one = false;
+        for (_, goal, was_met) in self.goals.iter_mut().filter(|(_, goal, _)| *goal == met) {
+            debug_assert_eq!(*goal, met);
+            self.missing -= usize::from(!*was_met);
+            *was_met = true;
+            is_one = true;
+        }
+        is_one
+    }
+}
+
 impl Goal {
     fn is_reload(self) -> bool {
         match self {
             Goal::Reloaded(_) => true,
-            Goal::Up | Goal::Down | Goal::Holds(_) | Goal::Gone => false,
+            Goal::Up | Goal::Down | Goal::Holds(_) | Goal::Gone | Goal::Rolled(_) => false,
         }
     }
 }

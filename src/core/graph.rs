@@ -69,6 +69,14 @@ impl Graph {
         self.range(service).map(move |index| members[index])
     }
 
+    /// The place of one instance is another's from now on.
+    pub(super) fn exchange(&mut self, service: ServiceId, old: InstanceId, new: InstanceId) {
+        let range = self.range(service);
+        if let Some(place) = Rc::make_mut(&mut self.members)[range].iter_mut().find(|id| **id == old) {
+            *place = new;
+        }
+    }
+
     fn range(&self, service: ServiceId) -> Range<usize> {
         self.first[service.index()] as usize..self.first[service.index() + 1] as usize
     }

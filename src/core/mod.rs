@@ -11,6 +11,7 @@
 //! - [`exit`]: how a process ended, and what the container says of it
 //! - [`plan`]: what is to run, as meant: validated, immutable
 //! - [`sink`]: where what a child writes goes
+//! - [`socket`]: sockets that are held for a service
 //! - [`backoff`]: how long to wait before the next try
 //! - [`instance`]: what can be true of an instance, happen to it, be done about it
 //! - [`service`]: one instance: `step(spec, state, event, now)`
@@ -22,7 +23,7 @@
 //! - `schedule`: what the clock and changed files ask for
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
-//! - `slot`: one place for one process
+//! - `slot`: one place for one process; `rolling`: two for one instance
 //! - [`admission`], `ending`: its rules for launching, and for stopping
 //! - [`exports`]: what scripts add to the environment of those launched after them
 //! - `occupancy`: who still stands on whom
@@ -45,6 +46,7 @@ mod occupancy;
 pub mod phase;
 pub mod plan;
 mod requests;
+mod rolling;
 mod schedule;
 pub mod service;
 pub mod signal;
@@ -52,6 +54,7 @@ pub mod sink;
 pub mod size;
 mod slot;
 pub mod snapshot;
+pub mod socket;
 pub mod supervisor;
 pub mod time;
 mod update;

@@ -11,6 +11,7 @@ use super::ids::{InstanceId, ServiceId};
 use super::instance::Want;
 use super::signal::Signal;
 pub use super::sink::{FileSink, LogPolicy, Sink, Sinks, WhenFull};
+pub use super::socket::{HeldSocket, SocketAddress, SocketOptions, Sockets, Told};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -125,6 +126,10 @@ pub struct ServiceSpec {
     pub watch: Option<Box<[String]>>,
     /// More than so many bytes of memory, for some time, mean restart.
     pub memory_limit: Option<u64>,
+    /// An asked replacement launches the new process first, and stops the old one when that is ready.
+    pub rolling: bool,
+    /// Sockets that are opened for it and held.
+    pub sockets: Option<Rc<Sockets>>,
     /// What is launched, and as whom.
     pub launch: Launch,
     /// Where its output goes.

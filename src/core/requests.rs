@@ -52,20 +52,24 @@ impl Supervisor {
             }
             Request::Restart(services) => {
                 self.want_requirements_up(&services, now);
-                self.want_up(&services, Event::Replace, now);
-                self.await_all(id, &services, Goal::Up);
+                self.replace_all(id, &services, now);
             }
             Request::Stop(services) => {
-                let all = self.instances_in_order(&self.graph.with_dependents(&services));
+                let affected = self.graph.with_dependents(&services);
+                affected.iter().for_each(|service| self.call_off(*service, now));
+                let all = self.instances_in_order(&affected);
                 for instance in &all {
                     self.want_down(*instance, now);
                 }
                 for instance in &all {
                     self.stop_if_free(*instance, now);
                 }
-                self.await_all(id, &services, Goal::Down);
+                let members = self.instances_in_order(&services);
+                let shadows: Vec<_> = members.iter().filter_map(|it| self.shadow_of(*it)).collect();
+                let goals = members.into_iter().chain(shadows).map(|it| (it, Goal::Down)).collect();
+                self.await_goals(id, goals);
             }
-            Request::Reload(services) => self.reload(id, &services),
+            Request::Reload(services) => self.reload(id, &services, now),
             Request::Wait(wishes) => self.wait(id, &wishes),
             Request::Update(plan) => self.updates.waiting.push_back((Some(id), plan)),
         }
@@ -116,6 +120,27 @@ impl Supervisor {
                 Awaited::Stopped => Goal::Gone,
             };
             goals.extend(self.graph.instances(*service).map(|instance| (instance, goal)));
+        }
+        self.await_goals(id, goals);
+    }
+
+    /// New processes for these services: where that is meant, each before the old one ends.
+    fn replace_all(&mut self, id: RequestId, services: &[ServiceId], now: Moment) {
+        let (rolling, plain): (Vec<ServiceId>, Vec<ServiceId>) =
+            services.iter().partition(|service| self.rolls_now(**service));
+        self.want_up(&plain, Event::Replace, now);
+        let mut goals: Vec<(InstanceId, Goal)> =
+            self.instances_in_order(services).into_iter().map(|instance| (instance, Goal::Up)).collect();
+        for service in rolling {
+            for instance in self.graph.instances(service) {
+                self.set_want(instance, Want::Up, false);
+                if !self.can_roll(instance) {
+                    // It has nothing to lose.
+                    self.apply(instance, Event::Replace, now);
+                }
+            }
+            let roll = Goal::Rolled(self.roll(service));
+            goals.extend(self.graph.instances(service).next().map(|instance| (instance, roll)));
         }
         self.await_goals(id, goals);
     }
@@ -177,7 +202,13 @@ impl Supervisor {
         }
     }
 
-    fn reload(&mut self, id: RequestId, services: &[ServiceId]) {
+    /// Whoever knows no way to read its configuration again, and can be replaced without a gap, is.
+    fn reload(&mut self, id: RequestId, services: &[ServiceId], now: Moment) {
+        let rolls =
+            |service: &ServiceId| self.plan.service(*service).reload.is_none() && self.rolls_now(*service);
+        if services.iter().all(rolls) {
+            return self.replace_all(id, services, now);
+        }
         let can = |id: InstanceId| self.is_program(id) && !self.instance(id).is_stopping();
         let obstacle = |service: &ServiceId| {
             if self.plan.service(*service).reload.is_none() {

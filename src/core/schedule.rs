@@ -85,6 +85,10 @@ impl Supervisor {
             self.abandoned(OURSELVES);
             return;
         }
+        if self.rolls_now(service) {
+            self.roll(service);
+            return;
+        }
         for id in instances {
             self.apply(id, Event::Replace, now);
         }

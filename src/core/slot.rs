@@ -1,7 +1,9 @@
 //! One place for one process: the instance, whose it is, and what only the supervisor knows of it.
 
+use super::ids::InstanceId;
 use super::ids::ServiceId;
 use super::instance::{Instance, State, Want};
+use super::plan::Plan;
 use super::update::Age;
 use std::rc::Rc;
 
@@ -22,6 +24,26 @@ pub(super) struct Slot {
     /// What its process has said of itself.
     pub(super) said: Option<Rc<str>>,
     pub(super) turn: Turn,
+    pub(super) role: Role,
+    /// The other slot of the same instance, if it has ever had a second one.
+    pub(super) partner: Option<InstanceId>,
+    /// Its process is to be handed over to a successor.
+    pub(super) rolls: bool,
+    /// The plan that its process lives by, if that is neither the one in force nor the one before.
+    pub(super) kept: Option<Rc<Plan>>,
+}
+
+/// What a slot is to its instance: see [`rolling`](super::rolling).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// The one that is meant.
+    Member,
+    /// The one that is to be meant when it is ready.
+    Successor,
+    /// The one that is meant no more, and ends.
+    Predecessor,
+    /// Empty, for the next successor.
+    Spare,
 }
 
 /// Where a Waiting instance waits.
@@ -47,14 +69,26 @@ impl Slot {
             told: false,
             said: None,
             turn: Turn::None,
+            role: Role::Member,
+            partner: None,
+            rolls: false,
+            kept: None,
         }
     }
 
     /// The last of what was there before an update is gone. Whether it is to be launched anew.
     pub(super) fn has_lost_its_old_process(&mut self) -> bool {
-        let replaced = self.age == Age::Outdated;
+        let replaced = matches!(self.age, Age::Outdated | Age::Kept);
         self.age = if replaced { Age::Current } else { Age::Gone };
+        (self.kept, self.rolls) = (None, false);
         replaced && self.instance.want == Want::Up
+    }
+
+    /// A predecessor that has ended is a spare.
+    pub(super) fn becomes_spare(&mut self) {
+        if self.role == Role::Predecessor && !self.instance.has_process() {
+            self.role = Role::Spare;
+        }
     }
 
     /// Whether something is still to be expected of it.

@@ -44,8 +44,9 @@ use super::instance::{Checkup, Deed, Event, Failure, Instance, State, Want};
 use super::occupancy::Occupancy;
 use super::phase::Phase;
 use super::plan::{Condition, Hook, Kind, Plan, ServiceSpec};
+use super::rolling::Rolls;
 use super::service;
-use super::slot::Slot;
+use super::slot::{Role, Slot};
 use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
 use super::update::{Age, Updates};
@@ -64,6 +65,7 @@ pub struct Supervisor {
     pub(super) actions: VecDeque<Action>,
     pub(super) pending: Vec<Pending>,
     pub(super) updates: Updates,
+    pub(super) rolls: Rolls,
     seed: u64,
     /// The latest moment we have heard of: time does not go back.
     clock: Moment,
@@ -109,6 +111,7 @@ impl Supervisor {
             actions: VecDeque::new(),
             pending: Vec::new(),
             updates: Updates::default(),
+            rolls: Rolls::default(),
             seed,
             clock: Moment::default(),
             queue: VecDeque::new(),
@@ -177,7 +180,13 @@ impl Supervisor {
             Input::Due => self.due(now),
             Input::AllGone => self.all_gone(),
         }
-        self.go_on_updating(now);
+        loop {
+            self.go_on_rolling(now);
+            self.go_on_updating(now);
+            if !self.rolls.stirred || self.phase.is_ending() {
+                break;
+            }
+        }
         self.admit(now);
         self.leave_boot();
         self.begin_sweep(now);
@@ -314,13 +323,18 @@ impl Supervisor {
 
     /// The plan that an instance lives by: see [`spec_of`](Self::spec_of).
     pub fn plan_of(&self, id: InstanceId) -> &Rc<Plan> {
-        self.updates.plan_of(self.slot(id).age, &self.plan)
+        self.updates.plan_of(self.slot(id), &self.plan)
     }
 
     /// The instance of this number within its service, also while it is being removed.
     pub fn find_instance(&self, service: ServiceId, number: u32) -> Option<InstanceId> {
         let leaving = || self.updates.leaving(&self.slots).find(|id| self.whose(*id) == (service, number));
         self.graph.instances(service).nth(number as usize).or_else(leaving)
+    }
+
+    /// All instances that there have ever been.
+    pub fn all_instances(&self) -> impl Iterator<Item = InstanceId> + use<> {
+        self.all()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = InstanceId> + use<> {
@@ -357,10 +371,15 @@ impl Supervisor {
 
     /// One step of one instance, and what follows from it for the others.
     pub(super) fn apply(&mut self, id: InstanceId, event: Event, now: Moment) {
+        if matches!(event, Event::Ended { .. } | Event::ExecFailed(_)) {
+            self.succeeds_early(id);
+        }
         let die = backoff::die(self.seed, id);
         let slot = &mut self.slots[id.index()];
-        let plan = Rc::clone(self.updates.plan_of(slot.age, &self.plan));
+        let plan = Rc::clone(self.updates.plan_of(slot, &self.plan));
         let spec = plan.service(slot.service);
+        let one_try = (slot.role == Role::Successor).then(|| spec.with_one_try());
+        let spec = one_try.as_ref().unwrap_or(spec);
         let before = slot.instance.clone();
         self.open -= u32::from(slot.is_open());
         let instance = std::mem::replace(&mut slot.instance, Instance::new(Want::Down));
@@ -380,6 +399,10 @@ impl Supervisor {
             };
         }
         self.open += u32::from(slot.is_open());
+        self.rolls.stirred |= slot.partner.is_some() || slot.rolls;
+        // Whatever comes after is new already.
+        slot.rolls &= slot.instance.has_process() || !before.has_process();
+        slot.becomes_spare();
         for deed in self.deeds.drain(..) {
             let is_over = matches!(
                 self.phase,
@@ -440,7 +463,8 @@ impl Supervisor {
 
     /// Those that people see: all that have not been removed, and those that are being removed.
     fn shown(&self) -> impl Iterator<Item = InstanceId> + '_ {
-        self.instances().map(|(id, _)| id).chain(self.updates.leaving(&self.slots))
+        let leaving = self.updates.leaving(&self.slots).filter(|id| self.slot(*id).role == Role::Member);
+        self.instances().map(|(id, _)| id).chain(leaving).chain(self.shadows())
     }
 
     /// An instance has come into another state.
@@ -467,6 +491,8 @@ impl Supervisor {
         self.settled(id, &after);
         if self.phase.is_ending() {
             self.judge_stop(id, &before, &after);
+        } else if self.slot(id).role != Role::Member {
+            // Nobody depends on it, and that it fails is its roll's matter.
         } else if let Some(failure) = self.lasting_failure(id) {
             if self.spec_of(id).essential {
                 self.verdict.get_or_insert(failure.code());

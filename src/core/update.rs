@@ -40,7 +40,7 @@ use super::instance::{Event, Failure, State, Want};
 use super::occupancy::Occupancy;
 use super::phase::Phase;
 use super::plan::{Plan, ServiceSpec};
-use super::slot::Slot;
+use super::slot::{Role, Slot};
 use super::supervisor::Supervisor;
 use super::time::Moment;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +57,8 @@ pub(super) enum Age {
     Leaving,
     /// It is removed.
     Gone,
+    /// By an older one: its successor did not get ready, so it goes on.
+    Kept,
 }
 
 /// Updates that wait for their turn, and what is left of the one that has it.
@@ -68,19 +70,25 @@ pub(super) struct Updates {
     before: Option<Rc<Plan>>,
     /// Whose these are.
     old: Vec<InstanceId>,
-    /// For each service, whether one of those processes requires it.
-    held: Vec<bool>,
+    /// For each service, how one of those processes requires it.
+    held: Vec<Hold>,
     /// Something has become of one of them.
     pub(super) stirred: bool,
 }
 
 impl Updates {
     /// The plan that an instance of this age lives by.
-    pub(super) fn plan_of<'a>(&'a self, age: Age, current: &'a Rc<Plan>) -> &'a Rc<Plan> {
-        match age {
-            Age::Current => current,
+    pub(super) fn plan_of<'a>(&'a self, slot: &'a Slot, current: &'a Rc<Plan>) -> &'a Rc<Plan> {
+        match slot.age {
+            _ if slot.kept.is_some() => slot.kept.as_ref().unwrap_or(current),
+            Age::Current | Age::Kept => current,
             Age::Outdated | Age::Leaving | Age::Gone => self.before.as_ref().unwrap_or(current),
         }
+    }
+
+    /// The plan before, as long as an update is not over.
+    pub(super) fn before(&self) -> Option<Rc<Plan>> {
+        self.before.clone()
     }
 
     /// Whoever asked has gone. What he asked for is done.
@@ -95,9 +103,25 @@ impl Updates {
         self.old.iter().copied().filter(|id| slots[id.index()].age == Age::Leaving)
     }
 
+    /// Whether anybody at all who is old requires the service.
     fn is_held(&self, service: ServiceId) -> bool {
-        self.held.get(service.index()).is_some_and(|held| *held)
+        self.held.get(service.index()).is_some_and(|held| *held != Hold::Nobody)
     }
+
+    /// Whether somebody requires it who has to go before it is replaced.
+    fn is_in_the_way(&self, service: ServiceId) -> bool {
+        self.held.get(service.index()).is_some_and(|held| *held == Hold::Firmly)
+    }
+}
+
+/// How the old processes hold a service.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Hold {
+    Nobody,
+    /// Only those require it that are handed over to successors: it may be replaced beneath them,
+    /// but not removed.
+    Loosely,
+    Firmly,
 }
 
 /// What is to be done about instances, once everything is in its place.
@@ -107,6 +131,7 @@ struct Errands {
     starts: Vec<InstanceId>,
     rechecks: Vec<InstanceId>,
     pardons: Vec<InstanceId>,
+    rolls: BTreeSet<ServiceId>,
     leaves: Vec<InstanceId>,
     disables: Vec<ServiceId>,
 }
@@ -118,13 +143,19 @@ impl Supervisor {
         compare(&self.plan, &self.order, &plan, &order)
     }
 
+    /// Plans that wait until it is their turn to be in force.
+    pub fn plans_to_come(&self) -> impl Iterator<Item = &Plan> {
+        self.updates.waiting.iter().map(|(_, plan)| &**plan)
+    }
+
     /// The next step of the update that has its turn, and the next update when that is over.
     pub(super) fn go_on_updating(&mut self, now: Moment) {
         loop {
             if std::mem::take(&mut self.updates.stirred) {
                 self.advance(now);
             }
-            if self.updates.before.is_some() || self.phase.is_ending() {
+            let is_busy = self.updates.before.is_some() || !self.rolls.is_empty() || self.phase.is_ending();
+            if is_busy || self.updates.waiting.is_empty() || self.shadows().next().is_some() {
                 return;
             }
             let Some((id, plan)) = self.updates.waiting.pop_front() else { return };
@@ -147,8 +178,11 @@ impl Supervisor {
     pub(super) fn is_held(&self, id: InstanceId) -> bool {
         let slot = self.slot(id);
         match slot.age {
+            _ if slot.role == Role::Predecessor => false,
             Age::Leaving if !self.phase.is_ending() => self.updates.is_held(slot.service),
-            Age::Current | Age::Outdated | Age::Leaving | Age::Gone => self.occupancy.is_held(slot.service),
+            Age::Current | Age::Outdated | Age::Leaving | Age::Gone | Age::Kept => {
+                self.occupancy.is_held(slot.service)
+            }
         }
     }
 
@@ -156,7 +190,7 @@ impl Supervisor {
     pub(super) fn replace_if_free(&mut self, id: InstanceId, now: Moment) {
         let Slot { age: Age::Outdated, service, instance, .. } = self.slot(id) else { return };
         let goes = instance.want == Want::Up && instance.pid().is_some() && !instance.is_stopping();
-        if goes && !self.phase.is_ending() && !self.updates.is_held(*service) {
+        if goes && !self.is_rolling(id) && !self.phase.is_ending() && !self.updates.is_in_the_way(*service) {
             self.apply(id, Event::Replace, now);
         }
     }
@@ -170,7 +204,7 @@ impl Supervisor {
         let (left, done): (Vec<_>, Vec<_>) =
             old.into_iter().partition(|id| matches!(self.slot(*id).age, Age::Outdated | Age::Leaving));
         for id in done {
-            if self.slot(id).age == Age::Gone {
+            if self.slot(id).age == Age::Gone && self.slot(id).role == Role::Member {
                 self.actions.push_back(Action::Publish(Box::new(Change::Removed(id))));
             }
         }
@@ -190,19 +224,17 @@ impl Supervisor {
     fn find_held(&mut self) {
         let Some(before) = &self.updates.before else { return };
         let counts = |slot: &&Slot| slot.age == Age::Leaving || slot.instance.want == Want::Up;
-        let mut open: Vec<ServiceId> = self
-            .updates
-            .old
-            .iter()
-            .map(|id| self.slot(*id))
-            .filter(counts)
-            .map(|slot| slot.service)
-            .collect();
-        let mut held = vec![false; before.services.len()];
-        while let Some(service) = open.pop() {
+        let is_loose = |slot: &Slot| slot.rolls || slot.role == Role::Predecessor;
+        let slots = self.updates.old.iter().map(|id| self.slot(*id)).filter(counts);
+        let hold = |slot: &Slot| if is_loose(slot) { Hold::Loosely } else { Hold::Firmly };
+        let mut open: Vec<(ServiceId, Hold)> = slots.map(|slot| (slot.service, hold(slot))).collect();
+        let mut held = vec![Hold::Nobody; before.services.len()];
+        while let Some((service, hold)) = open.pop() {
             for dependency in &before.service(service).requires {
-                if !std::mem::replace(&mut held[dependency.service.index()], true) {
-                    open.push(dependency.service);
+                let known = &mut held[dependency.service.index()];
+                if *known < hold {
+                    *known = hold;
+                    open.push((dependency.service, hold));
                 }
             }
         }
@@ -252,8 +284,12 @@ impl Supervisor {
 
     /// Gives every instance of the new plan its place, and takes away those that it does not have.
     fn move_in(&mut self, errands: &mut Errands) {
-        let known: BTreeMap<(ServiceId, u32), InstanceId> =
-            self.all().map(|id| (self.whose(id), id)).collect();
+        // A spare is nobody's.
+        let known: BTreeMap<(ServiceId, u32), InstanceId> = self
+            .all()
+            .filter(|id| self.slot(*id).role == Role::Member)
+            .map(|id| (self.whose(id), id))
+            .collect();
         let mut members = BTreeMap::new();
         for service in self.order.clone() {
             let spec = self.plan.service(service);
@@ -271,7 +307,7 @@ impl Supervisor {
                 self.unsettled += u32::from(!settled);
                 self.open += u32::from(slot.is_open());
                 match self.slots.get_mut(id.index()) {
-                    Some(place) => *place = slot,
+                    Some(place) => *place = Slot { partner: place.partner, ..slot },
                     None => self.slots.push(slot),
                 }
                 if want == Want::Up {
@@ -279,8 +315,11 @@ impl Supervisor {
                 }
             }
         }
-        let leaves =
-            |id: &InstanceId| self.slot(*id).age == Age::Current && !members.contains_key(&self.whose(*id));
+        let leaves = |id: &InstanceId| {
+            let slot = self.slot(*id);
+            let is_there = matches!(slot.age, Age::Current | Age::Kept) && slot.role == Role::Member;
+            is_there && !members.contains_key(&self.whose(*id))
+        };
         errands.leaves = self.all().filter(leaves).collect();
         let members = members.into_iter().map(|((service, _), id)| (service, id)).collect();
         self.graph = Graph::with_members(&self.plan, members);
@@ -324,6 +363,11 @@ impl Supervisor {
         if old.first_want() == Want::Down && spec.first_want() == Want::Up {
             self.set_want(id, Want::Up, false);
         }
+        let is_kept = self.slot(id).age == Age::Kept;
+        if is_kept && !replaced {
+            // It lives by another plan anyway.
+            return;
+        }
         let it = self.instance(id).clone();
         let is_wanted = it.want == Want::Up && spec.first_want() == Want::Up;
         let (outdated, starts) = match it.state {
@@ -342,6 +386,11 @@ impl Supervisor {
         if outdated {
             self.slots[id.index()].age = Age::Outdated;
             self.updates.old.push(id);
+            let is_disabled = old.first_want() == Want::Up && spec.first_want() == Want::Down;
+            if spec.rolling && !is_disabled && self.can_roll(id) {
+                self.slots[id.index()].rolls = true;
+                errands.rolls.insert(self.slot(id).service);
+            }
             if it.is_stopping() && is_wanted {
                 errands.pardons.push(id);
             }
@@ -387,7 +436,11 @@ impl Supervisor {
     }
 
     fn run(&mut self, errands: Errands, id: Option<RequestId>, now: Moment) {
-        let Errands { mut goals, starts, rechecks, pardons, leaves, disables } = errands;
+        let Errands { mut goals, starts, rechecks, pardons, rolls, leaves, disables } = errands;
+        for service in rolls {
+            let roll = Goal::Rolled(self.roll(service));
+            goals.extend(self.graph.instances(service).next().map(|id| (id, roll)));
+        }
         for id in leaves {
             self.leave(id, &mut goals, now);
         }
@@ -433,6 +486,7 @@ impl Supervisor {
         self.unsettled -= u32::from(!std::mem::replace(&mut slot.settled, true));
         let has_process = slot.instance.has_process();
         slot.age = if has_process { Age::Leaving } else { Age::Gone };
+        slot.rolls = false;
         self.set_want(id, Want::Down, false);
         self.updates.old.push(id);
         match has_process {
@@ -452,7 +506,7 @@ impl ServiceSpec {
         spec.launch.extra = None;
         (spec.requires, spec.after) = (Box::new([]), Box::new([]));
         (spec.ready, spec.health, spec.reload) = (None, None, None);
-        (spec.hooks, spec.schedule, spec.watch) = (None, None, None);
+        (spec.hooks, spec.schedule, spec.watch, spec.sockets) = (None, None, None, None);
         spec
     }
 }

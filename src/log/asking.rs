@@ -48,6 +48,11 @@ impl Pump {
         self.followers.add(whose)
     }
 
+    /// Whoever follows the first of these follows the second, too: both are one to people.
+    pub fn follow_also(&mut self, one: InstanceId, other: InstanceId) {
+        self.followers.also(one, other);
+    }
+
     /// What has come for a follower, about so many bytes of it; empty when that was all.
     pub fn take_followed(&mut self, id: FollowerId, bytes: usize) -> Followed {
         self.followers.take(id, bytes)

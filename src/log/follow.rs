@@ -54,6 +54,15 @@ impl Followers {
         id
     }
 
+    /// Whoever follows the one follows the other, too.
+    pub(super) fn also(&mut self, one: InstanceId, other: InstanceId) {
+        for whose in self.list.iter_mut().filter_map(|follower| follower.whose.as_mut()) {
+            if whose.contains(&one) && !whose.contains(&other) {
+                *whose = whose.iter().copied().chain([other]).collect();
+            }
+        }
+    }
+
     pub(super) fn remove(&mut self, id: FollowerId) {
         self.list.retain(|follower| follower.id != id);
     }

@@ -11,6 +11,7 @@ use super::probe::Probes;
 use super::report::Reporter;
 use super::rescue;
 use super::rounds::Rounds;
+use super::sockets::Held;
 use super::turn::Turn;
 use super::update::{Origin, Updates};
 use crate::core::exit::code;
@@ -24,6 +25,7 @@ use crate::sys::tree::Tree;
 use crate::sys::watch::Watched;
 use crate::sys::{clock, fd, identity, pid1, reap, signals};
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 /// The first thing that PID 1 does: from now on no signal is lost, only late.
@@ -34,7 +36,7 @@ pub fn hold_signals() {
 /// Runs the plan to its end. Returns the container's exit code.
 ///
 /// # Errors
-/// Before anything was launched: no descriptor, no memory.
+/// Before anything was launched: no descriptor, no memory; AddrNotAvailable: a socket cannot be had.
 pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
     fd::open_standard();
     fd::mark_inherited();
@@ -68,6 +70,10 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     // Blocks SIGCHLD, so it comes after the unblocking.
     let bell = Watched::new(reap::Bell::hang()?)?;
     let tree = Tree::at_boot();
+    let folder = plan.supervisor.control_socket.parent().map(PathBuf::from);
+    let folders = folder.into_iter().chain([std::env::temp_dir()]).collect();
+    let mut sockets = Held::default().with_doors_in(folders);
+    sockets.open(&plan).map_err(|why| io::Error::new(io::ErrorKind::AddrNotAvailable, why))?;
     let now = clock::now();
     // Any number will do, as long as containers that start together get different ones.
     let seed = now.as_nanos() ^ u64::from(clock::wall().1) << 32;
@@ -87,6 +93,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         tree,
         reporter: Reporter::new(now),
         updates: Updates::new(origin, &plan),
+        sockets,
         compressing: None,
         supervisor: Supervisor::new(plan, seed),
         logs_are_next: false,

@@ -241,7 +241,9 @@ impl Turn {
                 Ok(Begun::Open)
             }
             wire::Request::Logs { names, lines, follow } => {
-                let chosen = names::instances(&self.supervisor, &names)?;
+                let mut chosen = names::instances(&self.supervisor, &names)?;
+                // Also what its processes before wrote, if they had another slot.
+                chosen.extend(chosen.clone().into_iter().filter_map(|id| self.supervisor.partner_of(id)));
                 let is_all = names.is_empty();
                 self.read_logs(client, &chosen, is_all, lines, follow);
                 Ok(Begun::Open)
@@ -307,7 +309,7 @@ impl Turn {
             )),
             Reply::Failed(Refusal { text, instance }) => wire::Reply::Failed {
                 message: text,
-                service: instance.map(|id| self.reporter.label(&self.supervisor, id)),
+                service: instance.map(|id| self.reporter.name(&self.supervisor, id)),
                 log: instance.map(|id| self.last_lines(id, LAST)).unwrap_or_default(),
             },
         };

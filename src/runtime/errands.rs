@@ -11,6 +11,7 @@
 
 use super::deaths::Owner;
 use super::launching::{Means, Stream};
+use super::sockets::Given;
 use super::turn::Turn;
 use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
@@ -191,6 +192,11 @@ impl Turn {
         errand.command.iter().for_each(|word| argv.push(with_instance(word, number)));
         let mut more_env = self.launches.own_environment(spec, number);
         errand.variables.iter().for_each(|(name, value)| more_env.push_variable(name, value));
+        // A server that only looks at its configuration opens what that says, if it is not given it.
+        let given = match purpose {
+            Purpose::Check => self.sockets.give(spec, None, &mut more_env)?,
+            Purpose::Reload | Purpose::Hook(_) => Given::default(),
+        };
         let order = Order {
             argv,
             env: self.launches.environment(&spec.launch),
@@ -198,6 +204,8 @@ impl Turn {
             stdin: Stdio::Null,
             stdout: stdio[0],
             stderr: stdio[1],
+            fds: &given.fds,
+            pid_variable: given.pid_variable,
             extra: spec.launch.extra.as_deref(),
             mark: Some(instance.0),
             ..Order::default()

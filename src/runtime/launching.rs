@@ -4,6 +4,7 @@
 use super::deaths::Owner;
 use super::hearing::Voice;
 use super::hooks::EVENT;
+use super::sockets::Given;
 use super::turn::Turn;
 use crate::core::exit::Outcome;
 use crate::core::exports::{self, Exports};
@@ -187,9 +188,14 @@ impl Turn {
             self.stream(spec, instance, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
         let mut more_env = self.launches.own_environment(spec, number);
         let mut argv = Words::new();
+        let mut given = Given::default();
         match role {
             Role::Service => {
                 means.describe(spec, &mut more_env);
+                given = self
+                    .sockets
+                    .give(spec, Some(instance), &mut more_env)
+                    .inspect_err(|_| [&stdout, &stderr].into_iter().for_each(|it| self.forget(it)))?;
                 let mut words = spec.launch.argv(number);
                 if spec.is_satellite() {
                     words.next();
@@ -218,10 +224,12 @@ impl Turn {
                 (Role::Service | Role::BeforeStart, _) => None,
             };
         fds.extend(exports.iter().map(|file| (file.as_raw_fd(), exports::FD)));
+        fds.extend(&given.fds);
         let order = Order {
             argv,
             env: self.launches.environment(&spec.launch),
             more_env,
+            pid_variable: given.pid_variable,
             stdin: Stdio::Null,
             stdout: stdout.stdio,
             stderr: stderr.stdio,

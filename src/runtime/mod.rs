@@ -16,6 +16,7 @@
 //! - `compressing`: of old log files
 //! - `report`: what is said about it all; `last_words`: what a service wrote before it failed
 //! - `update`: reading the configuration again, and going over to it
+//! - `sockets`: opened for services and held
 //! - `rescue`: what is done if we ourselves are at fault
 #![forbid(unsafe_code)]
 
@@ -39,6 +40,7 @@ mod report;
 mod rescue;
 mod rounds;
 mod schedules;
+mod sockets;
 mod turn;
 mod update;
 mod watches;

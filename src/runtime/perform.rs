@@ -7,6 +7,7 @@ use super::turn::Turn;
 use crate::core::action::{Action, Change};
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
+use crate::core::instance::State;
 use crate::core::phase::Phase;
 use crate::core::signal::Signal;
 use crate::sys::{memory, reap, signals};
@@ -42,6 +43,16 @@ impl Turn {
     }
 
     fn publish(&mut self, change: &Change) {
+        if let Change::State { instance, to, .. } = change
+            && !to_is_asked(to)
+        {
+            self.sockets.shut_door(*instance);
+        }
+        if let Change::State { instance, to: State::Launching { .. }, .. } = change
+            && let Some(member) = self.supervisor.partner_of(*instance)
+        {
+            self.pump.follow_also(member, *instance);
+        }
         let is_followed = self.clients.is_followed();
         if let Some(line) = self.reporter.line(&self.supervisor, change, is_followed) {
             line.log();
@@ -53,15 +64,21 @@ impl Turn {
         match change {
             // All that boot needed and the loop does not.
             Change::Phase(Phase::Up) => memory::give_back(),
-            Change::State { instance, to, .. } if !to_has_voice(to) => self.hearing.forget(*instance),
+            Change::State { instance, to, .. } if !to_has_voice(to) => {
+                self.hearing.forget(*instance);
+                self.release_sockets();
+                if self.supervisor.phase().is_ending() {
+                    self.close_sockets_of_the_stopped();
+                }
+            }
             Change::Updating(difference) => self.update_began(difference),
             Change::Removed(instance) => self.pump.forget_lines(*instance),
+            Change::Draining(_) => self.close_sockets_of_the_stopped(),
             Change::Phase(_)
             | Change::State { .. }
             | Change::Waits { .. }
             | Change::Health { .. }
             | Change::Said(_)
-            | Change::Draining(_)
             | Change::Skipped(_)
             | Change::Unassigned(_) => {}
         }
@@ -91,6 +108,12 @@ fn resume(pid: Pid) {
     if reap::is_stopped(pid) {
         let _ = signals::kill(pid, Signal::CONT);
     }
+}
+
+/// Whether a service in this state is on its way to be ready.
+fn to_is_asked(state: &crate::core::instance::State) -> bool {
+    use crate::core::instance::State::*;
+    matches!(state, Launching { .. } | Executing { .. } | Preparing { .. } | Starting { .. })
 }
 
 /// Whether a service in this state may still tell us something by its own means.

@@ -130,7 +130,14 @@ impl Turn {
             Which::Ready => spec.ready.as_ref().map(|ready| &ready.probe),
             Which::Health => spec.health.as_ref().map(|health| &health.probe),
         };
-        match probe.map(|probe| probe.of_instance(number)).as_ref() {
+        // Who serves the same sockets as others is asked by its own door.
+        let door = if which == Which::Ready { self.sockets.door_of(instance) } else { None };
+        let probe = probe.map(|probe| match (probe.of_instance(number), door) {
+            (Probe::Http(http), Some(address)) => Probe::Http(HttpProbe { address, ..http }),
+            (Probe::Uwsgi(_), Some(address)) => Probe::Uwsgi(address),
+            (probe, _) => probe,
+        });
+        match probe.as_ref() {
             Some(Probe::Tcp(address)) => {
                 let address = *address;
                 self.probes.later(

@@ -53,8 +53,18 @@ impl Reporter {
         }
     }
 
-    /// What people call an instance: `web`, or `web:1` where there are several.
+    /// What people call an instance: `web`, or `web:1` where there are several; `web (new)` while it is
+    /// replaced beside the one that serves.
     pub(super) fn label(&self, supervisor: &Supervisor, instance: InstanceId) -> String {
+        let name = self.name(supervisor, instance);
+        match supervisor.told_apart(instance) {
+            Some(which) => format!("{name} ({which})"),
+            None => name,
+        }
+    }
+
+    /// The same, whichever of its processes is meant.
+    pub(super) fn name(&self, supervisor: &Supervisor, instance: InstanceId) -> String {
         let (service, number) = supervisor.whose(instance);
         let spec = supervisor.plan().service(service);
         match spec.instances {

@@ -11,6 +11,7 @@ use super::launching::Launches;
 use super::probe::{Answer, Probes};
 use super::report::Reporter;
 use super::rounds::Rounds;
+use super::sockets::Held;
 use super::update::Updates;
 use crate::core::ids::InstanceId;
 use crate::core::ids::Pid;
@@ -63,6 +64,7 @@ pub(super) struct Turn {
     /// Whether the deadline was what woke us last.
     pub(super) was_due: bool,
     pub(super) updates: Updates,
+    pub(super) sockets: Held,
 }
 
 /// What woke us.
@@ -87,6 +89,7 @@ impl Turn {
             self.perform_all();
             if let Some(code) = self.supervisor.exit_code() {
                 self.clients.finish(LAST_ANSWERS);
+                self.sockets.close_all();
                 self.reporter.goodbye(code);
                 self.pump.finish(LAST_LINES);
                 self.sweep.let_readers_end(LAST_READERS);

@@ -179,6 +179,9 @@ impl Turn {
                 return Answer::Updated(updated);
             }
         }
+        if let Err(why) = self.sockets.open(&plan) {
+            return Answer::Error(ErrorKind::BadConfiguration, why);
+        }
         self.updates.open.push(Open { id, since, updated: None });
         self.tell(Input::Request(id, Request::Update(Rc::new(plan))));
         Answer::Later
@@ -228,6 +231,8 @@ impl Turn {
             }
         }
         self.launches.keep_only(&plan);
+        self.sockets.follow(&plan);
+        self.release_sockets();
         let spec = &plan.supervisor;
         let look = super::boot::look(&plan);
         let supervisor = &self.supervisor;

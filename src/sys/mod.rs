@@ -14,10 +14,11 @@
 //! - [`sweep`][]: the end of everything that is left
 //! - [`terminal`][]: whose is the terminal
 //! - [`watch`][]: descriptors whose news wake the loop
+//! - [`socket`][]: sockets that others serve
 //! - [`fd`][]: descriptors: pipes, /dev/null, what must not leak
 //!
 //! Private: `prepare` makes what a child needs, `child` is what runs between clone and exec,
-//! `mark` is by what we know a child's descendants again, `syscall` its raw system calls, `stack` what it stands on, `stage` says what went wrong,
+//! `holder` is who listens at an address, `mark` is by what we know a child's descendants again, `syscall` its raw system calls, `stack` what it stands on, `stage` says what went wrong,
 //! `glibc` what the static binary has instead of glibc's own.
 
 mod child;
@@ -25,6 +26,7 @@ pub mod clock;
 pub mod fd;
 #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
 mod glibc;
+mod holder;
 pub mod identity;
 pub mod launch;
 mod mark;
@@ -36,6 +38,7 @@ mod prepare;
 pub mod proc;
 pub mod reap;
 pub mod signals;
+pub mod socket;
 mod stack;
 mod stage;
 pub mod sweep;

@@ -4,6 +4,7 @@
 //! A broken rule is an error with a sentence; the simulation shows it with the seed.
 
 mod known;
+mod rolls;
 mod updates;
 
 use crate::process::{Manner, Process};
@@ -56,6 +57,8 @@ pub struct Judge {
     /// How many stop signals came; the one that began the drain counts as the first.
     stop_signals: u32,
     moment: (Moment, u32),
+    /// Services that roll, and that a client has asked to be replaced.
+    rolls_asked: BTreeSet<ServiceId>,
 }
 
 impl Judge {
@@ -83,6 +86,7 @@ impl Judge {
             hooks: 0,
             stop_signals: 0,
             moment: (Moment::default(), 0),
+            rolls_asked: BTreeSet::new(),
         }
     }
 
@@ -101,6 +105,7 @@ impl Judge {
     }
 
     pub fn after_input(&mut self, supervisor: &Supervisor, now: Moment) -> Verdict {
+        self.meet_newcomers(supervisor);
         self.moment = if self.moment.0 == now { (now, self.moment.1 + 1) } else { (now, 0) };
         if self.moment.1 > 2_000 {
             return Err("time stands still".into());
@@ -132,6 +137,10 @@ impl Judge {
         all: &Processes,
         now: Moment,
     ) -> Verdict {
+        self.meet_newcomers(sup);
+        if self.begun == 0 {
+            self.follow_rolls(sup);
+        }
         match action {
             Action::Launch { instance } => {
                 let known = &mut self.known[instance.index()];
@@ -296,6 +305,11 @@ impl Judge {
             }
             Change::Removed(id) => match self.ages[id.index()] {
                 Age::Gone => Ok(()),
+                // A second update of this turn may have brought it back.
+                Age::Current if self.begun == 1 => {
+                    self.doubt = Some(format!("{id:?} is said to be removed"));
+                    Ok(())
+                }
                 Age::Current | Age::Outdated | Age::Leaving => Err(format!("{id:?} is said to be removed")),
             },
             Change::Phase(_)
@@ -320,9 +334,15 @@ impl Judge {
                 self.known[id.index()].stopping = Some(now);
                 match (failure, sup.instance(id).want) {
                     // Its replacement may have begun before everything was to stop.
+                    (None, Want::Down) if sup.is_shadow(id) && !sup.phase().is_ending() => {
+                        self.may_give_way_to_successor(id, sup)
+                    }
                     (None, Want::Down) if self.may_replace(id, sup).is_ok() => Ok(()),
                     (None, Want::Down) => self.may_stop(id, sup),
-                    (None, Want::Up) => self.may_replace(id, sup),
+                    (None, Want::Up) => {
+                        self.may_be_replaced_at_once(id, sup)?;
+                        self.may_replace(id, sup)
+                    }
                     (Some(_), Want::Up | Want::Down) => Ok(()),
                 }
             }
@@ -409,14 +429,16 @@ impl Judge {
     /// The end of an essential service is the end of all.
     fn may_give_up(&self, id: InstanceId, failed: bool, sup: &Supervisor) -> Verdict {
         let spec = sup.spec_of(id);
-        match failed && spec.essential && !sup.phase().is_ending() {
+        match failed && spec.essential && !sup.phase().is_ending() && !sup.is_shadow(id) {
             true => Err(format!("{} failed for good, and nothing follows", spec.name)),
             false => Ok(()),
         }
     }
 
     /// When all actions of one input are done: nobody is forgotten.
-    pub fn after_turn(&self, sup: &Supervisor, now: Moment) -> Verdict {
+    pub fn after_turn(&mut self, sup: &Supervisor, now: Moment) -> Verdict {
+        self.meet_newcomers(sup);
+        self.pairs_are_in_order(sup)?;
         if sup.phase() == Phase::Done {
             return Ok(());
         }
@@ -462,7 +484,7 @@ impl Judge {
             let lives = instance.pid().is_some() && !instance.is_stopping() && !sup.phase().is_ending();
             match (self.ages[index], instance.want) {
                 (Age::Leaving, _) | (Age::Outdated, Want::Up)
-                    if lives && self.needed_by(id, sup).is_none() =>
+                    if lives && !sup.is_rolling(id) && self.needed_by(id, sup).is_none() =>
                 {
                     return Err(format!("{name} is old and nobody needs it, yet it stays"));
                 }

@@ -10,6 +10,7 @@ mod living;
 mod process;
 mod properties;
 mod rng;
+mod rolling;
 #[cfg(debug_assertions)]
 mod scale;
 mod simulation;

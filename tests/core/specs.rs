@@ -40,6 +40,8 @@ pub fn service(name: &str) -> ServiceSpec {
         watch: None,
         memory_limit: None,
         reopen: None,
+        sockets: None,
+        rolling: false,
         launch: Launch {
             command: Box::new(["/bin/x".into()]),
             environment: Rc::new([]),
@@ -167,6 +169,7 @@ fn random_service(rng: &mut Rng, index: u32, earlier: &[ServiceSpec]) -> Service
         reload: rng.percent(40).then(|| {
             Box::new(Reload { check: None, how: ReloadHow::Signal(Signal::HUP), timeout: secs(60) })
         }),
+        rolling: kind == Kind::Longrun && rng.percent(50),
         ..service(&format!("s{index}"))
     }
 }
@@ -229,7 +232,8 @@ pub fn mutate(rng: &mut Rng, plan: &mut Plan) {
     let which = rng.below(count) as usize;
     let fresh = format!("n{}", rng.below(4));
     let earlier = plan.services[..which].to_vec();
-    match rng.below(11) {
+    match rng.below(12) {
+        10 if plan.services[which].kind == Kind::Longrun => plan.services[which].rolling ^= true,
         0 if count > 1 => remove(plan, which),
         0 | 1 if plan.services.iter().all(|spec| *spec.name != *fresh) => {
             let spec = random_service(rng, 0, &plan.services);

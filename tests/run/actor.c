@@ -31,6 +31,8 @@ static int bound(const char *address)
 {
 	int fd, yes = 1, failed;
 
+	if (!strncmp(address, "fd:", 3))
+		return atoi(address + 3);
 	if (address[0] == '/') {
 		struct sockaddr_un un = {.sun_family = AF_UNIX};
 		strncpy(un.sun_path, address, sizeof un.sun_path - 1);
@@ -47,7 +49,7 @@ static int bound(const char *address)
 	return failed || listen(fd, 16) ? -1 : fd;
 }
 
-/* serve ADDRESS FILE: answers every request with what is in FILE at that moment. */
+/* serve ADDRESS FILE (ADDRESS is a path, a port, or fd:3 for a socket that is there already): answers every request with what is in FILE at that moment. */
 static int serve(const char *address, const char *path)
 {
 	char bytes[4096];

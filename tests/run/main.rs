@@ -32,6 +32,7 @@ mod reload;
 mod restarts;
 mod schedule;
 mod signals;
+mod sockets;
 mod storms;
 mod trees;
 mod users;
@@ -78,6 +79,7 @@ everywhere! {
     signals::signals_go_where_the_configuration_sends_them
     launches::limits_and_the_rest_are_as_configured
     faults::what_cannot_be_executed_says_why_and_has_the_shells_exit_code
+    sockets::a_service_finds_its_sockets_and_is_told_which_they_are
     watch::a_config_map_that_is_swapped_is_read_again
     storms::orphans_leave_nothing_behind
 }

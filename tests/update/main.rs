@@ -17,4 +17,5 @@ mod changes;
 mod many;
 mod order;
 mod play;
+mod sockets;
 mod timing;

@@ -214,6 +214,9 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
     }));
     value["watch"] = json!(spec.watch.as_deref().unwrap_or_default());
     value["memory_limit"] = json!(spec.memory_limit);
+    let sockets = spec.sockets.iter().flat_map(|sockets| &sockets.list);
+    value["sockets"] =
+        sockets.map(|socket| (socket.name.clone(), json!(socket.to_string()))).collect::<Map<_, _>>().into();
     value
 }
 

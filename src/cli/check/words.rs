@@ -4,6 +4,7 @@ use crate::config::values::{CAPABILITIES, duration_text};
 use crate::config::why::Source;
 use crate::config::{Reasons, Surroundings, keys};
 use crate::core::plan::*;
+use crate::core::socket::FIRST_FD;
 use std::collections::BTreeSet;
 
 /// What stands for the value of a secret.
@@ -222,6 +223,13 @@ impl<'a> Words<'a> {
                 None => "none".into(),
                 Some(bytes) => format!("{bytes} bytes"),
             },
+            "sockets" => {
+                let all = spec.sockets.iter().flat_map(|sockets| &sockets.list);
+                let one = |(index, socket): (usize, &HeldSocket)| {
+                    format!("{} = {socket} (descriptor {})", socket.name, FIRST_FD as usize + index)
+                };
+                all.enumerate().map(one).collect::<Vec<_>>().join(", ")
+            }
             "hooks" => match &spec.hooks {
                 None => "none".into(),
                 Some(hooks) => {

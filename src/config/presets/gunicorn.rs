@@ -9,7 +9,7 @@ use super::{has, option, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{HttpProbe, Probe, ProbeAddress};
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
 
 /// Finds where it will answer, and makes the check for a reload.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
@@ -41,6 +41,10 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         draft.check = Some(check.into());
     }
 
+    let encrypted = has(&words, &["--certfile", "--keyfile"]) || setting(&settings, "certfile").is_some();
+    if draft.sockets.is_some() {
+        return held(draft, &words, encrypted, problems);
+    }
     let bound = options(&words, "--bind", Some('b')).first().copied();
     let bind = bound.map(str::to_owned).or_else(|| quoted(setting(&settings, "bind")?));
     let bind = bind.or_else(|| draft.variable("PORT").map(|port| format!("127.0.0.1:{port}")));
@@ -53,17 +57,30 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     } else {
         ProbeAddress::Tcp(host_and_port(bind.strip_prefix("tcp://").unwrap_or(&bind), Some(8000))?)
     };
-    let encrypted = has(&words, &["--certfile", "--keyfile"]) || setting(&settings, "certfile").is_some();
     match address {
         ProbeAddress::Unix(path) if encrypted => Some(Probe::Unix(path)),
         ProbeAddress::Tcp(address) if encrypted => address.parse().ok().map(Probe::Tcp),
-        address => Some(Probe::Http(HttpProbe {
-            address,
-            host: "localhost".into(),
-            path: "/".into(),
-            status: (100, 599),
-        })),
+        address => Some(any_answer(address)),
     }
+}
+
+fn any_answer(address: ProbeAddress) -> Probe {
+    Probe::Http(HttpProbe { address, host: "localhost".into(), path: "/".into(), status: (100, 599) })
+}
+
+/// With LISTEN_FDS it heeds no `--bind`; told of the same sockets by both, it stumbles.
+fn held(draft: &mut Draft<'_>, words: &[String], encrypted: bool, problems: &mut Problems) -> Option<Probe> {
+    draft.takes_all = true;
+    let sockets = draft.sockets.as_mut()?;
+    let bound = options(words, "--bind", Some('b'));
+    if bound.iter().any(|address| address.starts_with("fd://")) {
+        sockets.told = Told::ByNumber;
+        draft.takes_all = false;
+    } else if let Some(address) = bound.first() {
+        let message = format!("gunicorn listens at its sockets, not at --bind {address}");
+        problems.warning(draft.span, message).mark("leave --bind out");
+    }
+    if encrypted { Some(Probe::Notify) } else { sockets.first_reached().map(any_answer) }
 }
 
 /// gunicorn must have ended before it is killed.

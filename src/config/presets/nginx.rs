@@ -2,12 +2,13 @@
 //!
 //! It puts itself in the background unless told `daemon off;`, and refuses to start when
 //! told twice: so it is added, but only where neither the command nor nginx.conf says it.
-//! It tells nobody when it is ready, but writes its pid file then.
+//! It tells nobody when it is ready, but writes its pid file then. It knows no LISTEN_FDS, but takes
+//! sockets from `NGINX=3;4;`, as from a predecessor of its own; those that no `listen` names it closes.
 
 use super::own_file;
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
-use crate::core::plan::Probe;
+use crate::core::plan::{Probe, Told};
 use std::path::PathBuf;
 
 /// Adds `-g 'daemon off;'`, and makes the check for a reload.
@@ -18,6 +19,10 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.program() != "nginx" && !draft.program().starts_with("nginx-") {
         draft.adjusted.push("the command is not nginx itself: nothing was added".into());
         return None;
+    }
+    if let Some(held) = &mut draft.sockets {
+        held.told = Told::AsNginx;
+        draft.adjusted.push("its sockets are told by NGINX=: each must be the address of a `listen`".into());
     }
     let arguments = Arguments::read(&draft.argv);
     let on_line = arguments.global.and_then(|(_, text)| in_background(text));

@@ -9,7 +9,7 @@ use super::{options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{HttpProbe, Probe, ProbeAddress};
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
 
 const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
 
@@ -56,7 +56,27 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         // Options go before a positional ini file, which may come last.
         draft.argv.splice(1..1, add);
     }
+    if let Some(sockets) = &mut draft.sockets {
+        draft.takes_all = true;
+        if draft.argv.iter().any(|word| word.contains("fd://")) {
+            sockets.told = Told::ByNumber;
+            draft.takes_all = false;
+        }
+        // A numbered one may speak either protocol; those of LISTEN_FDS speak the usual one.
+        let speaks_http = settings.get("protocol") == Some("http")
+            || settings.get("http-socket").is_some_and(|socket| socket.starts_with("fd://"));
+        return sockets.first_reached().map(|address| any_answer(address, speaks_http));
+    }
     Some(settings.probe(draft).unwrap_or(Probe::Notify))
+}
+
+fn any_answer(address: ProbeAddress, speaks_http: bool) -> Probe {
+    match speaks_http {
+        false => Probe::Uwsgi(address),
+        true => {
+            Probe::Http(HttpProbe { address, host: "localhost".into(), path: "/".into(), status: (100, 599) })
+        }
+    }
 }
 
 fn off(value: &str) -> bool {
@@ -127,15 +147,7 @@ impl Settings {
         } else {
             ProbeAddress::Tcp(host_and_port(socket, None)?)
         };
-        if !speaks_http {
-            return Some(Probe::Uwsgi(address));
-        }
-        Some(Probe::Http(HttpProbe {
-            address,
-            host: "localhost".into(),
-            path: "/".into(),
-            status: (100, 599),
-        }))
+        Some(any_answer(address, speaks_http))
     }
 }
 

@@ -59,6 +59,7 @@ pub(super) fn is_given_at_launch(key: &str) -> bool {
         "oom_score_adj",
         "no_new_privileges",
         "capabilities",
+        "sockets",
     ];
     whole.contains(&key) || key.starts_with("environment.") || key.starts_with("limits.")
 }
@@ -94,6 +95,7 @@ impl Words<'_> {
             ready,
             health,
             restart,
+            rolling,
             success_codes,
             min_uptime,
             backoff,
@@ -106,6 +108,7 @@ impl Words<'_> {
             schedule,
             watch,
             memory_limit,
+            sockets,
             launch,
             stdout,
             stderr,
@@ -132,6 +135,7 @@ impl Words<'_> {
                 Restart::Never => "never",
             }),
         );
+        say("restart_mode", word(if *rolling { "rolling" } else { "stop-start" }));
         say("success_codes", joined(success_codes.iter()));
         say("min_uptime", duration_text(*min_uptime));
         say("max_failures", max_failures.unwrap_or(0).to_string());
@@ -150,6 +154,9 @@ impl Words<'_> {
         if let Some(bytes) = memory_limit {
             say("memory_limit", bytes.to_string());
         }
+        let held = || sockets.iter().flat_map(|sockets| &sockets.list);
+        say("sockets", joined(held().map(|socket| format!("{}={}", socket.name, socket.address))));
+        held().for_each(|socket| say(&format!("sockets.{}", socket.name), socket.options_text()));
         say("stdout", joined(stdout.iter().map(sink)));
         say("stderr", joined(stderr.iter().map(sink)));
         self.checks(ready.as_deref(), health.as_deref(), &mut out);

@@ -63,6 +63,7 @@ impl Judge {
 
     /// Before the supervisor hears it.
     pub fn told(&mut self, input: &Input, supervisor: &Supervisor, now: Moment) {
+        self.meet_newcomers(supervisor);
         match input {
             Input::Forked { instance, pid } => {
                 self.born.insert(*pid, now);
@@ -77,6 +78,7 @@ impl Judge {
                 known.leave = known.leave.filter(|(of, _)| of != pid);
             }
             Input::Changed(service) => {
+                self.rolls_asked.insert(*service);
                 for id in supervisor.instances_of(*service) {
                     self.known[id.index()].restarts = true;
                 }
@@ -217,7 +219,10 @@ impl Judge {
                     Condition::Ready => {
                         up && known.ready && (spec.kind == Kind::Longrun || spec.ready.is_some())
                     }
-                    Condition::Healthy => up && known.ready && (spec.health.is_none() || known.healthy),
+                    // By the plan that its process lives by.
+                    Condition::Healthy => {
+                        up && known.ready && (sup.spec_of(id).health.is_none() || known.healthy)
+                    }
                     Condition::Done => false,
                 }
         })

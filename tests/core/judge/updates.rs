@@ -15,10 +15,12 @@ impl Judge {
     pub(super) fn asked_for(&mut self, request: &Request, sup: &Supervisor, now: Moment) {
         match request {
             Request::Restart(services) if !sup.phase().is_ending() => {
+                self.rolls_asked.extend(services);
                 for id in services.iter().flat_map(|service| sup.instances_of(*service)) {
                     self.known[id.index()].restarts = true;
                 }
             }
+            Request::Reload(services) if !sup.phase().is_ending() => self.rolls_asked.extend(services),
             Request::Shutdown(within) => {
                 self.within = *within;
                 let at = now + within.unwrap_or(self.plan.supervisor.shutdown_timeout);
@@ -62,7 +64,14 @@ impl Judge {
 
     /// Another plan is in force: who is old now, and who must not be?
     fn updating(&mut self, difference: &Difference, sup: &Supervisor) -> Verdict {
-        if let Some(age) = self.ages.iter().find(|age| matches!(age, Age::Outdated | Age::Leaving)) {
+        // Whose roll has just failed goes on, and may be old again by now.
+        let rolls = |index: usize| self.plan.service(self.service_of[index]).rolling;
+        let is_old = |(index, age): &(usize, &Age)| match age {
+            Age::Outdated => !rolls(*index),
+            Age::Leaving => true,
+            Age::Current | Age::Gone => false,
+        };
+        if let Some((_, age)) = self.ages.iter().enumerate().find(is_old) {
             return Err(format!("an update begins while somebody is still {age:?}"));
         }
         self.before = std::mem::replace(&mut self.plan, sup.plan().clone());
@@ -118,7 +127,9 @@ impl Judge {
 
     /// Its process gives way to a new one: because a client or an update says so.
     pub(super) fn may_replace(&self, id: InstanceId, sup: &Supervisor) -> Verdict {
-        match (self.known[id.index()].restarts, self.ages[id.index()]) {
+        let service = self.service_of[id.index()];
+        let rolls = self.rolls_asked.contains(&service) && self.plan.service(service).rolling;
+        match (self.known[id.index()].restarts || rolls, self.ages[id.index()]) {
             (true, _) => Ok(()),
             (false, Age::Outdated | Age::Leaving) => self.may_give_way(id, sup),
             (false, age) => Err(format!("{} is replaced although it is {age:?}", sup.spec_of(id).name)),
@@ -139,7 +150,11 @@ impl Judge {
     /// Another old process that requires the one of this instance.
     pub(super) fn needed_by(&self, id: InstanceId, sup: &Supervisor) -> Option<InstanceId> {
         let service = self.service_of[id.index()];
-        (0..self.known.len() as u32).map(InstanceId).find(|other| {
+        // Who has a successor, or is to have one, does not need what is only replaced.
+        let is_loose = |other: InstanceId| sup.is_rolling(other) || sup.is_shadow(other);
+        let is_replaced = self.ages[id.index()] == Age::Outdated;
+        let others = (0..self.known.len() as u32).map(InstanceId);
+        others.filter(|other| !(is_replaced && is_loose(*other))).find(|other| {
             let is_old = match self.ages[other.index()] {
                 Age::Leaving => true,
                 Age::Outdated => sup.instance(*other).want == Want::Up,

@@ -1,0 +1,205 @@
+//! Nothing drops: real servers are replaced and reloaded while clients ask without a pause, each
+//! request on a connection of its own; and a deploy that is broken leaves the old one serving.
+
+use crate::load::{Asked, Fate, Load};
+use crate::needs_namespaces;
+use crate::stage::{Container, Stage};
+use crate::support::MINISUP;
+use std::net::{SocketAddr, TcpListener};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const WEB: &str = r#"
+[supervisor]
+control_socket = "FOLDER/minisup.sock"
+
+[service.web]
+preset       = "nginx"
+command      = "nginx -e stderr -c FOLDER/nginx.conf"
+requires     = ["app"]
+restart_mode = "rolling"
+sockets      = { http = "tcp://ADDRESS" }
+"#;
+
+const SYNC: &str = r#"
+[service.app]
+preset       = "gunicorn"
+command      = "gunicorn --workers 3 app:app"
+directory    = "FOLDER/app"
+restart_mode = "rolling"
+sockets      = { app = "SOCKET" }
+"#;
+
+const UWSGI: &str = r#"
+[service.app]
+preset       = "uwsgi"
+command      = "uwsgi --plugin python3 --processes 2 --threads 4 --wsgi-file app.py --callable app"
+directory    = "FOLDER/app"
+restart_mode = "rolling"
+sockets      = { app = "SOCKET" }
+"#;
+
+const UNIX: &str = "unix://FOLDER/app.sock";
+
+/// What `/slow` takes, and a second more.
+const SLOWEST: Duration = Duration::from_millis(300 + 1000);
+
+struct Play {
+    stage: Stage,
+    container: Container,
+}
+
+impl Play {
+    fn new(name: &str, pass: &str, app: &str, socket: &str) -> Play {
+        let stage = Stage::new(name, pass);
+        let app = app.replace("SOCKET", socket);
+        let container = stage.run(&format!("{WEB}{app}"));
+        stage.wait_for_page(&container);
+        Play { stage, container }
+    }
+
+    fn minisup(&self, words: &[&str]) -> Output {
+        let socket = self.stage.folder.join("minisup.sock");
+        Command::new(MINISUP).args(words).env("MINISUP_SOCKET", socket).output().unwrap()
+    }
+
+    fn does(&self, words: &[&str]) {
+        let output = self.minisup(words);
+        assert!(output.status.success(), "{words:?}: {output:?}\n{}", self.container.last_words());
+    }
+
+    /// It fails with this exit code, and says all of this.
+    fn refuses(&self, words: &[&str], code: i32, parts: &[&str]) {
+        let output = self.minisup(words);
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}\n{}", self.container.last_words());
+        assert!(parts.iter().all(|part| said.contains(part)), "{words:?}: {said}");
+    }
+
+    /// Clients ask at this address while something is done; then everything stops. Returns how
+    /// many requests there were until then: each has had its whole answer, in time.
+    fn nothing_drops(self, address: SocketAddr, act: impl FnOnce(&Play)) -> usize {
+        let load = Load::on(address, 8);
+        self.container.wait_until("fifty answers", || load.answered() >= 50);
+        act(&self);
+        let before = load.answered();
+        self.container.wait_until("fifty more answers", || load.answered() >= before + 50);
+        let stopped = Instant::now();
+        self.container.signal(libc::SIGTERM);
+        let asked = load.until_refused();
+        let (code, output) = self.container.wait();
+        assert_eq!(code, 0, "{output}");
+        let until_then: Vec<&Asked> = asked.iter().filter(|one| one.time.1 < stopped).collect();
+        let lost: Vec<&&Asked> = until_then.iter().filter(|one| one.fate != Fate::Answered).collect();
+        assert!(lost.is_empty(), "{} of {} requests: {lost:?}\n{output}", lost.len(), until_then.len());
+        let slowest = until_then.iter().map(|one| one.time.1 - one.time.0).max().unwrap();
+        assert!(slowest < SLOWEST, "{slowest:?}\n{output}");
+        // And at the stop nobody who was taken was cut off.
+        crate::load::assert_none_was_cut_off(&asked, &output, stopped);
+        until_then.len()
+    }
+}
+
+fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn app_is_replaced(name: &str, pass: &str, app: &str, socket: &str) {
+    needs_namespaces!();
+    let play = Play::new(name, pass, app, socket);
+    let address = play.stage.address;
+    let count = play.nothing_drops(address, |play| {
+        for _ in 0..4 {
+            play.does(&["restart", "app"]);
+        }
+    });
+    eprintln!("{name}: {count} requests while the app was replaced 4 times, none failed");
+}
+
+#[test]
+fn gunicorns_sync_workers_are_replaced_behind_nginx_and_no_request_fails() {
+    app_is_replaced("roll-sync", "proxy_pass http://unix:FOLDER/app.sock;", SYNC, UNIX);
+}
+
+#[test]
+fn gunicorns_threads_are_replaced_behind_nginx_and_no_request_fails() {
+    let upstream = free();
+    let app = SYNC.replace("--workers 3", "--workers 2 --threads 4");
+    let pass = format!("proxy_pass http://{upstream};");
+    app_is_replaced("roll-gthread", &pass, &app, &format!("tcp://{upstream}"));
+}
+
+#[test]
+fn uwsgi_is_replaced_behind_nginx_and_no_request_fails() {
+    let pass = "include /etc/nginx/uwsgi_params; uwsgi_pass unix:FOLDER/app.sock;";
+    app_is_replaced("roll-uwsgi", pass, UWSGI, UNIX);
+}
+
+#[test]
+fn gunicorn_is_replaced_before_everybodys_eyes_and_no_request_fails() {
+    needs_namespaces!();
+    let upstream = free();
+    let pass = format!("proxy_pass http://{upstream};");
+    let play = Play::new("roll-straight", &pass, SYNC, &format!("tcp://{upstream}"));
+    play.nothing_drops(upstream, |play| {
+        for _ in 0..4 {
+            play.does(&["restart", "app"]);
+        }
+    });
+}
+
+#[test]
+fn nginx_itself_is_replaced_and_reloaded_and_no_request_fails() {
+    needs_namespaces!();
+    let play = Play::new("roll-nginx", "proxy_pass http://unix:FOLDER/app.sock;", SYNC, UNIX);
+    let address = play.stage.address;
+    play.nothing_drops(address, |play| {
+        for _ in 0..3 {
+            play.does(&["restart", "web"]);
+            play.does(&["reload", "web"]);
+        }
+    });
+}
+
+#[test]
+fn a_stop_and_start_of_everything_keeps_clients_waiting_and_no_request_fails() {
+    needs_namespaces!();
+    let app = SYNC.replace("restart_mode = \"rolling\"", "");
+    let play = Play::new("stop-start", "proxy_pass http://unix:FOLDER/app.sock;", &app, UNIX);
+    let address = play.stage.address;
+    play.nothing_drops(address, |play| {
+        for _ in 0..2 {
+            play.does(&["restart", "app"]);
+        }
+    });
+}
+
+#[test]
+fn a_broken_deploy_leaves_the_old_one_serving_and_says_where_it_is_broken() {
+    needs_namespaces!();
+    let play = Play::new("broken", "proxy_pass http://unix:FOLDER/app.sock;", SYNC, UNIX);
+    let address = play.stage.address;
+    let app = std::fs::read_to_string(play.stage.folder.join("app/app.py")).unwrap();
+    let conf = std::fs::read_to_string(play.stage.folder.join("nginx.conf")).unwrap();
+    let toml = std::fs::read_to_string(play.stage.folder.join("supervise.toml")).unwrap();
+    play.nothing_drops(address, |play| {
+        play.stage.write("app/app.py", &format!("{app}\ndef broken(:\n"));
+        let line = app.lines().count() + 2;
+        let place = format!("app.py\", line {line}");
+        play.refuses(&["restart", "app"], 1, &["app was not replaced", &place, "SyntaxError"]);
+        play.refuses(&["reload", "app"], 1, &["app was not reloaded", &place, "SyntaxError"]);
+        play.stage.write("supervise.toml", &toml.replace("--workers 3", "--workers 2"));
+        play.refuses(&["update"], 1, &["app was not replaced", &place, "SyntaxError"]);
+        // Mended: the same update, and then nothing is left of it.
+        play.stage.write("app/app.py", &app);
+        play.does(&["restart", "app"]);
+
+        play.stage.write("nginx.conf", &conf.replace("worker_processes", "worker_process"));
+        let place = "nginx.conf:2";
+        play.refuses(&["reload", "web"], 1, &["web was not reloaded", "worker_process", place]);
+        play.refuses(&["restart", "web"], 1, &["web was not replaced", "worker_process", place]);
+        play.stage.write("nginx.conf", &conf);
+        play.does(&["reload", "web"]);
+    });
+}
