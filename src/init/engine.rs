@@ -99,9 +99,9 @@ pub trait Engine {
     fn set_up(&self, work: &mut Work<'_>) -> Result<(), Trouble>;
 
     /// Removes what a killed server left in this directory that would keep the next one from starting.
-    /// Nobody is at work in it. `is_real`: it is in its place, and other servers than ours may have been.
-    fn clear(&self, data: &Path, is_real: bool) {
-        let _ = (data, is_real);
+    /// Nobody of ours is at work in it.
+    fn clear(&self, data: &Path, last: Last) {
+        let _ = (data, last);
     }
 
     /// Follows its server to another version, if it can.
@@ -145,6 +145,17 @@ pub trait Engine {
 
     /// What a failed client said: the line of the stream and the message.
     fn failure(&self, stderr: &str) -> Option<Failure>;
+}
+
+/// Who was the last at work in a data directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Last {
+    /// A temporary server, if anybody: the real one never was.
+    Ours,
+    /// A temporary server that was killed, or whose minisup was.
+    OursKilled,
+    /// Anybody.
+    Anybody,
 }
 
 /// An engine whose system tables have to follow the server to another version.

@@ -141,7 +141,7 @@ impl Ground {
             }
             let file = File::open(&self.holder).map_err(|error| Trouble::io("open", &self.holder, error))?;
             let own = file.metadata().map_err(|error| Trouble::io("look at", &self.holder, error))?;
-            let lock = hold::lock(file, &self.holder)?;
+            let lock = hold::lock(file, &self.holder, crew)?;
             // Whoever had it may have ended, and have removed it, between our two steps.
             let is_there = self.holder.metadata().is_ok_and(|there| there.ino() == own.ino());
             if is_there {

@@ -22,12 +22,22 @@ pub struct Held {
     pub lifeline: File,
 }
 
-/// The lock of a directory, which is open as `file`.
+/// The lock of a directory, which is open as `file`. Between its launch and its exec a child has its parent's lock open, too: so
+/// that of a minisup that was killed may outlive it for a moment, and is waited for.
 ///
 /// # Errors
 /// [`Trouble::Busy`]: somebody else has it.
-pub fn lock(file: File, directory: &Path) -> Result<Flock<File>, Trouble> {
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| Trouble::Busy(directory.to_owned()))
+pub fn lock(mut file: File, directory: &Path, crew: &mut Crew) -> Result<Flock<File>, Trouble> {
+    const MOMENT: Duration = Duration::from_secs(2);
+    let end = clock::now() + MOMENT;
+    loop {
+        file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(locked) => return Ok(locked),
+            Err(_) if clock::now() >= end => return Err(Trouble::Busy(directory.to_owned())),
+            Err((file, _)) => file,
+        };
+        crew.pause(Duration::from_millis(20))?;
+    }
 }
 
 impl Held {
@@ -37,7 +47,8 @@ impl Held {
     /// [`Trouble::Busy`]: somebody else has it. Or it cannot be opened.
     pub fn take(directory: &Path, name: &str, crew: &mut Crew) -> Result<Held, Trouble> {
         let file = File::open(directory).map_err(|error| Trouble::io("open", directory, error))?;
-        Held::with(lock(file, directory)?, &directory.join(name), crew)
+        let lock = lock(file, directory, crew)?;
+        Held::with(lock, &directory.join(name), crew)
     }
 
     /// Takes the lifeline, too: ends whoever still holds it.

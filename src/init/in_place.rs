@@ -3,7 +3,7 @@
 //! Here is nothing that could be moved aside and begun again. So it is held while we work, with a lifeline as in
 //! a first start: a temporary server that outlived a minisup that was killed is ended before the next one starts.
 
-use super::engine::{self, Engine, Server, Work};
+use super::engine::{self, Engine, Last, Server, Work};
 use super::hold::Held;
 use super::journal::Journal;
 use super::scripts::each_start;
@@ -22,7 +22,7 @@ pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
     if work.data.join(ALIVE).exists() {
         // One of ours was killed in the middle of it: what it left would be in the way of the real server.
         drop(Held::take(&work.data, ALIVE, work.crew)?);
-        engine.clear(&work.data, true);
+        engine.clear(&work.data, Last::OursKilled);
         let _ = fs::remove_file(work.data.join(ALIVE));
     }
     upgrade::run(engine, work)?;
@@ -53,7 +53,7 @@ pub fn with_server(
     held.share(work.crew, &work.data)?;
     let alive = work.data.join(ALIVE);
     ground::give(&alive, work.who.as_ref()).map_err(|error| Trouble::io("give away", &alive, error))?;
-    engine.clear(&work.data, true);
+    engine.clear(&work.data, Last::Anybody);
     // What an engine knows of a temporary server is of the one before; of the server's configuration it asks again.
     let engine = &*engine::engine(work.request)?;
     directories::make_private(work)?;

@@ -6,7 +6,7 @@
 //! data directory.
 
 use super::crew::Crew;
-use super::engine::{self, Engine, Level, Remark, Server, Work};
+use super::engine::{self, Engine, Last, Level, Remark, Server, Work};
 use super::ground::{self, Found, Ground};
 use super::journal::{Journal, State, UNDER_WAY};
 use super::scripts::preflight::Plan;
@@ -216,7 +216,7 @@ fn make(
             }
         }
     } else {
-        engine.clear(&work.data, false);
+        engine.clear(&work.data, Last::Ours);
     }
     progress.stage("starting the temporary server");
     let server = engine.server(work);

@@ -90,6 +90,24 @@ fn what_is_no_data_of_ours_is_never_touched() {
     assert_eq!(fs::metadata(&place.data).unwrap().permissions().mode() & 0o777, 0o750);
 }
 
+/// A child between its launch and its exec has the lock of a minisup that was killed.
+#[test]
+fn a_lock_that_outlives_a_killed_minisup_for_a_moment_is_waited_for() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    let holder = place.folder.join(".data.minisup");
+    fs::create_dir(&holder).unwrap();
+    let script = format!("exec 9<{0}; flock 9; touch {0}.locked; sleep 0.5", holder.display());
+    let mut other = std::process::Command::new("sh").args(["-c", &script]).spawn().unwrap();
+    let locked = place.folder.join(".data.minisup.locked");
+    crate::support::wait_until("it is locked", || locked.exists());
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success(), "{said}");
+    other.wait().unwrap();
+}
+
 #[test]
 fn two_at_once_do_not_meet() {
     if !Database::Postgres.is_here() {

@@ -171,6 +171,34 @@ fn a_postgres_whose_migration_was_killed_halfway_says_so_until_somebody_decides(
     killed_halfway(Database::Postgres);
 }
 
+/// The pid of its server may be anybody's by then, and the file may say no more than that.
+#[test]
+fn a_postgres_that_was_killed_as_it_began_to_start_for_migrations_starts_again() {
+    let database = Database::Postgres;
+    if !database.is_here() {
+        return;
+    }
+    let template = Template::new(database);
+    let place = template.copy();
+    fs::write(place.data.join(".minisup-alive"), "").unwrap();
+    let mut somebody = std::process::Command::new("runuser")
+        .args(["-u", "postgres", "--", "sleep", "1000"])
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", somebody.id());
+    let mut pid = String::new();
+    support::wait_until("a process of the server's user", || {
+        pid = fs::read_to_string(&children).unwrap_or_default().trim().to_owned();
+        !pid.is_empty()
+    });
+    fs::write(place.data.join("postmaster.pid"), format!("{pid}\n{}\n", place.data.display())).unwrap();
+    let (status, said) = migrate(&place).wait();
+    tool(&["kill", &pid]);
+    somebody.wait().unwrap();
+    assert!(status.success(), "{said}");
+    assert_eq!(database.fingerprint_with(&place.data, question(database)), template.reference);
+}
+
 /// minisup alone is killed, in the middle of a script: its temporary server outlives it.
 fn killed_halfway(database: Database) {
     if !database.is_here() {

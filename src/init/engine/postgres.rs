@@ -21,7 +21,7 @@ mod place;
 mod rules;
 mod telling;
 
-use super::{Client, Engine, Failure, Kinds, Known, Remark, Server, Variables, Work, set_variable};
+use super::{Client, Engine, Failure, Kinds, Known, Last, Remark, Server, Variables, Work, set_variable};
 use crate::core::plan::Credentials;
 use crate::core::signal::Signal;
 use crate::init::Request;
@@ -351,15 +351,18 @@ impl Engine for Postgres {
 
     /// Its pid may be anybody's by now: in a container that was started again it usually is, for pids
     /// begin anew there, and the server would refuse to start. A real server's is left alone: one of ours has its
-    /// socket in a private directory.
-    fn clear(&self, data: &Path, is_real: bool) {
+    /// socket in a private directory, or was killed before it had written so far.
+    fn clear(&self, data: &Path, last: Last) {
         let path = data.join("postmaster.pid");
-        let is_ours = || {
-            let text = fs::read(&path).unwrap_or_default();
-            let socket = text.split(|byte| *byte == b'\n').nth(4).map(<[u8]>::to_vec);
-            socket.is_some_and(|socket| directories::is_private(Path::new(OsStr::from_bytes(&socket))))
+        let text = fs::read(&path).unwrap_or_default();
+        let socket = text.split(|byte| *byte == b'\n').nth(4).filter(|line| !line.is_empty());
+        let is_private = |socket| directories::is_private(Path::new(OsStr::from_bytes(socket)));
+        let is_ours = match last {
+            Last::Ours => true,
+            Last::OursKilled => socket.is_none_or(is_private),
+            Last::Anybody => socket.is_some_and(is_private),
         };
-        if !is_real || is_ours() {
+        if is_ours {
             let _ = fs::remove_file(path);
         }
     }
