@@ -71,6 +71,10 @@ containers: dist ## real Docker engine: build, run, stop under load, every way o
 soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: nothing left over, nobody waits
 	@tests/setup/soak
 
+.PHONY: soak-servers
+soak-servers: dist packages-demo packages-uwsgi ## nginx, gunicorn, uWSGI replaced under 200,000 requests, none of which fails; SOAK_ROLLS=N
+	@tests/setup/soak-servers
+
 .PHONY: soak-databases
 soak-databases: dist packages-databases ## databases' first starts killed at 200 moments, at each step, by power loss; SOAK_KILLS=N
 	@tests/setup/soak-databases
