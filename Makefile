@@ -75,6 +75,10 @@ stacks: dist ## real Docker engine: every stack of docker/ in one container and 
 soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: nothing left over, nobody waits
 	@tests/setup/soak
 
+.PHONY: soak-servers
+soak-servers: dist packages-demo packages-uwsgi ## nginx, gunicorn, uWSGI replaced under 200,000 requests, none of which fails; SOAK_ROLLS=N
+	@tests/setup/soak-servers
+
 .PHONY: soak-databases
 soak-databases: dist packages-databases ## databases' first starts killed at 200 moments, at each step, by power loss; SOAK_KILLS=N
 	@tests/setup/soak-databases

@@ -36,6 +36,8 @@ pub struct Draft<'a> {
     pub sockets: Option<Sockets>,
     /// It takes every socket that it is given, also one that nobody has configured.
     pub takes_all: bool,
+    /// The reload that the preset knows would lose its sockets.
+    pub loses_sockets: bool,
 }
 
 impl Draft<'_> {
@@ -118,6 +120,7 @@ pub fn draft<'a>(
         check: None,
         sockets: None,
         takes_all: false,
+        loses_sockets: false,
     }
 }
 

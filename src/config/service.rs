@@ -147,7 +147,9 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let ready = probe::time_limit(&view, kind, ready, problems);
     let instances = integer(&view, "instances", 1, 10_000, problems).max(1);
     let rolling = rolling(&view, kind, problems);
-    check_held(&mut draft, ready.as_deref(), (rolling, instances), &view, problems);
+    let reload = reload(&view, &draft, problems);
+    let rolls = rolling || (reload.is_none() && draft.sockets.is_some());
+    check_held(&mut draft, ready.as_deref(), (rolling, rolls || instances > 1), &view, problems);
     let spec = ServiceSpec {
         name: name.into(),
         kind,
@@ -165,7 +167,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         max_failures: Some(max_failures).filter(|n| *n > 0),
         essential: switch(&view, "essential", problems) && !is_one_of_many,
         stop: shared(&mut all.stops, Rc::new(stop)),
-        reload: reload(&view, &draft, problems),
+        reload,
         hooks,
         schedule,
         watch: watch::watch(&view, draft.directory.as_deref(), problems),
@@ -335,6 +337,9 @@ fn only_table(view: &View<'_>, name: &'static str, expected: &str, problems: &mu
 
 fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -> Option<Box<Reload>> {
     let field = view.get("reload")?;
+    if draft.loses_sockets && view.own("reload").is_none() {
+        return None;
+    }
     match &field.node.value {
         Value::String(text) if text == "none" => return None,
         Value::Table(_) => {}
@@ -459,7 +464,7 @@ fn dependencies(
 fn check_held(
     draft: &mut launch::Draft<'_>,
     ready: Option<&Ready>,
-    (rolling, instances): (bool, u32),
+    (rolling, has_company): (bool, bool),
     view: &View<'_>,
     problems: &mut Problems,
 ) {
@@ -475,7 +480,7 @@ fn check_held(
             let message = "minisup itself listens there: a connection tells nothing of the service";
             problems.error(place, message).mark("ask by `http` or `uwsgi`, or let it say `notify`");
         }
-        sockets::Asks::WhoAnswers if draft.takes_all => held.door = rolling || instances > 1,
+        sockets::Asks::WhoAnswers if draft.takes_all => held.door = has_company,
         sockets::Asks::WhoAnswers if rolling => {
             let message = "while both serve this socket the old process would answer for the new one";
             let cure = "tell them apart: `ready` by notify, fd, log, exec or file";

@@ -126,8 +126,17 @@ impl Supervisor {
 
     /// New processes for these services: where that is meant, each before the old one ends.
     fn replace_all(&mut self, id: RequestId, services: &[ServiceId], now: Moment) {
-        let (rolling, plain): (Vec<ServiceId>, Vec<ServiceId>) =
-            services.iter().partition(|service| self.rolls_now(**service));
+        let (rolling, plain) = services.iter().partition(|service| self.rolls_now(**service));
+        self.replace_each(id, services, (rolling, plain), now);
+    }
+
+    fn replace_each(
+        &mut self,
+        id: RequestId,
+        services: &[ServiceId],
+        (rolling, plain): (Vec<ServiceId>, Vec<ServiceId>),
+        now: Moment,
+    ) {
         self.want_up(&plain, Event::Replace, now);
         let mut goals: Vec<(InstanceId, Goal)> =
             self.instances_in_order(services).into_iter().map(|instance| (instance, Goal::Up)).collect();
@@ -204,10 +213,8 @@ impl Supervisor {
 
     /// Whoever knows no way to read its configuration again, and can be replaced without a gap, is.
     fn reload(&mut self, id: RequestId, services: &[ServiceId], now: Moment) {
-        let rolls =
-            |service: &ServiceId| self.plan.service(*service).reload.is_none() && self.rolls_now(*service);
-        if services.iter().all(rolls) {
-            return self.replace_all(id, services, now);
+        if services.iter().all(|service| self.reloads_by_roll(*service)) {
+            return self.replace_each(id, services, (services.to_vec(), Vec::new()), now);
         }
         let can = |id: InstanceId| self.is_program(id) && !self.instance(id).is_stopping();
         let obstacle = |service: &ServiceId| {

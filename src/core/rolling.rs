@@ -103,6 +103,15 @@ impl Supervisor {
         self.plan.service(service).rolling && self.graph.instances(service).any(runs)
     }
 
+    /// Whether a reload of this service means a roll: it knows no other, and what it listens at, if at
+    /// anything, is held.
+    pub(super) fn reloads_by_roll(&self, service: ServiceId) -> bool {
+        let spec = self.plan.service(service);
+        let runs = |id| matches!(self.instance(id).state, State::Running { .. });
+        let may = spec.reload.is_none() && (spec.rolling || spec.sockets.is_some());
+        may && self.graph.instances(service).any(runs)
+    }
+
     /// It runs and is to go on.
     pub(super) fn can_roll(&self, id: InstanceId) -> bool {
         let it = self.instance(id);

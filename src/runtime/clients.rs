@@ -29,6 +29,8 @@ use std::time::Duration;
 
 /// So many of its last lines are shown with a service's failure.
 const LAST: usize = 20;
+/// The same of one that was to replace another: as much as a ring holds, or nearly.
+const LAST_OF_SUCCESSOR: usize = 120;
 
 /// All clients, and what they wait for.
 pub(super) struct Clients {
@@ -310,7 +312,7 @@ impl Turn {
             Reply::Failed(Refusal { text, instance }) => wire::Reply::Failed {
                 message: text,
                 service: instance.map(|id| self.reporter.name(&self.supervisor, id)),
-                log: instance.map(|id| self.last_lines(id, LAST)).unwrap_or_default(),
+                log: instance.map(|id| self.last_lines(id, self.worth_telling(id))).unwrap_or_default(),
             },
         };
         self.clients.server.answer(open.client, &reply);
@@ -327,6 +329,12 @@ impl Turn {
         for follower in &self.clients.followers {
             self.clients.server.tell(*follower, &bytes);
         }
+    }
+
+    /// How many of the last lines tell why it failed. Whoever was to replace another has written nothing
+    /// else, and when each of its workers has said the same, the place of the fault stands far above.
+    fn worth_telling(&self, instance: InstanceId) -> usize {
+        if self.supervisor.is_shadow(instance) { LAST_OF_SUCCESSOR } else { LAST }
     }
 
     /// The last lines that an instance printed.

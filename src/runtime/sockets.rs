@@ -125,7 +125,13 @@ impl Held {
         for (index, socket) in sockets.list.iter().enumerate() {
             // Of a service that is not enabled, but has been asked for.
             self.open_one(spec, socket)?;
-            let fd = self.open.get(&socket.address).and_then(|(_, listener)| listener.descriptor());
+            let listener = self.open.get(&socket.address).map(|(_, listener)| listener);
+            if let Some(listener) = listener.filter(|_| sockets.told == Told::AsNginx) {
+                // It believes that a predecessor of its own has set this, and its workers race for each
+                // connection: the loser would wait in accept(2), for ever, with all its clients.
+                listener.let_nobody_wait().map_err(|why| why.to_string())?;
+            }
+            let fd = listener.and_then(Listener::descriptor);
             let fd = fd.ok_or_else(|| format!("{} is closed", socket.address))?;
             given.fds.push((fd, FIRST_FD + index as i32));
         }

@@ -1,12 +1,14 @@
 //! socket(2), bind(2), listen(2): sockets that are opened here and served by others.
 //!
 //! Nobody accepts here, so a listener stays as it was made: whether accept(2) waits is a flag of
-//! the open socket, which all who share it share, and each server sets it as it needs it. All are
-//! close-on-exec; a launch places copies.
+//! the open socket, which all who share it share, and each server sets it as it needs it; but for
+//! those that rely on it being set ([`Listener::let_nobody_wait`]). All are close-on-exec; a launch
+//! places copies.
 //!
 //! A unix socket's file that nobody listens behind any more is replaced; one behind which
 //! somebody listens is not, nor is anything that is no socket.
 
+use super::fd::set_nonblocking;
 use super::holder;
 use crate::core::socket::{HeldSocket, SocketAddress, SocketOptions};
 use nix::errno::Errno;
@@ -114,6 +116,17 @@ impl Listener {
     /// Closes our own copy: whoever has been given one still listens.
     pub fn close(&mut self) {
         self.fd = None;
+    }
+
+    /// accept(2) returns at once from now on, for everybody.
+    ///
+    /// # Errors
+    /// None that an open socket has.
+    pub fn let_nobody_wait(&self) -> Result<(), Unusable> {
+        match &self.fd {
+            Some(fd) => Ok(set_nonblocking(fd)?),
+            None => Ok(()),
+        }
     }
 
     /// Our copy, to be placed into a child.

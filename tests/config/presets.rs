@@ -360,3 +360,33 @@ fn eprint_skip(what: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "skipped: {what} is not installed");
 }
+
+mod held {
+    use super::*;
+
+    fn sockets(keys: &str) -> (Told, bool) {
+        let spec = service(&[], &format!("{keys}\nsockets = {{ app = \"tcp://:8000\" }}"));
+        let sockets = spec.sockets.expect("sockets");
+        (sockets.told, sockets.door)
+    }
+
+    #[test]
+    fn whoever_may_stand_beside_another_one_has_a_door_of_its_own() {
+        let gunicorn = "preset = \"gunicorn\"\ncommand = \"gunicorn app:app\"";
+        assert_eq!(sockets(gunicorn), (Told::Plainly, false));
+        assert_eq!(sockets(&format!("{gunicorn}\nrestart_mode = \"rolling\"")), (Told::Plainly, true));
+        assert_eq!(sockets(&format!("{gunicorn}\ninstances = 2")), (Told::Plainly, true));
+        // Its reload is a replacement.
+        let uwsgi = "preset = \"uwsgi\"\ncommand = \"uwsgi --wsgi-file app.py\"";
+        assert_eq!(sockets(uwsgi), (Told::Plainly, true));
+    }
+
+    #[test]
+    fn each_server_is_told_as_it_knows_it() {
+        assert_eq!(sockets("preset = \"nginx\"").0, Told::AsNginx);
+        let numbered = "preset = \"gunicorn\"\ncommand = \"gunicorn --bind fd://${socket.app} app:app\"";
+        assert_eq!(sockets(numbered).0, Told::ByNumber);
+        let spec = service(&[], &format!("{numbered}\nsockets = {{ app = \"tcp://:8000\" }}"));
+        assert_eq!(command(&spec)[..3], ["gunicorn", "--bind", "fd://3"]);
+    }
+}

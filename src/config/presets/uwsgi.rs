@@ -4,6 +4,8 @@
 //! stops it gracefully. A hook on the master does, from the command line, whatever the
 //! ini file says. Without a master nobody relaunches workers, and there is nobody to hang
 //! the hook on; without need-app it runs and answers 500 when the application does not load.
+//! HUP makes it execute itself again, in the same process; sockets that LISTEN_FDS has told it of it
+//! does not find again then, and ends. So with held sockets a reload is a rolling replacement.
 
 use super::{options, own_file};
 use crate::config::diagnostics::Problems;
@@ -61,6 +63,10 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         if draft.argv.iter().any(|word| word.contains("fd://")) {
             sockets.told = Told::ByNumber;
             draft.takes_all = false;
+        } else {
+            draft.loses_sockets = true;
+            let text = "a reload is a rolling replacement: after HUP it would look for its sockets in vain";
+            draft.adjusted.push(text.into());
         }
         // A numbered one may speak either protocol; those of LISTEN_FDS speak the usual one.
         let speaks_http = settings.get("protocol") == Some("http")
