@@ -138,12 +138,12 @@ fn fate(answer: &str) -> (Fate, String) {
 pub fn assert_none_was_cut_off(asked: &[Asked], log: &str, stopped: Instant) -> usize {
     let mut in_work = 0;
     for one in asked {
-        let taken =
-            log.contains(&format!("begun {}\n", one.id)) || log.contains(&format!("?id={} HTTP", one.id));
+        let is_taken =
+            || log.contains(&format!("begun {}\n", one.id)) || log.contains(&format!("?id={} HTTP", one.id));
         match one.fate {
             Fate::Answered => in_work += usize::from(one.time.0 < stopped && one.time.1 > stopped),
             Fate::Refused => {}
-            Fate::Dropped => assert!(!taken, "request {} was taken and dropped", one.id),
+            Fate::Dropped => assert!(!is_taken(), "request {} was taken and dropped", one.id),
             Fate::Status(_) | Fate::CutOff => panic!("request {}: {:?}", one.id, one.fate),
         }
     }
