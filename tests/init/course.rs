@@ -114,12 +114,17 @@ fn two_at_once_do_not_meet() {
         return;
     }
     let place = Place::new(Database::Postgres);
+    // The first is not done before the second has given up waiting.
+    let go = place.folder.join("go");
+    let script = format!("#!/bin/sh\nuntil [ -e {} ]; do sleep 0.05; done\n", go.display());
+    fs::write(place.scripts.join("0_wait.sh"), script).unwrap();
     let first = place.start(&[]);
     let holder = place.folder.join(".data.minisup/journal.json");
     crate::support::wait_until("the first is at work", || holder.exists());
     let (status, said) = place.start(&[]).wait();
     assert_eq!(status.code(), Some(75), "{said}");
     assert!(said.contains("somebody else is making this first start"), "{said}");
+    fs::write(go, "").unwrap();
     let (status, _) = first.wait();
     assert!(status.success());
 }

@@ -33,7 +33,7 @@ sockets      = { app = "SOCKET" }
 const UWSGI: &str = r#"
 [service.app]
 preset       = "uwsgi"
-command      = "uwsgi --plugin python3 --processes 2 --threads 4 --wsgi-file app.py --callable app"
+command      = "uwsgi --plugin python3 --processes 8 --wsgi-file app.py --callable app"
 directory    = "FOLDER/app"
 restart_mode = "rolling"
 sockets      = { app = "SOCKET" }
