@@ -136,7 +136,7 @@ fn gunicorns_threads_are_replaced_behind_nginx_and_no_request_fails() {
 
 #[test]
 fn uwsgi_is_replaced_behind_nginx_and_no_request_fails() {
-    let pass = "include /etc/nginx/uwsgi_params; uwsgi_pass unix:FOLDER/app.sock;";
+    let pass = "include /etc/nginx/uwsgi_params; uwsgi_pass twice;";
     app_is_replaced("roll-uwsgi", pass, UWSGI, UNIX);
 }
 

@@ -82,6 +82,8 @@ http {
     fastcgi_temp_path FOLDER/fastcgi;
     uwsgi_temp_path FOLDER/uwsgi;
     scgi_temp_path FOLDER/scgi;
+    # Asked once more where an answer fails: docs/nothing-drops.md, uWSGI.
+    upstream twice { server unix:FOLDER/app.sock max_fails=0; server unix:FOLDER/app.sock max_fails=0; }
     server {
         listen ADDRESS backlog=1024;
         location / { PASS }
