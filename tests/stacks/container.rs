@@ -89,6 +89,27 @@ impl Container {
         drop(log);
     }
 
+    /// It waits for a TCP server in a line for each reason (no such name yet, nobody who listens), not in one
+    /// for each try.
+    pub fn assert_it_waits_in_few_lines(&self) {
+        let logs = self.logs();
+        let said: Vec<&str> = logs.lines().filter(|line| line.contains("waiting for tcp:")).collect();
+        let mut once = said.clone();
+        once.dedup();
+        // Four, for a name comes and goes with a container that is started twice.
+        assert!(!said.is_empty() && said.len() <= 4 && said == once, "{logs}");
+    }
+
+    /// `docker start`.
+    pub fn start(&self) {
+        docker(&["start", &self.id]);
+    }
+
+    /// How many processors it may use: `"0.1"`.
+    pub fn limit_cpus(&self, count: &str) {
+        docker(&["update", "--cpus", count, &self.id]);
+    }
+
     /// `docker kill`. The engine takes it for a stop by hand, so no restart policy brings it back.
     pub fn kill(&self) {
         docker(&["kill", &self.id]);

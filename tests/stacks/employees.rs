@@ -109,12 +109,7 @@ fn the_employees_app_waits_for_its_database_and_outlives_it() {
 
     stack.start("database");
     web.wait_for("/");
-    // One line for each reason: no such name yet, and nobody who listens while the sample is read.
-    let logs = web.logs();
-    let said: Vec<&str> = logs.lines().filter(|line| line.contains("waiting for tcp")).collect();
-    let mut once = said.clone();
-    once.dedup();
-    assert!(said.len() <= 2 && said == once, "{logs}");
+    web.assert_it_waits_in_few_lines();
 
     let (started, database) = (web.started(), stack.container("database"));
     database.stop();
@@ -137,12 +132,7 @@ fn a_database_that_is_killed_while_employees_are_imported_ends_complete() {
     let files = ["employees/compose.yaml", "employees/compose.test_db.yaml"];
     let stack = Stack::built_of(&files, &[("TEST_DB", folder)]);
     for moment in ["making the data directory", "initialising 1/2"] {
-        stack.start("database");
-        let database = stack.container("database");
-        database.wait_until(moment, || {
-            stdout(&database.exec(&["minisup", "status", "database-init"])).contains(moment)
-        });
-        database.kill();
+        stack.kill_at("database", "database-init", moment);
     }
     stack.up();
     let database = stack.container("database");

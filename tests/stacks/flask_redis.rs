@@ -77,8 +77,7 @@ fn an_app_that_is_started_before_redis_waits_for_it_and_outlives_it() {
 
     stack.start("redis");
     stack.container("nginx").wait_for("/");
-    let said = app.logs().lines().filter(|line| line.contains("waiting for tcp:")).count();
-    assert_eq!(said, 1, "it says so once\n{}", app.logs());
+    app.assert_it_waits_in_few_lines();
 
     // Redis goes away, and comes back. Nobody touches the app.
     let before = app.started();

@@ -4,6 +4,7 @@
 //! `network: ${BUILD_NETWORK:-default}`; whatever else a test sets is in `environment`.
 
 use crate::container::Container;
+use crate::docker::stdout;
 use std::process::{Command, Stdio};
 
 /// A compose project of its own. Dropped, it is gone with its volumes; its images stay, for the next run.
@@ -50,6 +51,19 @@ impl Stack {
     /// Starts one service, and nothing that it depends on.
     pub fn start(&self, service: &str) {
         self.compose(&["up", "--detach", "--no-deps", service]);
+    }
+
+    /// Starts a service and kills it when the status of its oneshot `init` says this. It has a fifth of a
+    /// processor until then, so that no moment is over before anybody has asked.
+    pub fn kill_at(&self, service: &str, init: &str, moment: &str) {
+        self.compose(&["up", "--no-start", "--no-deps", service]);
+        let container = self.container(service);
+        container.limit_cpus("0.2");
+        container.start();
+        container
+            .wait_until(moment, || stdout(&container.exec(&["minisup", "status", init])).contains(moment));
+        container.kill();
+        container.limit_cpus("2");
     }
 
     pub fn wait_until_healthy(&self) {
