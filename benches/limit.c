@@ -8,7 +8,8 @@
  *
  * LOG is what is done with the children's stdout: nothing, it is our own; "-copy": a pipe each, read and
  * written to ours; "-prefix": the same with "NAME | " before each line; "-rotate=FOLDER": written to files
- * of 16 MiB. Reads of a pipe's whole capacity, no clock, no ends of lines but for the prefix. */
+ * of 16 MiB; "-both": stderr as well, two pipes each, which end with the child (for stops: nobody is launched
+ * again). Reads of a pipe's whole capacity, no clock, no ends of lines but for the prefix. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -25,15 +26,31 @@ enum { PIPE = 1 << 20, FILE_SIZE = 16 << 20 };
 static pid_t *pids;
 static char **command;
 static int count, alive;
-static char mode; /* the second letter of LOG */
+static char mode;      /* the second letter of LOG */
+static int streams = 1; /* of each child that have a pipe */
+static int epoll = -1;
 static const char *folder;
-static int (*pipes)[2];
+static int (*pipes)[2]; /* first everybody's stdout */
 static char *has_begun_line;
+
+/* The child holds the only end for writing, so that the pipe ends with it. */
+static void pipe_of_its_own(int number)
+{
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)number};
+
+	if (pipe2(pipes[number], O_CLOEXEC) || epoll_ctl(epoll, EPOLL_CTL_ADD, pipes[number][0], &event)) {
+		perror("limit: no pipe");
+		_exit(99);
+	}
+}
 
 static void launch(int i)
 {
 	char *argv[32], name[16];
 	int k;
+
+	for (k = 0; k < streams && mode == 'b'; k++)
+		pipe_of_its_own(i + k * count);
 
 	snprintf(name, sizeof name, "s%04d", i);
 	for (k = 0; command[k] && k < 31; k++)
@@ -44,8 +61,8 @@ static void launch(int i)
 		sigset_t none;
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		if (mode)
-			dup2(pipes[i][1], 1);
+		for (k = 0; k < streams && mode; k++)
+			dup2(pipes[i + k * count][1], k + 1);
 		execv(argv[0], argv);
 		_exit(127);
 	}
@@ -53,6 +70,8 @@ static void launch(int i)
 		perror("limit: cannot vfork");
 		_exit(99);
 	}
+	for (k = 0; k < streams && mode == 'b'; k++)
+		close(pipes[i + k * count][1]);
 	alive++;
 }
 
@@ -68,7 +87,7 @@ static void reap(int stopping)
 			continue;
 		pids[i] = 0;
 		alive--;
-		if (!stopping)
+		if (!stopping && mode != 'b')
 			launch(i);
 	}
 }
@@ -129,7 +148,7 @@ static void prefixed(int i, const char *at, const char *end)
 }
 
 /* Moves what there is to be moved; the signal that came, or 0. */
-static int wait_and_move(int epoll, int signals)
+static int wait_and_move(int signals)
 {
 	static char buffer[PIPE];
 	struct epoll_event events[64];
@@ -138,13 +157,15 @@ static int wait_and_move(int epoll, int signals)
 
 	for (int k = 0; k < n; k++) {
 		int i = (int)events[k].data.u32;
-		if (i == count) {
+		if (i == streams * count) {
 			if (read(signals, &signal, sizeof signal) != sizeof signal)
 				signal.ssi_signo = 0;
 			continue;
 		}
 		ssize_t got = read(pipes[i][0], buffer, sizeof buffer);
-		if (got > 0 && mode == 'c')
+		if (got == 0)
+			close(pipes[i][0]);
+		if (got > 0 && (mode == 'c' || mode == 'b'))
 			write_all(1, buffer, got);
 		if (got > 0 && mode == 'r')
 			to_file(buffer, got);
@@ -157,7 +178,7 @@ static int wait_and_move(int epoll, int signals)
 int main(int argc, char **argv)
 {
 	sigset_t all;
-	int stopping = 0, epoll = -1, signals = -1;
+	int stopping = 0, signals = -1;
 
 	if (argc > 1 && argv[1][0] == '-') {
 		mode = argv[1][1];
@@ -172,13 +193,14 @@ int main(int argc, char **argv)
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	if (mode) {
-		struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)count};
+		streams = mode == 'b' ? 2 : 1;
+		struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)(streams * count)};
 		epoll = epoll_create1(EPOLL_CLOEXEC);
 		signals = signalfd(-1, &all, SFD_CLOEXEC);
 		epoll_ctl(epoll, EPOLL_CTL_ADD, signals, &event);
-		pipes = calloc((size_t)count, sizeof *pipes);
+		pipes = calloc((size_t)(streams * count), sizeof *pipes);
 		has_begun_line = calloc((size_t)count, 1);
-		for (int i = 0; i < count; i++) {
+		for (int i = 0; i < count && mode != 'b'; i++) {
 			event.data.u32 = (unsigned)i;
 			if (pipe2(pipes[i], O_CLOEXEC))
 				return 99;
@@ -189,7 +211,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < count; i++)
 		launch(i);
 	while (!stopping || alive) {
-		int signo = mode ? wait_and_move(epoll, signals) : sigwaitinfo(&all, NULL);
+		int signo = mode ? wait_and_move(signals) : sigwaitinfo(&all, NULL);
 		if (signo == SIGCHLD)
 			reap(stopping);
 		if (signo == SIGTERM)

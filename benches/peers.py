@@ -80,6 +80,20 @@ class Limit(Peer):
         return [str(BUILT / "actor"), "nothing"]
 
 
+class LimitWithPipes(Limit):
+    """The limit with what `log = "forward"` is made of: two pipes each, which end with their child. A stop is where
+    it shows: a pipe's end wakes its reader, and who dies pays for it."""
+
+    name = "limit (pipes)"
+    relays = False
+    stops_only = True
+    logs = ()
+
+    def command(self, room, services, log=None):
+        program, *rest = super().command(room, services)
+        return [program, "-both", *rest]
+
+
 class Minisup(Peer):
     """`minisup run` with its defaults (each stream through a pipe) but for a restart without delay or end."""
 
@@ -115,8 +129,7 @@ class Minisup(Peer):
 
 
 class MinisupWithoutPipes(Minisup):
-    """`stdout = "inherit"`: as those supervisors do it that leave their children's streams alone. A stop is
-    where it shows: a pipe's end wakes its reader, and who dies pays for it."""
+    """`stdout = "inherit"`: as those supervisors do it that leave their children's streams alone."""
 
     name = "minisup (inherit)"
     stops_only = True
@@ -221,8 +234,8 @@ class OneChild(Peer):
         return [self.path(), "--", *services[0][1]]
 
 
-EVERY = [Limit(), Minisup(), MinisupWithoutPipes(), MinisupExec(), S6(), Runit(), Supervisord(),
-         OneChild("tini"), OneChild("dumb-init"), OneChild("catatonit")]  # fmt: skip
+EVERY = [Limit(), LimitWithPipes(), Minisup(), MinisupWithoutPipes(), MinisupExec(), S6(), Runit(),
+         Supervisord(), OneChild("tini"), OneChild("dumb-init"), OneChild("catatonit")]  # fmt: skip
 PACKAGES = [peer.package for peer in EVERY if peer.package]
 
 
