@@ -23,7 +23,7 @@ use crate::sys::signals::Signals;
 use crate::sys::sweep::Sweep;
 use crate::sys::tree::Tree;
 use crate::sys::watch::Watched;
-use crate::sys::{clock, fd, identity, pid1, reap, signals};
+use crate::sys::{clock, fd, identity, memory, pid1, reap, signals};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -42,7 +42,8 @@ pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
     fd::mark_inherited();
     fd::raise_nofile();
     let differences = pid1::take_up();
-    let tokio = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let mut tokio = tokio::runtime::Builder::new_current_thread();
+    let tokio = tokio.enable_io().enable_time().on_thread_park(memory::before_sleep).build()?;
     let _entered = tokio.enter();
     let timeout = plan.supervisor.shutdown_timeout;
     let who = plan.supervisor.credentials.clone();

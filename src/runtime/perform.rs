@@ -63,7 +63,7 @@ impl Turn {
         self.show_last_words(change);
         match change {
             // All that boot needed and the loop does not.
-            Change::Phase(Phase::Up) => memory::give_back(),
+            Change::Phase(Phase::Up) => memory::give_back_before_sleep(),
             Change::State { instance, to, .. } if !to_has_voice(to) => {
                 self.hearing.forget(*instance);
                 self.release_sockets();

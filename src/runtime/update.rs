@@ -164,7 +164,7 @@ impl Turn {
             Ok(loaded) if dry_run => Answer::Updated(self.changes(&loaded.plan, dry_run)),
             Ok(loaded) => self.go_over(id, loaded, since),
         };
-        memory::give_back();
+        memory::give_back_before_sleep();
         answer
     }
 
@@ -213,7 +213,7 @@ impl Turn {
                 info!("update: done after {:.1} s", clock::now().since(open.since).as_secs_f64());
             }
         }
-        memory::give_back();
+        memory::give_back_before_sleep();
         open.updated
     }
 

@@ -3,8 +3,8 @@
 //! Reading arguments and configuration touches most of the program once; PID 1 then lives for
 //! months in a small part of it. What nobody else uses of a mapped program counts as our
 //! memory until the kernel is short of it, so we hand it back ourselves: whatever is needed
-//! again comes from the page cache, sixteen pages at a time. After a configuration of a thousand
-//! services it is the difference between 3 MB and 1 MB.
+//! again comes from the page cache, sixteen pages at a time. With one service it is the difference between 3 MB
+//! and 0.7 MB.
 //!
 //! What it costs: the first stop takes some twenty page faults, a tenth of a millisecond, when the
 //! page cache still has the program; if it does not, reads from a disk. To leave the hot part mapped
@@ -14,16 +14,35 @@
 //! PID 1 touches most windows of sixteen pages. What would change it is an order of functions given
 //! to the linker.
 //!
+//! When: once all is done and the loop is about to fall asleep, from within its last step before epoll_wait(2).
+//! Handed back a step earlier, the way from there to the kernel alone would bring a quarter of it (0.75 MB) back.
+//!
 //! Only segments that cannot be written are handed back. The others hold relocated pointers
 //! and variables, which are in no file.
 
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// auxv(3): the size of one program header, for which libc has no name.
 const AT_PHENT: libc::c_ulong = 4;
 
-/// Hands back the unused heap, the stacks that launches stood on, and the pages of the program itself. To be called when boot is
-/// over, and when a configuration has been read again. A kernel that refuses leaves everything as it was.
+/// Asks for [`give_back`] before the loop sleeps the next time: when boot is over, and when a configuration has
+/// been read again.
+pub fn give_back_before_sleep() {
+    IS_ASKED.store(true, Relaxed);
+}
+
+/// The loop is about to sleep.
+pub fn before_sleep() {
+    if IS_ASKED.swap(false, Relaxed) {
+        give_back();
+    }
+}
+
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Hands back the unused heap, the stacks that launches stood on, and the pages of the program itself. A kernel
+/// that refuses leaves everything as it was.
 pub fn give_back() {
     super::stack::Stack::release_free();
     // SAFETY: gives free memory of the allocator back; touches nothing that is in use.
