@@ -6,6 +6,7 @@ mod counting;
 mod drops;
 #[path = "../support/load.rs"]
 mod load;
+mod long;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
