@@ -1,0 +1,197 @@
+"""Measures with real servers, nginx and gunicorn, under load from a process of its own (tests/servers/asker.rs)."""
+
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+from peers import BUILT, HERE, Minisup
+from stage import Flaw
+
+ASKER = BUILT / "asker"
+APP = HERE.parent / "docker" / "web" / "app"
+
+OWN, HELD = "its own listener", "a held socket"
+PLAIN, ROLLING = "plain restart", "rolling restart"
+
+
+def missing():
+    """What of it is not here."""
+    programs = [name for name in ("nginx", "gunicorn", "rustc") if not shutil.which(name, path=path())]
+    flask = subprocess.run([sys.executable, "-c", "import flask"], capture_output=True).returncode == 0
+    return programs + ["python3-flask"] * (not flask) + ["minisup"] * (not Minisup().is_here())
+
+
+def path():
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+def build():
+    """Compile the asker."""
+    source = HERE.parent / "tests" / "servers" / "asker.rs"
+    if not ASKER.exists() or ASKER.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["rustc", "--edition", "2024", "-O", "-o", ASKER, source], check=True)
+
+
+def free_port():
+    with socket.socket() as any_port:
+        any_port.bind(("127.0.0.1", 0))
+        return any_port.getsockname()[1]
+
+
+class Servers:
+    """minisup with servers that it has made ready; a context manager that ends it. `services`: TOML, in which ROOM is
+    a folder of its own and PORT the port that is asked."""
+
+    made = 0
+
+    def __init__(self, scratch, services, location="return 200 hello;"):
+        Servers.made += 1
+        self.room = scratch / f"servers{Servers.made}"
+        shutil.copytree(APP, self.room)
+        self.port = free_port()
+        self.write("nginx.conf", NGINX.replace("LOCATION", location))
+        self.write("supervise.toml", f'[supervisor]\ncontrol_socket = "ROOM/ctl"\n{services}')
+        self.supervisor = None
+
+    def write(self, name, text):
+        (self.room / name).write_text(text.replace("ROOM", str(self.room)).replace("PORT", str(self.port)))
+
+    def __enter__(self):
+        command = [Minisup().path(), "run", "--config", str(self.room / "supervise.toml")]
+        with open(self.room / "log", "wb") as log:
+            environment = {**os.environ, "PATH": path()}
+            self.supervisor = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        end = time.monotonic() + 30
+        while self.minisup("wait", "all", "--timeout", "30s").returncode:
+            if self.supervisor.poll() is not None or time.monotonic() > end:
+                self.__exit__()
+                raise Flaw(f"not ready: {(self.room / 'log').read_text(errors='replace')[-300:]}")
+            time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        self.supervisor.send_signal(signal.SIGTERM)
+        self.supervisor.wait()
+        shutil.rmtree(self.room, ignore_errors=True)
+
+    def minisup(self, *words):
+        environment = {**os.environ, "MINISUP_SOCKET": str(self.room / "ctl")}
+        return subprocess.run([Minisup().path(), *words], env=environment, capture_output=True, text=True)
+
+    def asker(self, *options):
+        """Clients that ask until their stdin is closed."""
+        words = [ASKER, f"127.0.0.1:{self.port}", "/healthz", *map(str, options)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def counts(asker):
+    """What the asker counted, once it has ended."""
+    lines = asker.communicate()[0].splitlines()
+    if asker.returncode or not lines or not lines[-1].startswith("counts "):
+        raise Flaw(f"the asker ended with {asker.returncode}: {lines[-1:]}")
+    answered, failed, closed, _, slowest, gap, seconds = map(float, lines[-1].split()[1:])
+    return SimpleNamespace(answered=answered, failed=failed, closed=closed, slowest=slowest, gap=gap, seconds=seconds)
+
+
+NGINX = """\
+worker_processes 2;
+pid ROOM/nginx.pid;
+error_log stderr error;
+events { worker_connections 512; }
+http {
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_temp_path ROOM/body;
+    proxy_temp_path ROOM/proxy;
+    uwsgi_temp_path ROOM/uwsgi;
+    fastcgi_temp_path ROOM/fastcgi;
+    scgi_temp_path ROOM/scgi;
+    server { listen 127.0.0.1:PORT; location / { LOCATION } }
+}
+"""
+
+# The same server at its own listener and at a held socket.
+PAIRS = {
+    "nginx": (
+        '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n',
+        '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n'
+        'sockets = { http = "tcp://127.0.0.1:PORT" }\n',
+    ),
+    "gunicorn": (
+        '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
+        'command = "gunicorn --workers 2 --bind 127.0.0.1:PORT app:app"\n',
+        '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
+        'command = "gunicorn --workers 2 app:app"\nsockets = { http = "tcp://127.0.0.1:PORT" }\n',
+    ),
+}
+
+
+def held(bench):
+    """A server at a socket that minisup holds beside the same server at one that it opened itself, both up at once
+    and asked in turn by 8 clients, each request on a connection of its own: that is where a listener could cost
+    something. nginx answers by itself, gunicorn with the demo's Flask app. A run counts when no request failed."""
+    remarks = []
+    for server, sides in PAIRS.items():
+        key = f"held/{server}"
+        own, held_ = (Servers(bench.scratch, services) for services in sides)
+        with bench.attempt(key, SimpleNamespace(name=HELD)), own, held_:
+            rates = {OWN: [], HELD: []}
+            sides = {OWN: own, HELD: held_}
+            for turn in range(bench.scale.held_pairs + 1):
+                # One after the other, and the other way round.
+                for name in (OWN, HELD) if turn % 2 else (HELD, OWN):
+                    asker = sides[name].asker("--fresh", "--requests", bench.scale.held_requests[server])
+                    done = counts(asker)
+                    if done.failed:
+                        raise Flaw(f"{done.failed:.0f} requests failed")
+                    rates[name].append(done.answered / done.seconds)
+            for name, values in rates.items():
+                for value in values[1:]:  # the first pair only warms up
+                    bench.add(key, SimpleNamespace(name=name), value)
+            ratios = [mine / its for mine, its in zip(rates[HELD][1:], rates[OWN][1:])]
+            remarks.append(f"{server} {statistics.median(ratios):.3f} ×")
+    bench.remark("held/nginx", SimpleNamespace(name=HELD), f"pair by pair: {', '.join(remarks)}")
+
+
+WEB = (
+    '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\nrequires = ["app"]\n'
+    '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
+)
+RESTARTS = {
+    PLAIN: WEB + 'command = "gunicorn --workers 2 --bind unix:ROOM/app.sock app:app"\n',
+    ROLLING: WEB + 'command = "gunicorn --workers 2 app:app"\nrestart_mode = "rolling"\n'
+    'sockets = { app = "unix://ROOM/app.sock" }\n',
+}
+
+
+def roll(bench):
+    """gunicorn with the demo's Flask app behind nginx, asked by 8 keep-alive clients at full speed, is restarted by
+    `minisup restart app`. Plain: it is stopped, then launched again, and listens itself. Rolling: the new one
+    is ready before the old one is asked to end, and the socket is held. The longest time in which nobody
+    had an answer; a client whose request failed pauses for 10 ms before the next."""
+    bench.timelines = {}
+    for name in [*RESTARTS] * bench.scale.rolls:
+        with bench.attempt("roll/gap", SimpleNamespace(name=name)):
+            with Servers(bench.scratch, RESTARTS[name], "proxy_pass http://unix:ROOM/app.sock;") as servers:
+                file = servers.room / "timeline"
+                asker = servers.asker("--requests", 1, "--timeline", file)
+                time.sleep(bench.scale.roll_seconds)
+                asker.stdin.write("restart\n")
+                asker.stdin.flush()
+                restarted = servers.minisup("restart", "app")
+                time.sleep(bench.scale.roll_seconds)
+                done = counts(asker)
+                if restarted.returncode:
+                    raise Flaw(restarted.stderr.strip())
+                bench.add("roll/gap", SimpleNamespace(name=name), done.gap)
+                bench.add("roll/failed", SimpleNamespace(name=name), done.failed)
+                bench.timelines.setdefault(name, []).append((done, file.read_text()))
+
+
+EVERY = [held, roll]
