@@ -41,8 +41,12 @@ TABLES = {
     "status": Table("Status of 100 services", "ms", {"status": "the whole command"}, 1),
     "size": Table("Size", "kB", {"size": "files"}, 0),
     "held": Table(
-        "A held socket", "requests a second", {"held/nginx": "nginx", "held/gunicorn": "gunicorn"}, 0,
-        (servers.OWN, servers.HELD),
+        "A held socket", "requests a second, and µs of CPU for one",
+        {
+            "held/nginx": "nginx", "held/nginx-cpu": "nginx, CPU", "held/gunicorn": "gunicorn",
+            "held/gunicorn-cpu": "gunicorn, CPU",
+        },
+        0, (servers.OWN, servers.HELD),
     ),
     "roll": Table(
         "A restart under load", "see columns",
@@ -69,6 +73,8 @@ def cell(bench, key, peer, digits, base="limit"):
     if value is None:
         return "–"
     text = f"{value:,.{digits}f}"
+    if base == servers.OWN:
+        return text if peer == base else f"{text} ({servers.ratio(bench, key, peer)})"
     if not limit:
         return text
     ratio = value / limit

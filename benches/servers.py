@@ -8,10 +8,11 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 from peers import BUILT, HERE, Minisup
-from stage import Flaw
+from stage import Flaw, usage
 
 ASKER = BUILT / "asker"
 APP = HERE.parent / "docker" / "web" / "app"
@@ -80,6 +81,10 @@ class Servers:
         self.supervisor.wait()
         shutil.rmtree(self.room, ignore_errors=True)
 
+    def cpu(self):
+        """Nanoseconds that the servers have used, minisup's own left out."""
+        return usage(below(self.supervisor.pid))[0]
+
     def minisup(self, *words):
         environment = {**os.environ, "MINISUP_SOCKET": str(self.room / "ctl")}
         return subprocess.run([Minisup().path(), *words], env=environment, capture_output=True, text=True)
@@ -88,6 +93,12 @@ class Servers:
         """Clients that ask until their stdin is closed."""
         words = [ASKER, f"127.0.0.1:{self.port}", "/healthz", *map(str, options)]
         return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def below(pid):
+    """All its children, and theirs."""
+    own = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [child for each in own for child in (each, *below(each))]
 
 
 def counts(asker):
@@ -116,18 +127,19 @@ http {
 }
 """
 
-# The same server at its own listener and at a held socket.
+# The same server at its own listener and at a held socket, as it is with rolling replacement: gunicorn then has a
+# second listener, its door (docs/sockets.md).
 PAIRS = {
     "nginx": (
         '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n',
         '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n'
-        'sockets = { http = "tcp://127.0.0.1:PORT" }\n',
+        'restart_mode = "rolling"\nsockets = { http = "tcp://127.0.0.1:PORT" }\n',
     ),
     "gunicorn": (
         '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
         'command = "gunicorn --workers 2 --bind 127.0.0.1:PORT app:app"\n',
         '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
-        'command = "gunicorn --workers 2 app:app"\nsockets = { http = "tcp://127.0.0.1:PORT" }\n',
+        'command = "gunicorn --workers 2 app:app"\nrestart_mode = "rolling"\nsockets = { http = "tcp://127.0.0.1:PORT" }\n',
     ),
 }
 
@@ -135,28 +147,34 @@ PAIRS = {
 def held(bench):
     """A server at a socket that minisup holds beside the same server at one that it opened itself, both up at once
     and asked in turn by 8 clients, each request on a connection of its own: that is where a listener could cost
-    something. nginx answers by itself, gunicorn with the demo's Flask app. A run counts when no request failed."""
-    remarks = []
+    something. nginx answers by itself, gunicorn with the demo's Flask app. CPU: schedstat of all the server's
+    processes. In brackets: the median of the ratios of two runs that followed one another, and between what it
+    lies with 95 %. A run counts when no request failed."""
     for server, sides in PAIRS.items():
-        key = f"held/{server}"
+        rate, cost = f"held/{server}", f"held/{server}-cpu"
         own, held_ = (Servers(bench.scratch, services) for services in sides)
-        with bench.attempt(key, SimpleNamespace(name=HELD)), own, held_:
-            rates = {OWN: [], HELD: []}
+        with bench.attempt(rate, SimpleNamespace(name=HELD)), own, held_:
             sides = {OWN: own, HELD: held_}
             for turn in range(bench.scale.held_pairs + 1):
                 # One after the other, and the other way round.
                 for name in (OWN, HELD) if turn % 2 else (HELD, OWN):
-                    asker = sides[name].asker("--fresh", "--requests", bench.scale.held_requests[server])
-                    done = counts(asker)
+                    before = sides[name].cpu()
+                    done = counts(sides[name].asker("--fresh", "--requests", bench.scale.held_requests[server]))
+                    used = sides[name].cpu() - before
                     if done.failed:
                         raise Flaw(f"{done.failed:.0f} requests failed")
-                    rates[name].append(done.answered / done.seconds)
-            for name, values in rates.items():
-                for value in values[1:]:  # the first pair only warms up
-                    bench.add(key, SimpleNamespace(name=name), value)
-            ratios = [mine / its for mine, its in zip(rates[HELD][1:], rates[OWN][1:])]
-            remarks.append(f"{server} {statistics.median(ratios):.3f} ×")
-    bench.remark("held/nginx", SimpleNamespace(name=HELD), f"pair by pair: {', '.join(remarks)}")
+                    if turn:  # the first pair only warms up
+                        bench.add(rate, SimpleNamespace(name=name), done.answered / done.seconds)
+                        bench.add(cost, SimpleNamespace(name=name), used / 1000 / done.answered)
+
+
+def ratio(bench, key, name):
+    """The median of the ratios, pair by pair, and between what it lies with 95 % (order statistics)."""
+    own, its = bench.samples[key][OWN], bench.samples[key][name]
+    values = sorted(mine / theirs for mine, theirs in zip(its, own))
+    away = 0.98 * len(values) ** 0.5
+    low, high = (values[min(max(round(len(values) / 2 + d), 0), len(values) - 1)] for d in (-away, away - 1))
+    return f"{statistics.median(values):.3f} ×; {low:.3f} to {high:.3f}"
 
 
 WEB = (

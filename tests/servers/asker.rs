@@ -201,7 +201,8 @@ impl<W: Write> Shared<'_, W> {
         self.gap.fetch_max(now.saturating_sub(before), Ordering::SeqCst);
         let count = self.answered.fetch_add(1, Ordering::SeqCst) + 1;
         let share = (self.order.requests / self.order.shares).max(1);
-        if count.is_multiple_of(share) {
+        // No more lines than shares: nobody need read on.
+        if count.is_multiple_of(share) && count / share <= self.order.shares {
             self.tell(format_args!("answered {count}"));
         }
     }
