@@ -31,7 +31,9 @@ def steps(most):
 
 def draw(title, lines):
     """The whole file."""
-    first, last = min(line.points[0][0] for line in lines), max(line.points[-1][0] for line in lines)
+    # What all lines have: one restart may take longer than another.
+    first, last = max(line.points[0][0] for line in lines), min(line.points[-1][0] for line in lines)
+    lines = [line._replace(points=[p for p in line.points if first <= p[0] <= last]) for line in lines]
     step = steps(max(count for line in lines for _, count in line.points))
     top = step * (max(count for line in lines for _, count in line.points) // step + 1)
 

@@ -46,7 +46,7 @@ TABLES = {
             "held/nginx": "nginx", "held/nginx-cpu": "nginx, CPU", "held/gunicorn": "gunicorn",
             "held/gunicorn-cpu": "gunicorn, CPU",
         },
-        0, (servers.OWN, servers.HELD),
+        0, (servers.OWN, servers.HELD, servers.DOOR),
     ),
     "roll": Table(
         "A restart under load", "see columns",

@@ -1,5 +1,6 @@
 """Measures with real servers, nginx and gunicorn, under load from a process of its own (tests/servers/asker.rs)."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from stage import Flaw, usage
 ASKER = BUILT / "asker"
 APP = HERE.parent / "docker" / "web" / "app"
 
-OWN, HELD = "its own listener", "a held socket"
+OWN, HELD, DOOR = "its own listener", "a held socket", "a held socket, rolling"
 PLAIN, ROLLING = "plain restart", "rolling restart"
 
 
@@ -67,7 +68,8 @@ class Servers:
         command = [Minisup().path(), "run", "--config", str(self.room / "supervise.toml")]
         with open(self.room / "log", "wb") as log:
             environment = {**os.environ, "PATH": path()}
-            self.supervisor = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            self.supervisor = subprocess.Popen(command, env=environment, **streams)
         end = time.monotonic() + 30
         while self.minisup("wait", "all", "--timeout", "30s").returncode:
             if self.supervisor.poll() is not None or time.monotonic() > end:
@@ -127,45 +129,51 @@ http {
 }
 """
 
-# The same server at its own listener and at a held socket, as it is with rolling replacement: gunicorn then has a
-# second listener, its door (docs/sockets.md).
-PAIRS = {
-    "nginx": (
-        '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n',
-        '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n'
-        'restart_mode = "rolling"\nsockets = { http = "tcp://127.0.0.1:PORT" }\n',
-    ),
-    "gunicorn": (
-        '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
-        'command = "gunicorn --workers 2 --bind 127.0.0.1:PORT app:app"\n',
-        '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
-        'command = "gunicorn --workers 2 app:app"\nrestart_mode = "rolling"\nsockets = { http = "tcp://127.0.0.1:PORT" }\n',
-    ),
+NGINX_SERVICE = '[service.web]\npreset = "nginx"\ncommand = "nginx -e stderr -c ROOM/nginx.conf"\n'
+GUNICORN_SERVICE = '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
+SOCKETS = 'sockets = { http = "tcp://127.0.0.1:PORT" }\n'
+# With rolling replacement gunicorn has a second listener, its door (docs/sockets.md).
+SIDES = {
+    "nginx": {OWN: NGINX_SERVICE, HELD: NGINX_SERVICE + SOCKETS, DOOR: f'{NGINX_SERVICE}{SOCKETS}restart_mode = "rolling"\n'},
+    "gunicorn": {
+        OWN: GUNICORN_SERVICE + 'command = "gunicorn --workers 2 --bind 127.0.0.1:PORT app:app"\n',
+        HELD: f'{GUNICORN_SERVICE}{SOCKETS}command = "gunicorn --workers 2 app:app"\n',
+        DOOR: f'{GUNICORN_SERVICE}{SOCKETS}command = "gunicorn --workers 2 app:app"\nrestart_mode = "rolling"\n',
+    },
 }
 
 
 def held(bench):
-    """A server at a socket that minisup holds beside the same server at one that it opened itself, both up at once
-    and asked in turn by 8 clients, each request on a connection of its own: that is where a listener could cost
-    something. nginx answers by itself, gunicorn with the demo's Flask app. CPU: schedstat of all the server's
-    processes. In brackets: the median of the ratios of two runs that followed one another, and between what it
-    lies with 95 %. A run counts when no request failed."""
-    for server, sides in PAIRS.items():
+    """A server at a socket that minisup holds beside the same server at one that it opened itself, all asked at once
+    by 8 clients each, so that they see the same weather; each request on a connection of its own: that is where
+    a listener could cost something. nginx answers by itself, gunicorn with the demo's Flask app. CPU: schedstat
+    of all the server's processes. In brackets: the median of the ratios, pair by pair, and between what it lies
+    with 95 %. A run counts when no request failed."""
+    for server, services in SIDES.items():
         rate, cost = f"held/{server}", f"held/{server}-cpu"
-        own, held_ = (Servers(bench.scratch, services) for services in sides)
-        with bench.attempt(rate, SimpleNamespace(name=HELD)), own, held_:
-            sides = {OWN: own, HELD: held_}
+        with bench.attempt(rate, SimpleNamespace(name=HELD)), contextlib.ExitStack() as stack:
+            sides = {name: stack.enter_context(Servers(bench.scratch, text)) for name, text in services.items()}
             for turn in range(bench.scale.held_pairs + 1):
-                # One after the other, and the other way round.
-                for name in (OWN, HELD) if turn % 2 else (HELD, OWN):
-                    before = sides[name].cpu()
-                    done = counts(sides[name].asker("--fresh", "--requests", bench.scale.held_requests[server]))
-                    used = sides[name].cpu() - before
+                for name, (done, used) in together(sides, turn, bench.scale.held_seconds).items():
                     if done.failed:
                         raise Flaw(f"{done.failed:.0f} requests failed")
                     if turn:  # the first pair only warms up
                         bench.add(rate, SimpleNamespace(name=name), done.answered / done.seconds)
                         bench.add(cost, SimpleNamespace(name=name), used / 1000 / done.answered)
+
+
+def together(sides, turn, seconds):
+    """All asked at once for so long: {name: (counts, nanoseconds of CPU)}."""
+    names = list(sides)
+    names = names[turn % len(names) :] + names[: turn % len(names)]
+    before = {name: sides[name].cpu() for name in names}
+    askers = {name: sides[name].asker("--fresh", "--requests", 1, "--shares", 1) for name in names}
+    time.sleep(seconds)
+    for asker in askers.values():
+        asker.stdin.close()
+        asker.stdin = None
+    done = {name: counts(asker) for name, asker in askers.items()}
+    return {name: (done[name], sides[name].cpu() - before[name]) for name in names}
 
 
 def ratio(bench, key, name):
