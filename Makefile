@@ -76,7 +76,7 @@ soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: n
 	@tests/setup/soak
 
 .PHONY: soak-servers
-soak-servers: dist packages-demo packages-uwsgi ## nginx, gunicorn, uWSGI replaced under 200,000 requests, none of which fails; SOAK_ROLLS=N
+soak-servers: dist packages-demo packages-uwsgi ## nginx, gunicorn, uWSGI replaced, each under 200,000 requests, none of which fails; supervisord beside; SOAK_REQUESTS=N
 	@tests/setup/soak-servers
 
 .PHONY: soak-databases

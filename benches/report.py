@@ -8,8 +8,12 @@ from collections import namedtuple
 from datetime import date
 from pathlib import Path
 
-# A table a measure: its title and unit, and the heading of each column of samples.
-Table = namedtuple("Table", "title unit columns digits")
+import plot
+import servers
+
+# A table a measure: its title and unit, and the heading of each column of samples. `rows`: who is measured where it is
+# not supervisors; the first of them is what the others are compared with, instead of the limit.
+Table = namedtuple("Table", "title unit columns digits rows", defaults=[None])
 
 COUNTS = (1, 100, 1000)
 TABLES = {
@@ -36,7 +40,20 @@ TABLES = {
     "torn": Table("Two services write at once", "lines torn or lost", {"torn": "torn"}, 0),
     "status": Table("Status of 100 services", "ms", {"status": "the whole command"}, 1),
     "size": Table("Size", "kB", {"size": "files"}, 0),
-}
+    "held": Table(
+        "A held socket", "requests a second, and µs of CPU for one",
+        {
+            "held/nginx": "nginx", "held/nginx-cpu": "nginx, CPU", "held/gunicorn": "gunicorn",
+            "held/gunicorn-cpu": "gunicorn, CPU",
+        },
+        0, (servers.OWN, servers.HELD, servers.DOOR),
+    ),
+    "roll": Table(
+        "A restart under load", "see columns",
+        {"roll/gap": "longest without an answer, ms", "roll/failed": "requests failed"}, 0,
+        (servers.PLAIN, servers.ROLLING),
+    ),
+}  # fmt: skip
 TABLES["logcpu"] = Table(
     "Logs: the CPU time of a GiB",
     "s",
@@ -50,12 +67,14 @@ def median(bench, key, peer):
     return statistics.median(values) if values else None
 
 
-def cell(bench, key, peer, digits):
+def cell(bench, key, peer, digits, base="limit"):
     """The median, and in brackets what it is of the limit's."""
-    value, limit = median(bench, key, peer), median(bench, key, "limit")
+    value, limit = median(bench, key, peer), median(bench, key, base)
     if value is None:
         return "–"
     text = f"{value:,.{digits}f}"
+    if base == servers.OWN:
+        return text if peer == base else f"{text} ({servers.ratio(bench, key, peer)})"
     if not limit:
         return text
     ratio = value / limit
@@ -69,8 +88,9 @@ def table(bench, name):
     peers = [p.name for p in bench.peers if any(p.name in bench.samples[key] for key in keys)]
     widest = max(keys, key=lambda key: len(bench.samples[key]))
     peers.sort(key=lambda peer: (median(bench, keys[-1], peer) is None, median(bench, widest, peer) or 0))
+    peers, base = (spec.rows, spec.rows[0]) if spec.rows else (peers, "limit")
     head = ["", *(spec.columns[key] for key in keys)]
-    rows = [[peer, *(cell(bench, key, peer, spec.digits) for key in keys)] for peer in peers]
+    rows = [[peer, *(cell(bench, key, peer, spec.digits, base) for key in keys)] for peer in peers]
     remarks = {}
     for key in keys:
         remarks.update(bench.remarks.get(key, {}))
@@ -94,8 +114,16 @@ def section(bench, measure):
         return f"## {spec.title}\n\nNothing could be measured."
     many = f" Runs: {min(runs)}{f' to {max(runs)}' * (max(runs) > min(runs))}." if max(runs) > 1 else ""
     words = " ".join(measure.__doc__.split()) + many
-    title, medians = f"## {spec.title}", f"Medians, {spec.unit}."
+    title, medians = f"## {spec.title}", "Medians." if spec.unit == "see columns" else f"Medians, {spec.unit}."
     return "\n\n".join([title, medians, table(bench, measure.__name__), textwrap.fill(words, 110)])
+
+
+def restarts(bench):
+    """The plot of answers over time, or nothing."""
+    colours = {servers.ROLLING: "#0f6fde", servers.PLAIN: "#e8590c"}
+    runs = getattr(bench, "timelines", {})
+    lines = [plot.read(name, colours[name], runs[name]) for name in colours if name in runs]
+    return plot.draw("gunicorn behind nginx, restarted under full load", lines) if lines else ""
 
 
 def flaws(bench):

@@ -70,6 +70,15 @@ impl Play {
         assert!(output.status.success(), "{words:?}: {output:?}\n{}", self.container.last_words());
     }
 
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.stage.folder.join(name)).unwrap()
+    }
+
+    /// What the app runs by.
+    fn program(&self) -> &'static str {
+        if self.read("supervise.toml").contains("\"gunicorn\"") { "gunicorn" } else { "uwsgi" }
+    }
+
     /// It fails with this exit code, and says all of this.
     fn refuses(&self, words: &[&str], code: i32, parts: &[&str]) {
         let output = self.minisup(words);
@@ -187,30 +196,66 @@ fn a_stop_and_start_of_everything_keeps_clients_waiting_and_no_request_fails() {
 }
 
 #[test]
-fn a_broken_deploy_leaves_the_old_one_serving_and_says_where_it_is_broken() {
+fn a_broken_app_leaves_the_old_gunicorn_serving_and_says_where_it_is_broken() {
+    broken_app("broken-gunicorn", "proxy_pass http://unix:FOLDER/app.sock;", SYNC, "--workers 3");
+}
+
+#[test]
+fn a_broken_app_leaves_the_old_uwsgi_serving_and_says_where_it_is_broken() {
+    let pass = "include /etc/nginx/uwsgi_params; uwsgi_pass twice;";
+    broken_app("broken-uwsgi", pass, UWSGI, "--processes 8");
+}
+
+/// Restart, reload, and an update that changes an argument.
+fn broken_app(name: &str, pass: &str, app: &str, argument: &str) {
     needs_namespaces!();
-    let play = Play::new("broken", "proxy_pass http://unix:FOLDER/app.sock;", SYNC, UNIX);
+    let play = Play::new(name, pass, app, UNIX);
     let address = play.stage.address;
-    let app = std::fs::read_to_string(play.stage.folder.join("app/app.py")).unwrap();
-    let conf = std::fs::read_to_string(play.stage.folder.join("nginx.conf")).unwrap();
-    let toml = std::fs::read_to_string(play.stage.folder.join("supervise.toml")).unwrap();
+    let app = play.read("app/app.py");
+    let toml = play.read("supervise.toml");
     play.nothing_drops(address, |play| {
+        let old = play.container.services(play.program());
         play.stage.write("app/app.py", &format!("{app}\ndef broken(:\n"));
         let line = app.lines().count() + 2;
         let place = format!("app.py\", line {line}");
         play.refuses(&["restart", "app"], 1, &["app was not replaced", &place, "SyntaxError"]);
-        play.refuses(&["reload", "app"], 1, &["app was not reloaded", &place, "SyntaxError"]);
-        play.stage.write("supervise.toml", &toml.replace("--workers 3", "--workers 2"));
+        play.refuses(&["reload", "app"], 1, &["app was not re", &place, "SyntaxError"]);
+        play.stage.write("supervise.toml", &toml.replace(argument, &argument.replace(['3', '8'], "2")));
         play.refuses(&["update"], 1, &["app was not replaced", &place, "SyntaxError"]);
-        // Mended: the same update, and then nothing is left of it.
+        assert_eq!(play.container.services(play.program()), old, "the old one, and nobody else");
+        // Mended: what was asked for is had.
         play.stage.write("app/app.py", &app);
         play.does(&["restart", "app"]);
+        play.does(&["reload", "app"]);
+        assert_ne!(play.container.services(play.program()), old);
+    });
+}
 
-        play.stage.write("nginx.conf", &conf.replace("worker_processes", "worker_process"));
+#[test]
+fn a_broken_nginx_conf_leaves_the_old_nginx_serving_and_says_where_it_is_broken() {
+    needs_namespaces!();
+    let play = Play::new("broken-nginx", "proxy_pass http://unix:FOLDER/app.sock;", SYNC, UNIX);
+    let address = play.stage.address;
+    let conf = play.read("nginx.conf");
+    let toml = play.read("supervise.toml");
+    play.nothing_drops(address, |play| {
+        let old = play.container.services("nginx");
+        let broken = conf.replace("worker_processes", "worker_process");
+        play.stage.write("nginx.conf", &broken);
         let place = "nginx.conf:2";
         play.refuses(&["reload", "web"], 1, &["web was not reloaded", "worker_process", place]);
         play.refuses(&["restart", "web"], 1, &["web was not replaced", "worker_process", place]);
         play.stage.write("nginx.conf", &conf);
+        // An update that leads to another file, which is broken.
+        play.stage.write("other.conf", &broken);
+        play.stage.write("supervise.toml", &toml.replace("nginx.conf", "other.conf"));
+        play.refuses(&["update"], 1, &["web was not replaced", "worker_process", "other.conf:2"]);
+        assert_eq!(play.container.services("nginx"), old, "the old one, and nobody else");
+        play.stage.write("other.conf", &conf);
+        play.does(&["restart", "web"]);
         play.does(&["reload", "web"]);
+        assert_ne!(play.container.services("nginx"), old);
+        play.stage.write("supervise.toml", &toml);
+        play.does(&["update"]);
     });
 }

@@ -112,7 +112,8 @@ pub fn ask(address: SocketAddr, path: &str) -> (Fate, String) {
     fate(&String::from_utf8_lossy(&answer))
 }
 
-fn fate(answer: &str) -> (Fate, String) {
+/// What an answer, of which this much came, was.
+pub fn fate(answer: &str) -> (Fate, String) {
     if answer.is_empty() {
         return (Fate::Dropped, String::new());
     }
