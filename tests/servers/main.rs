@@ -1,9 +1,11 @@
 //! nginx, gunicorn and uWSGI, the real ones, under minisup as PID 1 of a PID namespace.
 #![allow(clippy::print_stderr, reason = "a skipped test says so, and a failed one shows what was written")]
 
+mod adoption;
 mod drops;
 #[path = "../support/load.rs"]
 mod load;
+mod reloads;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

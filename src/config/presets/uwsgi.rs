@@ -64,7 +64,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
             sockets.told = Told::ByNumber;
             draft.takes_all = false;
         } else {
-            draft.loses_sockets = true;
+            draft.cannot_reload = true;
             let text = "a reload is a rolling replacement: after HUP it would look for its sockets in vain";
             draft.adjusted.push(text.into());
         }
