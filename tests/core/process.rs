@@ -98,7 +98,7 @@ impl Life {
             ready: (!rng.percent(10)).then(|| rng.pick(&[Duration::ZERO, ms(20), secs(1), secs(5)])),
             sick: rng.percent(25).then(|| rng.upto(secs(15))),
             halt: rng.percent(5).then(|| rng.upto(secs(5))),
-            heir: (kind == Kind::Longrun && rng.percent(8)).then(|| rng.upto(secs(8))),
+            heir: None,
             manner: Manner::random(rng),
             children: (0..children).map(|_| (Manner::random(rng), rng.percent(15))).collect(),
         }

@@ -69,6 +69,8 @@ pub struct World {
     /// How often a process has handed over to an heir.
     pub heirs: u32,
     rng: Rng,
+    /// What it draws for heirs: dice of their own.
+    dice: Rng,
     flaw: Flaw,
     judge: Judge,
     agenda: BinaryHeap<Reverse<(Moment, u64)>>,
@@ -108,6 +110,7 @@ impl World {
             supervisor: Supervisor::new(plan.clone(), rng.next()),
             judge: Judge::new(&plan),
             written: plan,
+            dice: Rng::new(rng.clone().next()),
             now: Moment::from_nanos(1_000_000_000),
             trace: None,
             inputs: 0,
@@ -382,7 +385,7 @@ impl World {
         if !is_service || it.pid() != Some(pid) {
             return Ok(());
         }
-        life.heir = life.heir.filter(|_| self.rng.percent(30));
+        life.heir = life.heir.filter(|_| self.dice.percent(30));
         let heir = self.fork(instance, None, life.clone());
         for (member, process) in &mut self.processes {
             process.program |= *member == heir;
@@ -585,6 +588,7 @@ impl World {
             // Its program is being replaced right now.
             life.exec_fails = Some(126);
         }
+        life.heir = (kind == Kind::Longrun && self.dice.percent(20)).then(|| self.dice.upto(secs(4)));
         let exec = life.exec;
         let pid = self.fork(instance, None, life);
         self.later(exec, Happening::Exec(pid));
