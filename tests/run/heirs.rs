@@ -9,7 +9,7 @@ use std::process::Command;
 const SERVER: &str = r#"
 trap 'NAME sh "$DIR/server.sh" heir &' USR2
 trap 'exit 0' TERM
-trap 'exit 7' INT
+trap 'exit 7' HUP
 FIRST
 test "$1" = heir && (setsid sleep 2001 &)
 echo "begun $$"
@@ -64,7 +64,7 @@ fn hands_over_and_goes_on(mut run: Run) {
 
     // A signal reaches it, and its end is the service's.
     let daemon = run.process("sleep 2001");
-    assert!(minisup(&run, &["signal", "INT", "web"]).0);
+    assert!(minisup(&run, &["signal", "HUP", "web"]).0);
     run.said("web ended (exit code 7), but others of its tree live on");
     let second = begun(&mut run);
     assert_ne!(second, heir);
@@ -130,4 +130,34 @@ fn a_stop_reaches_the_heir_of_who_was_asked_to_end() {
         words.contains("web stopped (exit code 0)") || words.contains("web ended (exit code 0)"),
         "{words}"
     );
+}
+
+#[test]
+fn without_the_right_to_look_into_others_environments_an_heir_of_gunicorn_is_known_by_its_words() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        preset  = "gunicorn"
+        command = "${DIR}/gunicorn --workers 2 app:app"
+        ready   = { log = "begun" }
+        user    = "12345"
+        group   = "12345"
+    "#;
+    let server = r#"#!/bin/sh
+trap '"$0" "$@" &' USR2
+trap 'exit 0' TERM
+echo "begun $$"
+while :; do sleep 0.02; done
+"#;
+    let docker = "chmod +x $DIR/gunicorn; exec setpriv --bounding-set -sys_ptrace --inh-caps -sys_ptrace";
+    let mut run = supervise(Place::Pid1, config).file("gunicorn", server).after(docker).start();
+    begun(&mut run);
+    run.said("all is up");
+    let old = run.process("/bin/sh ");
+    kill(old.pid, libc::SIGUSR2);
+    let heir = begun(&mut run);
+    kill(old.pid, libc::SIGTERM);
+    let line = run.said("app goes on");
+    assert!(line.contains(&format!("as pid {heir}:")), "{line}");
+    run.stops_with(0);
 }

@@ -79,6 +79,8 @@ impl Site {
     pub fn number(&self, service: &str, key: &str) -> i32 {
         let output = self.minisup(&["status", service, "--json"]);
         let text = String::from_utf8_lossy(&output.stdout).replace(' ', "");
+        // Before that the supervisor speaks of itself.
+        let (_, text) = text.split_once("\"instances\":").unwrap_or_else(|| panic!("no instances: {text}"));
         let (_, rest) = text.split_once(&format!("\"{key}\":")).unwrap_or_else(|| panic!("no {key}: {text}"));
         let digits: String = rest.chars().take_while(|c| c.is_ascii_digit()).collect();
         digits.parse().unwrap_or_else(|_| panic!("{key} is no number: {text}"))

@@ -166,7 +166,7 @@ impl Settings {
     fn trial(&self, argv: &[String]) -> Option<Box<[String]>> {
         let is_router = |word: &str| word.strip_prefix("--").is_some_and(|name| ROUTERS.contains(&name));
         let has_value = |word: &str| word.split_once('=').is_some_and(|(name, _)| is_router(name));
-        let mut trial = Vec::new();
+        let mut trial: Vec<String> = Vec::new();
         let mut words = argv.iter();
         let mut left_out = 0;
         while let Some(word) = words.next() {
