@@ -5,6 +5,7 @@ use crate::needs_namespaces;
 use crate::stage::{Container, Stage};
 use crate::support::MINISUP;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 use std::time::Instant;
 
@@ -178,7 +179,14 @@ fn a_reload_that_nginx_cannot_carry_out_fails_with_its_reason_though_its_check_s
 #[test]
 fn gunicorn_is_reloaded_only_with_code_that_loads() {
     needs_namespaces!();
-    let site = Site::new("reload-gunicorn", TO_GUNICORN, GUNICORN);
+    // The check is the service in all respects: its user, its environment, its folder.
+    let stage = Stage::new("reload-gunicorn", TO_GUNICORN);
+    std::fs::set_permissions(&stage.folder, PermissionsExt::from_mode(0o777)).unwrap();
+    let code = std::fs::read_to_string(stage.folder.join("app/app.py")).unwrap();
+    let only = "import os\nassert (os.environ['NEEDED'], os.getuid()) == ('yes', 33)\n";
+    stage.write("app/app.py", &format!("{code}\n{only}"));
+    let app = format!("{GUNICORN}user = \"www-data\"\nenvironment = {{ NEEDED = \"yes\" }}\n");
+    let site = Site::of(stage, &app);
     let master = site.container.services("gunicorn")[0];
     let (count, _) = site.nothing_drops(|site| {
         let before = below(master, "gunicorn");
