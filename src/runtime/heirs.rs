@@ -8,11 +8,11 @@
 //! - belongs to the tree of the process that has ended, and is our own child now;
 //! - has executed a program since it was forked, which the workers of these servers have not;
 //! - is named by the pid file of the service (or by that with `.2`, where gunicorn's new master writes while
-//!   the old one lives), or has `GUNICORN_PID` with the old one's number in its environment, or has the
-//!   title that a preset knows.
+//!   the old one lives); or has the title that a preset knows; or, where none is known, is in the old one's group and
+//!   has `GUNICORN_PID` with its number in the environment.
 //!
-//! The environment may be read only with the process's own uid, or CAP_SYS_PTRACE, and some servers write
-//! their titles over it: so it does not suffice alone. That nobody has died is told to the core; all else of
+//! The environment may be read only with the process's own uid, or CAP_SYS_PTRACE, some servers write
+//! their titles over it, and whatever the heir launches has it too: so a title, if one is known, tells more. That nobody has died is told to the core; all else of
 //! the old process is the heir's from then on: what it speaks by, its output, its tree. A process that
 //! has ended before it became the program, or that is a hook, has no heir, nor has a oneshot.
 //!
@@ -57,11 +57,13 @@ impl Turn {
         let orphans = self.tree.orphans_of(pid, &known);
         let mut heirs: Vec<_> = orphans.into_iter().filter_map(proc::process).collect();
         let (spec, number) = (self.spec(instance), self.supervisor.whose(instance).1);
+        let group = self.tree.group_of(pid);
         heirs.retain(|orphan| {
-            !orphan.is_zombie && proc::has_executed(orphan.pid) && is_heir(orphan.pid, pid, spec, number)
+            let may_be = !orphan.is_zombie && proc::has_executed(orphan.pid);
+            may_be && is_heir(orphan.pid, (pid, orphan.group == group.0), spec, number)
         });
-        // Of several the last one is the one that all this was done for.
-        heirs.into_iter().max_by_key(|heir| heir.started).map(|heir| heir.pid)
+        // Whatever is like it was launched by it.
+        heirs.into_iter().min_by_key(|heir| (heir.started, heir.pid)).map(|heir| heir.pid)
     }
 
     /// From now on this is the instance's main process.
@@ -74,8 +76,8 @@ impl Turn {
     }
 }
 
-/// Whether an orphan of this process goes on in its place.
-fn is_heir(orphan: Pid, of: Pid, spec: &ServiceSpec, number: u32) -> bool {
+/// Whether an orphan of this process, in its group or not, goes on in its place.
+fn is_heir(orphan: Pid, (of, is_near): (Pid, bool), spec: &ServiceSpec, number: u32) -> bool {
     let names_it = |path: &Path| probe::number_in(path) == Some(orphan.0);
     let file = spec.ready.as_ref().and_then(|ready| match ready.probe.of_instance(number) {
         Probe::File(path) => Some(path),
@@ -87,14 +89,12 @@ fn is_heir(orphan: Pid, of: Pid, spec: &ServiceSpec, number: u32) -> bool {
     if files.into_iter().flatten().any(|path| names_it(&path) || names_it(&second(&path))) {
         return true;
     }
-    if let Some([Some(before)]) = proc::variables(orphan, [GUNICORN_PID])
-        && before == of.to_string().as_bytes()
-    {
-        return true;
-    }
-    let titles = spec.heirs.as_ref().map_or(&[][..], |heirs| &heirs.titles);
-    let line = if titles.is_empty() { None } else { proc::command_line(orphan) };
-    line.is_some_and(|line| titles.iter().any(|title| line.contains(&*with_instance(title, number))))
+    let Some(heirs) = &spec.heirs else {
+        let before = if is_near { proc::variables(orphan, [GUNICORN_PID]) } else { None };
+        return before.is_some_and(|[before]| before.is_some_and(|it| it == of.to_string().as_bytes()));
+    };
+    let has = |line: String| heirs.titles.iter().any(|title| line.contains(&*with_instance(title, number)));
+    proc::command_line(orphan).is_some_and(has)
 }
 
 /// Where the new one writes its number as long as the old one has the file.

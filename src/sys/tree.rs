@@ -150,7 +150,7 @@ impl Tree {
     }
 
     /// The group that a main process leads, or that its predecessor led.
-    fn group_of(&self, leader: Pid) -> Pid {
+    pub fn group_of(&self, leader: Pid) -> Pid {
         self.groups.iter().find(|(of, _)| *of == leader).map_or(leader, |(_, group)| *group)
     }
 

@@ -401,18 +401,6 @@ impl World {
         Ok(())
     }
 
-    /// One process for one instance: whoever leads a tree and lives is the one that is known.
-    fn every_leader_is_known(&self) -> Result<(), String> {
-        let leads = |(pid, process): &(&Pid, &Process)| process.leader == **pid && !process.zombie;
-        for (pid, process) in self.processes.iter().filter(leads) {
-            let known = self.supervisor.instance(process.instance).pid();
-            if known != Some(*pid) {
-                return Err(format!("{pid} lives, but {known:?} is the process of {:?}", process.instance));
-            }
-        }
-        Ok(())
-    }
-
     fn say_alive(&mut self, pid: Pid) -> Result<(), String> {
         let age = self.now.since(self.judge.born(pid));
         let Some(process) = self.alive(pid) else { return Ok(()) };
@@ -489,7 +477,7 @@ impl World {
             self.perform(action)?;
         }
         self.judge.turn_is_over()?;
-        self.every_leader_is_known()?;
+        self.judge.every_leader_is_known(&self.supervisor, &self.processes)?;
         self.judge.after_turn(&self.supervisor, self.now)
     }
 

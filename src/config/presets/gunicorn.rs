@@ -5,7 +5,7 @@
 //! with code that does not load takes the whole service down: so a check goes before it.
 //! Its arbiter launches new workers at HUP, so it has heeded it when there are some. With `--preload` HUP reads
 //! the settings again, but not the code. After USR2 a new arbiter stands beside the old one, and is its heir:
-//! by `GUNICORN_PID` in its environment, where setproctitle has not written over it, or by its title.
+//! known by its command line, which setproctitle changes to `gunicorn: master [`.
 //! After TERM it waits 30 s for its workers, longer than Docker waits: so it is told less.
 
 use super::{has, option, options, own_file};
