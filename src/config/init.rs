@@ -118,6 +118,7 @@ impl FirstStart {
             health: None,
             restart: Restart::Never,
             rolling: false,
+            heirs: None,
             success_codes: Rc::new([0]),
             min_uptime: Duration::ZERO,
             // The server that it launches for itself is to end as cleanly as the service.

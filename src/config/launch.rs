@@ -8,7 +8,7 @@ use super::keys;
 use super::presets::Preset;
 use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
-use crate::core::plan::{LaunchExtra, Limit, Resource, Sockets};
+use crate::core::plan::{Heirs, LaunchExtra, Limit, Resource, Sockets};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,8 +36,12 @@ pub struct Draft<'a> {
     pub sockets: Option<Sockets>,
     /// It takes every socket that it is given, also one that nobody has configured.
     pub takes_all: bool,
-    /// The reload that the preset knows would lose its sockets.
-    pub loses_sockets: bool,
+    /// The reload that the preset knows would lose its sockets, or not read the code again.
+    pub cannot_reload: bool,
+    /// So long the preset's reload waits for new workers: see [`Reload::renews`](crate::core::plan::Reload).
+    pub renews: Option<Duration>,
+    /// How an heir of its process is known.
+    pub heirs: Option<Heirs>,
 }
 
 impl Draft<'_> {
@@ -120,7 +124,9 @@ pub fn draft<'a>(
         check: None,
         sockets: None,
         takes_all: false,
-        loses_sockets: false,
+        cannot_reload: false,
+        renews: None,
+        heirs: None,
     }
 }
 

@@ -161,6 +161,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         health: probe::health(&view, problems),
         restart: restart(&view, table, kind, problems),
         rolling,
+        heirs: draft.heirs.take().map(Box::new),
         success_codes: shared(&mut all.codes, success_codes(&view, problems)),
         min_uptime: view.get("min_uptime").and_then(|f| f.duration(problems)).unwrap_or_default(),
         backoff: backoff(&view, problems).unwrap_or(NO_BACKOFF),
@@ -337,7 +338,7 @@ fn only_table(view: &View<'_>, name: &'static str, expected: &str, problems: &mu
 
 fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -> Option<Box<Reload>> {
     let field = view.get("reload")?;
-    if draft.loses_sockets && view.own("reload").is_none() {
+    if draft.cannot_reload && view.own("reload").is_none() {
         return None;
     }
     match &field.node.value {
@@ -368,7 +369,8 @@ fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -
         None => draft.check.clone(),
     };
     let timeout = table.get("timeout").and_then(|timeout| probe::some_time(timeout, problems))?;
-    Some(Box::new(Reload { check, how, timeout }))
+    let renews = draft.renews.filter(|_| how == ReloadHow::Signal(Signal::HUP));
+    Some(Box::new(Reload { check, how, renews, timeout }))
 }
 
 fn memory_limit(view: &View<'_>, problems: &mut Problems) -> Option<u64> {

@@ -96,6 +96,15 @@ pub enum Change {
         /// For what.
         condition: Condition,
     },
+    /// The main process has ended, and its heir is the instance's process now.
+    TakenOver {
+        /// Which.
+        instance: InstanceId,
+        /// The process that was.
+        from: Pid,
+        /// The one that is.
+        to: Pid,
+    },
     /// A continuing check changed its mind.
     Health {
         /// Which.

@@ -89,9 +89,10 @@ impl Supervisor {
                 }
             }
             Err(why) => {
-                let pending = self.pending.remove(index);
+                let mut pending = self.pending.remove(index);
                 let text = format!("{} was not reloaded: {why}", self.spec_of(instance).name);
-                self.answer(pending.id, Reply::Failed(Refusal { text, instance: Some(instance) }));
+                pending.meets(wanted.1);
+                self.fail(pending, Refusal { text, instance: Some(instance) });
             }
         }
     }
@@ -116,6 +117,16 @@ impl Supervisor {
             let moves = |(id, goal, _): &&mut (InstanceId, Goal, bool)| *id == old && !goal.is_reload();
             pending.goals.iter_mut().filter(moves).for_each(|(id, ..)| *id = new);
             pending.goals.sort_by_key(|(id, ..)| *id);
+        }
+    }
+
+    /// It has failed; but those of its reloads that are under way still have answers to come.
+    pub(super) fn fail(&mut self, pending: Pending, refusal: Refusal) {
+        self.answer(pending.id, Reply::Failed(refusal));
+        let open = pending.goals.iter().filter(|(_, goal, is_met)| goal.is_reload() && !is_met);
+        let goals: Box<[_]> = open.copied().collect();
+        if !goals.is_empty() {
+            self.pending.push(Pending { id: None, missing: goals.len(), goals });
         }
     }
 
@@ -201,11 +212,6 @@ impl Supervisor {
 }
 
 impl Pending {
-    /// Whoever asked, if he is still there.
-    pub(super) fn id(&self) -> Option<RequestId> {
-        self.id
-    }
-
     /// This goal is met from now on, if it is one of these.
     pub(super) fn meets(&mut self, met: Goal) -> bool {
         let mut is_one = false;

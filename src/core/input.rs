@@ -24,6 +24,8 @@ pub enum Input {
     ExecFailed { instance: InstanceId, pid: Pid, fault: Fault },
     /// The main process has ended. It is a zombie: its group may still be signalled.
     Ended { instance: InstanceId, pid: Pid, outcome: Outcome, leftovers: bool },
+    /// The main process has ended, and has left this one, its heir, to go on in its place.
+    TakenOver { instance: InstanceId, pid: Pid, heir: Pid },
     /// Nothing is left of the tree of an instance that is Sweeping.
     TreeGone { instance: InstanceId, leader: Pid },
     /// The service said that it is ready.

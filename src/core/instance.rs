@@ -302,6 +302,8 @@ pub enum Event {
         /// Whether others of its tree live on.
         leftovers: bool,
     },
+    /// Its main process has ended, and this one goes on in its place.
+    TakenOver(Pid),
     /// The last of its tree is gone.
     TreeGone,
     /// Its `before_stop` hook is done, or has had its time.

@@ -126,6 +126,8 @@ pub struct ServiceSpec {
     pub watch: Option<Box<[String]>>,
     /// More than so many bytes of memory, for some time, mean restart.
     pub memory_limit: Option<u64>,
+    /// How an heir of its process is known, where a preset knows that it may have one.
+    pub heirs: Option<Box<Heirs>>,
     /// An asked replacement launches the new process first, and stops the old one when that is ready.
     pub rolling: bool,
     /// Sockets that are opened for it and held.
@@ -292,8 +294,21 @@ pub struct Reload {
     pub check: Option<Box<[String]>>,
     /// What is done.
     pub how: ReloadHow,
+    /// It is done only when its process has children that it did not have before: a preset knows that
+    /// this is how they read anything again. Within this time, and twice what the check took.
+    pub renews: Option<Duration>,
     /// So long the check may take, and so long the command.
     pub timeout: Duration,
+}
+
+/// How one knows the process that another one has left to go on in its place, besides by its
+/// environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heirs {
+    /// The file that names it.
+    pub pid_file: Option<PathBuf>,
+    /// What its command line has, and that of no other process of the service that has executed a program.
+    pub titles: Box<[String]>,
 }
 
 /// What a reload does.

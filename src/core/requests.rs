@@ -7,7 +7,8 @@
 //! the named services and all that require them. Those others stay down: to start a service
 //! again does not start its dependents, as with systemd. *Reload* asks every instance that
 //! runs to read its configuration again, and leaves those alone that do not: they will read it
-//! when they are launched. A database's first start is refused while the database runs. *Wait* changes nothing.
+//! when they are launched. Who knows no way to read it again, but can be replaced without a gap, is: each of the
+//! named ones goes its own way. A database's first start is refused while the database runs. *Wait* changes nothing.
 
 use super::action::{Action, Occasion, Refusal, Reply};
 use super::goals::Goal;
@@ -140,7 +141,14 @@ impl Supervisor {
         self.want_up(&plain, Event::Replace, now);
         let mut goals: Vec<(InstanceId, Goal)> =
             self.instances_in_order(services).into_iter().map(|instance| (instance, Goal::Up)).collect();
-        for service in rolling {
+        goals.extend(self.roll_all(&rolling, now));
+        self.await_goals(id, goals);
+    }
+
+    /// All instances of these are replaced in their turn; that is true when these goals are met.
+    fn roll_all(&mut self, services: &[ServiceId], now: Moment) -> Vec<(InstanceId, Goal)> {
+        let mut goals = Vec::new();
+        for service in services.iter().copied() {
             for instance in self.graph.instances(service) {
                 self.set_want(instance, Want::Up, false);
                 if !self.can_roll(instance) {
@@ -151,7 +159,7 @@ impl Supervisor {
             let roll = Goal::Rolled(self.roll(service));
             goals.extend(self.graph.instances(service).next().map(|instance| (instance, roll)));
         }
-        self.await_goals(id, goals);
+        goals
     }
 
     fn want_up(&mut self, services: &[ServiceId], event: Event, now: Moment) {
@@ -211,11 +219,9 @@ impl Supervisor {
         }
     }
 
-    /// Whoever knows no way to read its configuration again, and can be replaced without a gap, is.
     fn reload(&mut self, id: RequestId, services: &[ServiceId], now: Moment) {
-        if services.iter().all(|service| self.reloads_by_roll(*service)) {
-            return self.replace_each(id, services, (services.to_vec(), Vec::new()), now);
-        }
+        let (rolling, plain): (Vec<_>, Vec<_>) =
+            services.iter().partition(|service| self.reloads_by_roll(**service));
         let can = |id: InstanceId| self.is_program(id) && !self.instance(id).is_stopping();
         let obstacle = |service: &ServiceId| {
             if self.plan.service(*service).reload.is_none() {
@@ -226,12 +232,12 @@ impl Supervisor {
                 None
             }
         };
-        if let Some((service, why)) = services.iter().find_map(|it| Some((it, obstacle(it)?))) {
+        if let Some((service, why)) = plain.iter().find_map(|it| Some((it, obstacle(it)?))) {
             let name = &self.plan.service(*service).name;
             return self.refuse(id, format!("cannot reload {name}: {why}"));
         }
         let mut goals = Vec::new();
-        for instance in self.instances_in_order(services).into_iter().filter(|id| can(*id)) {
+        for instance in self.instances_in_order(&plain).into_iter().filter(|id| can(*id)) {
             if let Some(pid) = self.instance(instance).pid() {
                 goals.push((instance, Goal::Reloaded(pid)));
             }
@@ -241,6 +247,8 @@ impl Supervisor {
                 self.actions.push_back(Action::Reload { instance: *instance, pid });
             }
         }
+        goals.extend(self.instances_in_order(&rolling).into_iter().map(|instance| (instance, Goal::Up)));
+        goals.extend(self.roll_all(&rolling, now));
         self.await_goals(id, goals);
     }
 }

@@ -25,12 +25,16 @@
 //! replaced as ever, at once. The first hand-over that fails ends the roll. A service has one roll at a time;
 //! whoever asks for another meanwhile waits for the one after it, which all who wait share.
 //!
+//! **Heirs.** A process that ends and leaves an heir (`service`) leaves it in its own slot, whichever of the
+//! two that is. So the heir of a member is who is replaced, and the heir of a predecessor is asked to end as
+//! its process was: there is never a third one.
+//!
 //! **Updates.** An update waits until no roll is under way. Of the services that it replaces, those
 //! that roll do so: old and new stand side by side, so nobody has to go before another. If the new
 //! process does not get ready the old one goes on, by the plan by which it was launched, which its
 //! slot *keeps*; when it ends by itself, it is launched anew by the plan in force.
 
-use super::action::{Refusal, Reply};
+use super::action::Refusal;
 use super::goals::Goal;
 use super::ids::{InstanceId, ServiceId};
 use super::instance::{Event, Failure, State, Want};
@@ -105,7 +109,7 @@ impl Supervisor {
 
     /// Whether a reload of this service means a roll: it knows no other, and what it listens at, if at
     /// anything, is held.
-    pub(super) fn reloads_by_roll(&self, service: ServiceId) -> bool {
+    pub fn reloads_by_roll(&self, service: ServiceId) -> bool {
         let spec = self.plan.service(service);
         let runs = |id| matches!(self.instance(id).state, State::Running { .. });
         let may = spec.reload.is_none() && (spec.rolling || spec.sockets.is_some());
@@ -397,7 +401,7 @@ impl Supervisor {
         }
         self.pending = kept;
         for (pending, refusal) in failed {
-            self.answer(pending.id(), Reply::Failed(refusal));
+            self.fail(pending, refusal);
         }
     }
 }

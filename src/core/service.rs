@@ -39,6 +39,13 @@
 //! next launch is immediate. A check that fails too often is such a failure, too; but whoever
 //! was healthy first has had its longer life, and only the delay is that of a first failure.
 //!
+//! A main process may end and leave an *heir*: a process of its own making that goes on in its
+//! place (gunicorn's USR2, a new binary of nginx). Nobody has died of the instance then: it goes on
+//! with another pid, as ready and as healthy as it was, and its failures stay what they are. What the
+//! process that ended was asked and has not answered is asked again. If it had been asked to end, the
+//! heir is asked from the beginning, and has a grace period of its own; if it got KILL, so does the heir.
+//! Who is an heir is not decided here: `runtime::heirs`.
+//!
 //! When the main process has ended but others of its tree live on (nginx workers after
 //! their master was killed keep port 80), the instance is Sweeping until they are gone:
 //! only then is it really down, and only then may it be launched again.
@@ -330,6 +337,34 @@ impl Step<'_> {
                     self.it.forced = true;
                     self.ended(pid, End { outcome, reason: Reason::of_stop(failure) }, leftovers, self.now)
                 }
+                Stopped
+                | Waiting { .. }
+                | Launching { .. }
+                | Sweeping { .. }
+                | Backoff { .. }
+                | Exited { .. }
+                | Fatal { .. } => state,
+            },
+            Event::TakenOver(heir) => match state {
+                Executing { since, .. } => self.started(heir, since),
+                Preparing { since, .. } => Preparing { pid: heir, since },
+                Starting { since, asking, last, .. } => {
+                    Starting { pid: heir, since, asking: self.asked_anew(asking), last }
+                }
+                Running { since, checkup, .. } => {
+                    if self.now.since(since) >= self.spec.min_uptime {
+                        self.it.failures = 0;
+                    }
+                    let anew = |c: Checkup| Checkup { asking: self.asked_anew(c.asking), ..c };
+                    Running { pid: heir, since: self.now, checkup: checkup.map(anew) }
+                }
+                Stopping { since, next: 0, at, failure, .. } => {
+                    Stopping { pid: heir, since, next: 0, at, failure }
+                }
+                Stopping { since, failure, .. } => {
+                    self.due(Stopping { pid: heir, since, next: 0, at: self.now, failure })
+                }
+                Killing { since, failure, .. } => self.kill(heir, since, failure),
                 Stopped
                 | Waiting { .. }
                 | Launching { .. }

@@ -149,6 +149,14 @@ impl Supervisor {
             Input::Ended { instance, pid, outcome, leftovers } => {
                 self.apply_to(instance, pid, Event::Ended { outcome, leftovers }, now);
             }
+            Input::TakenOver { instance, pid, heir } => {
+                if self.slot(instance).instance.pid() == Some(pid) {
+                    self.apply(instance, Event::TakenOver(heir), now);
+                    self.changed.push(instance);
+                    let change = Change::TakenOver { instance, from: pid, to: heir };
+                    self.actions.push_back(Action::Publish(Box::new(change)));
+                }
+            }
             Input::TreeGone { instance, leader } => {
                 if matches!(self.slot(instance).instance.state, State::Sweeping { leader: of, .. } if of == leader)
                 {

@@ -354,6 +354,13 @@ impl Pump {
         }
     }
 
+    /// What one main process wrote to, its heir writes to.
+    pub fn hand_over(&mut self, from: Pid, to: Pid) {
+        for stream in self.streams.iter_mut().flatten().filter(|stream| stream.source.pid() == Some(from)) {
+            stream.source.set_pid(to);
+        }
+    }
+
     /// What happened since the last call.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.desk.events.pop_front()

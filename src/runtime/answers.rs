@@ -295,6 +295,9 @@ pub(super) fn event(supervisor: &Supervisor, change: &Change, message: String) -
             about(*instance, event)
         }
         Change::Waits { instance, .. } => about(*instance, plain("waits", None)),
+        Change::TakenOver { instance, to, .. } => {
+            about(*instance, wire::Event { pid: Some(to.0), ..plain("taken-over", None) })
+        }
         Change::Health { instance, healthy } => {
             about(*instance, plain("health", Some(if *healthy { "healthy" } else { "unhealthy" })))
         }

@@ -208,7 +208,10 @@ impl Turn {
                 Ok(self.ask_core(client, Request::Stop(services), wait))
             }
             wire::Request::Reload { names, wait } => {
-                let can = |it| self.runs(it) && self.supervisor.plan().service(it).reload.is_some();
+                let reloads = |it| {
+                    self.supervisor.plan().service(it).reload.is_some() || self.supervisor.reloads_by_roll(it)
+                };
+                let can = |it| self.runs(it) && reloads(it);
                 let services = names::services(&self.supervisor, &names, can)?;
                 if services.is_empty() {
                     return Ok(failed("there is no service that runs and has `reload`"));

@@ -2,7 +2,7 @@
 //!
 //! There is one table of all processes that we launched ourselves. A child that is not in it
 //! is an orphan of somebody's tree: it is reaped, and that is all, unless somebody is waiting
-//! for the last of his tree to go.
+//! for the last of his tree to go, or it is the heir of a main process (`heirs`).
 //!
 //! The main process of a service is taken out of the kernel's table before the supervisor
 //! hears of its end. Its group may still be signalled then: while anybody is in a process
@@ -55,6 +55,12 @@ impl Children {
 
     pub(super) fn add(&mut self, pid: Pid, owner: Owner) {
         self.owners.insert(pid, owner);
+    }
+
+    /// The instance's main process, which has ended, has an heir: that one's end is its end.
+    pub(super) fn hand_over(&mut self, instance: InstanceId, from: Pid, to: Pid) {
+        self.leaders.retain(|(_, leader)| *leader != from);
+        self.owners.insert(to, Owner::Main(instance));
     }
 }
 
@@ -139,6 +145,9 @@ impl Turn {
             }
             Some(Ok(())) => self.tell(Input::Executed { instance, pid }),
             None => {}
+        }
+        if let Some(heir) = self.heir_of(instance, pid) {
+            return self.hand_over(instance, pid, heir);
         }
         self.take_exports(instance, outcome);
         let leftovers = self.spec(instance).stop.tree && self.has_leftovers(pid);

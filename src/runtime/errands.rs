@@ -94,6 +94,8 @@ pub(super) enum News {
     Read(Pid),
     /// It is over, or has never begun.
     Over(Over),
+    /// It is time to look whether this process has new workers; it was this long since the last time.
+    Look(InstanceId, Pid, Duration),
 }
 
 struct UnderWay {
@@ -138,6 +140,15 @@ impl Errands {
             // We hold a sender ourselves: the channel never ends.
             None => std::future::pending().await,
         }
+    }
+
+    /// [`News::Look`], after a pause.
+    pub(super) fn remind(&self, instance: InstanceId, pid: Pid, pause: Duration) {
+        let to = self.to.clone();
+        tokio::spawn(async move {
+            sleep(pause).await;
+            let _ = to.send(News::Look(instance, pid, pause));
+        });
     }
 
     /// Whether the instance has an errand with this purpose under way.
@@ -254,6 +265,7 @@ impl Turn {
                 }
             }
             News::Over(over) => self.is_over(over),
+            News::Look(instance, pid, pause) => self.look_for_new_workers(instance, pid, pause),
         }
     }
 

@@ -122,6 +122,14 @@ impl Hearing {
         self.matchers.retain(|(_, of, _)| *of != instance);
     }
 
+    /// What one main process speaks by, its heir speaks by.
+    pub(super) fn hand_over(&mut self, from: Pid, to: Pid) {
+        let sockets = self.sockets.values_mut().map(|(pid, _)| pid);
+        let descriptors = self.descriptors.values_mut().map(|(pid, _)| pid);
+        let matchers = self.matchers.iter_mut().map(|(.., pid)| pid);
+        sockets.chain(descriptors).chain(matchers).filter(|pid| **pid == from).for_each(|pid| *pid = to);
+    }
+
     fn close_descriptor(&mut self, instance: InstanceId) {
         if let Some((_, fd)) = self.descriptors.remove(&instance) {
             let _ = self.epoll.delete(&fd);

@@ -5,6 +5,7 @@
 //! - `perform`: each action, done
 //! - `launching`: from an instance to a process
 //! - `deaths`: every child that ended, and whose it was
+//! - `heirs`: main processes that end and leave another one in their place
 //! - `errands`: short-lived processes on a service's behalf
 //! - `hooks`: commands around a service's life
 //! - `rounds`: what is looked after by the clock (`schedules`), in files (`watches`), in `memory`
@@ -27,6 +28,7 @@ mod compressing;
 mod deaths;
 mod errands;
 mod hearing;
+mod heirs;
 mod hooks;
 mod last_words;
 mod launching;

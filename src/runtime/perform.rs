@@ -77,6 +77,7 @@ impl Turn {
             Change::Phase(_)
             | Change::State { .. }
             | Change::Waits { .. }
+            | Change::TakenOver { .. }
             | Change::Health { .. }
             | Change::Said(_)
             | Change::Skipped(_)

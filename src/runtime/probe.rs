@@ -264,17 +264,22 @@ impl Turn {
 /// Whether the path is there. A pid file must name the service: one that a killed predecessor
 /// has left behind says nothing of its successor.
 fn look_for(path: &Path, pid: Pid) -> Result<(), String> {
-    let is_file = path.metadata().map_err(|error| words(&error))?.is_file();
-    let mut text = [0u8; PID_FILE_MAX];
-    let count = match is_file {
-        true => File::open(path).and_then(|mut file| file.read(&mut text)).unwrap_or(0),
-        false => 0,
-    };
-    let number = std::str::from_utf8(&text[..count]).ok().and_then(|text| text.trim().parse::<i32>().ok());
-    match number.filter(|number| *number > 0) {
+    path.metadata().map_err(|error| words(&error))?;
+    match number_in(path) {
         Some(number) if !is_of(pid, number) => Err(format!("a pid file of another process ({number})")),
         Some(_) | None => Ok(()),
     }
+}
+
+/// What a pid file says.
+pub(super) fn number_in(path: &Path) -> Option<i32> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = [0u8; PID_FILE_MAX];
+    let count = File::open(path).ok()?.read(&mut text).ok()?;
+    let number = std::str::from_utf8(&text[..count]).ok()?.trim().parse::<i32>().ok();
+    number.filter(|number| *number > 0)
 }
 
 /// Whether this number is the service's main process, or one in its group or session.

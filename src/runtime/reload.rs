@@ -3,13 +3,71 @@
 //! If the check fails, nothing is touched: the service goes on with what it has read before, and
 //! whoever asked gets to know what the check wrote. The answer is that the signal was sent, or how the
 //! command ended; whether the service likes what it reads, it says in its own log.
+//!
+//! Where a preset knows that a server which has read it has new workers (`renews`), the answer waits for
+//! them: children of the main process that were not there before, and still are after a moment,
+//! for a worker that cannot work ends at once. If none come in time the answer is what the service has said
+//! on its stderr since the signal. Nobody tells us of somebody else's children, so we look, ever more rarely,
+//! as long as a reload is under way, and never else.
 
 use super::errands::{Errand, Over, Purpose};
+use super::report::seconds;
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::plan::{Reload, ReloadHow};
-use crate::sys::signals;
+use crate::core::time::Moment;
+use crate::log::{FollowerId, Std};
+use crate::sys::{clock, proc, signals};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// From one look for new workers to the next, the first time.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// And at most.
+const LOOK_MAX: Duration = Duration::from_millis(80);
+
+/// A new worker that lives so long has begun to work.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// So many of the last lines are shown if it fails.
+const LINES: usize = 10;
+
+/// So many characters of each.
+const LINE: usize = 500;
+
+/// What servers write into lines that say why not, the worst ones first.
+const COMPLAINTS: [&[&str]; 2] = [&["[emerg]", "[alert]", "[crit]"], &["[error]", "[ERROR]", "[CRITICAL]"]];
+
+/// A reload that has not been answered.
+pub(super) struct Reloading {
+    instance: InstanceId,
+    pid: Pid,
+    /// When its check began.
+    began: Moment,
+    renewal: Option<Renewal>,
+}
+
+/// The signal has been sent: new workers are to come.
+struct Renewal {
+    since: Moment,
+    limit: Duration,
+    /// The children that it had before.
+    before: Vec<Pid>,
+    /// New ones, and since when.
+    new: Option<(Moment, Vec<Pid>)>,
+    /// Who hears what it says.
+    listener: FollowerId,
+    said: Said,
+}
+
+/// The last lines of stderr, and the last ones of each kind of complaint.
+#[derive(Default)]
+struct Said {
+    complaints: [VecDeque<String>; 2],
+    all: VecDeque<String>,
+}
 
 impl Turn {
     /// Begins a reload; the answer is [`Input::Reloaded`].
@@ -18,8 +76,8 @@ impl Turn {
     /// was asked to: nginx does not like two configurations at once.
     pub(super) fn reload(&mut self, instance: InstanceId, pid: Pid) {
         let (service, _) = self.supervisor.whose(instance);
-        let is_first = !self.reloads.iter().any(|(of, _)| self.supervisor.whose(*of).0 == service);
-        self.reloads.push((instance, pid));
+        let is_first = !self.reloads.iter().any(|it| self.supervisor.whose(it.instance).0 == service);
+        self.reloads.push(Reloading { instance, pid, began: clock::now(), renewal: None });
         if is_first {
             self.begin_reload(instance, pid);
         }
@@ -30,6 +88,9 @@ impl Turn {
         let Some(reload) = &plan.service(self.supervisor.whose(instance).0).reload else {
             return self.has_reloaded(instance, pid, Err("it has no `reload`".into()));
         };
+        if let Some(it) = self.reloading(instance, pid) {
+            it.began = clock::now();
+        }
         match &reload.check {
             Some(check) => self.send(&errand(instance, pid, Purpose::Check, check, reload)),
             None => self.carry_out(instance, pid, reload),
@@ -62,28 +123,123 @@ impl Turn {
         match &reload.how {
             ReloadHow::Exec(command) => self.send(&errand(instance, pid, Purpose::Reload, command, reload)),
             ReloadHow::Signal(signal) => {
+                if let Some(limit) = reload.renews {
+                    self.expect_new_workers(instance, pid, limit);
+                }
                 let sent = signals::kill(pid, *signal);
                 let answer =
                     sent.map_err(|errno| format!("cannot signal it: {}", errno.desc().to_lowercase()));
-                self.has_reloaded(instance, pid, answer);
+                if answer.is_err() || reload.renews.is_none() {
+                    self.has_reloaded(instance, pid, answer);
+                }
             }
+        }
+    }
+
+    fn reloading(&mut self, instance: InstanceId, pid: Pid) -> Option<&mut Reloading> {
+        self.reloads.iter_mut().find(|it| (it.instance, it.pid) == (instance, pid))
+    }
+
+    fn expect_new_workers(&mut self, instance: InstanceId, pid: Pid, limit: Duration) {
+        // What it has said by now was said before.
+        self.pump.last_lines(instance, 0);
+        let listener = self.pump.follow(Some([instance].into()));
+        let before = proc::children(pid).iter().map(|child| child.pid).collect();
+        let since = clock::now();
+        if let Some(it) = self.reloading(instance, pid) {
+            let limit = limit + 2 * since.since(it.began);
+            it.renewal = Some(Renewal { since, limit, before, new: None, listener, said: Said::default() });
+        }
+        self.errands.remind(instance, pid, LOOK);
+    }
+
+    /// Whether the process has new workers by now.
+    pub(super) fn look_for_new_workers(&mut self, instance: InstanceId, pid: Pid, pause: Duration) {
+        let runs = self.supervisor.instance(instance).pid() == Some(pid);
+        // Up to what it has written by now.
+        self.pump.last_lines(instance, 0);
+        let Some(it) = self.reloads.iter_mut().find(|it| (it.instance, it.pid) == (instance, pid)) else {
+            return;
+        };
+        let Some(renewal) = &mut it.renewal else { return };
+        for line in self.pump.take_followed(renewal.listener, usize::MAX).lines {
+            if line.stream == Std::Err {
+                renewal.said.hear(&String::from_utf8_lossy(&line.text));
+            }
+        }
+        let now = clock::now();
+        let waited = now.since(renewal.since);
+        let answer = if !runs {
+            Some(Err(renewal.said.after("it has ended meanwhile".into())))
+        } else if renewal.has_new_workers(pid, now) {
+            Some(Ok(()))
+        } else if waited >= renewal.limit {
+            let why = format!("no new worker after {}: the old ones go on", seconds(waited));
+            Some(Err(renewal.said.after(why)))
+        } else {
+            None
+        };
+        match answer {
+            Some(answer) => self.has_reloaded(instance, pid, answer),
+            None => self.errands.remind(instance, pid, (2 * pause).min(LOOK_MAX)),
         }
     }
 
     fn has_reloaded(&mut self, instance: InstanceId, pid: Pid, answer: Result<(), String>) {
         let label = self.reporter.label(&self.supervisor, instance);
+        let done = self.reloads.iter().position(|it| (it.instance, it.pid) == (instance, pid));
+        let renewal = done.and_then(|done| self.reloads.remove(done).renewal);
+        if let Some(renewal) = &renewal {
+            self.pump.unfollow(renewal.listener);
+        }
         match &answer {
+            Ok(()) if renewal.is_some() => ::log::info!("{label} has new workers, by what it has read again"),
             Ok(()) => ::log::info!("{label} has been told to read its configuration again"),
             Err(why) => ::log::warn!("cannot reload {label}: {}", why.lines().next().unwrap_or_default()),
         }
         self.tell(Input::Reloaded { instance, pid, answer: answer.map_err(Into::into) });
-        if let Some(done) = self.reloads.iter().position(|it| *it == (instance, pid)) {
-            self.reloads.remove(done);
-        }
         let (service, _) = self.supervisor.whose(instance);
-        let next = self.reloads.iter().find(|(of, _)| self.supervisor.whose(*of).0 == service);
-        if let Some((instance, pid)) = next.copied() {
+        let next = self.reloads.iter().find(|it| self.supervisor.whose(it.instance).0 == service);
+        if let Some((instance, pid)) = next.map(|it| (it.instance, it.pid)) {
             self.begin_reload(instance, pid);
+        }
+    }
+}
+
+impl Renewal {
+    fn has_new_workers(&mut self, of: Pid, now: Moment) -> bool {
+        let mut new: Vec<Pid> = proc::children(of).iter().map(|child| child.pid).collect();
+        new.retain(|child| !self.before.contains(child));
+        match &self.new {
+            Some((since, seen)) if new.iter().any(|child| seen.contains(child)) => {
+                now.since(*since) >= SETTLED
+            }
+            Some(_) | None => {
+                self.new = (!new.is_empty()).then_some((now, new));
+                false
+            }
+        }
+    }
+}
+
+impl Said {
+    fn hear(&mut self, line: &str) {
+        let kind = COMPLAINTS.iter().position(|words| words.iter().any(|word| line.contains(word)));
+        let places = kind.map(|kind| &mut self.complaints[kind]).into_iter().chain([&mut self.all]);
+        for place in places {
+            place.push_back(line.chars().take(LINE).collect());
+            if place.len() > LINES {
+                place.pop_front();
+            }
+        }
+    }
+
+    /// The reason, and behind it what was said of it.
+    fn after(&self, why: String) -> String {
+        let worst = self.complaints.iter().chain([&self.all]).find(|lines| !lines.is_empty());
+        match worst {
+            Some(lines) => format!("{why}\n{}", lines.iter().cloned().collect::<Vec<_>>().join("\n")),
+            None => format!("{why}; it has said nothing on its stderr, perhaps in a log of its own"),
         }
     }
 }

@@ -101,6 +101,10 @@ impl Reporter {
                     format_args!("{} waits for {on} to be {what}", self.label(supervisor, *instance)),
                 )
             }
+            Change::TakenOver { instance, from, to } => {
+                let name = self.label(supervisor, *instance);
+                paper.line(Info, format_args!("{name} goes on as pid {to}: pid {from} has handed over to it"))
+            }
             Change::Health { instance, healthy: true } => {
                 paper.line(Info, format_args!("{} is healthy", self.label(supervisor, *instance)))
             }

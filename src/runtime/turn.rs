@@ -9,12 +9,12 @@ use super::errands::{Errands, News};
 use super::hearing::{Hearing, Voice};
 use super::launching::Launches;
 use super::probe::{Answer, Probes};
+use super::reload::Reloading;
 use super::report::Reporter;
 use super::rounds::Rounds;
 use super::sockets::Held;
 use super::update::Updates;
-use crate::core::ids::InstanceId;
-use crate::core::ids::Pid;
+use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
@@ -51,7 +51,7 @@ pub(super) struct Turn {
     pub(super) errands: Errands,
     pub(super) rounds: Rounds,
     /// Reloads that have not been answered, in the order in which they were asked for.
-    pub(super) reloads: Vec<(InstanceId, Pid)>,
+    pub(super) reloads: Vec<Reloading>,
     pub(super) launches: Launches,
     pub(super) children: Children,
     pub(super) tree: Tree,

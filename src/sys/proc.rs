@@ -36,6 +36,35 @@ pub fn process(pid: Pid) -> Option<Process> {
     parse_stat(pid, &bytes[..length])
 }
 
+/// Whether a process has executed a program since it was forked (PF_FORKNOEXEC in /proc/PID/stat):
+/// workers usually have not. Where the kernel does not tell, everybody has.
+pub fn has_executed(pid: Pid) -> bool {
+    const FORKED_ONLY: u64 = 0x40;
+    const FLAGS: usize = 6;
+    let Ok(text) = fs::read(format!("/proc/{pid}/stat")) else { return false };
+    let after = text.iter().rposition(|b| *b == b')').map_or(0, |at| at + 1);
+    let fields = std::str::from_utf8(&text[after..]).unwrap_or_default().split_ascii_whitespace();
+    let flags = fields.into_iter().nth(FLAGS).and_then(|field| field.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & FORKED_ONLY == 0)
+}
+
+/// The words of a process's command line, or what it has made of them, with one space between any two.
+pub fn command_line(pid: Pid) -> Option<String> {
+    const MOST: u64 = 64 * 1024;
+    let mut bytes = Vec::new();
+    File::open(format!("/proc/{pid}/cmdline")).ok()?.take(MOST).read_to_end(&mut bytes).ok()?;
+    let words = bytes.split(|b| *b == 0).map(String::from_utf8_lossy);
+    Some(words.collect::<Vec<_>>().join(" ").trim_end().to_owned())
+}
+
+/// The children of a process that have not ended.
+pub fn children(of: Pid) -> Vec<Process> {
+    // /proc/PID/task/PID/children has those of one thread only, and not everywhere.
+    let mut all = all();
+    all.retain(|process| process.parent == of.0 && !process.is_zombie);
+    all
+}
+
 /// The memory of a process that is in RAM, in bytes (the second field of /proc/PID/statm).
 pub fn resident(pid: Pid) -> Option<u64> {
     let mut bytes = [0u8; 128];

@@ -10,6 +10,9 @@
 //! - else it belongs to the service whose process ended just when it was adopted, if that is
 //!   one only.
 //!
+//! When a main process hands over to an heir, that one is the leader from then on, of a group whose
+//! number is still its predecessor's.
+//!
 //! A child that we had before we launched anybody is nobody's: the script that became us by
 //! exec may have left one behind, such as the `tee` that our own output goes through.
 //!
@@ -54,6 +57,8 @@ pub struct Tree {
     adopted: Vec<Adopted>,
     /// Who was seen in a tree, outside of its group: (who, of whom).
     remembered: Vec<(Process, Pid)>,
+    /// Heirs that lead no group, and in which group they are: (who, which).
+    groups: Vec<(Pid, Pid)>,
     /// Main processes that ended since the last look.
     ended: Vec<Pid>,
     /// Whether `adopted` is of this turn.
@@ -91,6 +96,7 @@ impl Tree {
             inherited: Vec::new(),
             adopted: Vec::new(),
             remembered: Vec::new(),
+            groups: Vec::new(),
             ended: Vec::new(),
             looked: false,
             processes: None,
@@ -109,11 +115,43 @@ impl Tree {
     /// Zombies count until they are reaped, the leader too.
     pub fn has_leftovers(&mut self, leader: Pid, known: &impl Known) -> bool {
         self.look(known);
-        let has = signals::group_exists(leader) || self.adopted.iter().any(|a| a.leader == Some(leader));
+        let has = signals::group_exists(self.group_of(leader))
+            || self.adopted.iter().any(|a| a.leader == Some(leader));
         if !has {
             self.remembered.retain(|(_, of)| *of != leader);
+            self.groups.retain(|(of, _)| *of != leader);
         }
         has
+    }
+
+    /// Those of the tree of `leader`, which has ended, who were adopted: its own children among others.
+    pub fn orphans_of(&mut self, leader: Pid, known: &impl Known) -> Vec<Pid> {
+        self.look(known);
+        self.adopted.iter().filter(|a| a.leader == Some(leader)).map(|a| a.pid).collect()
+    }
+
+    /// The main process `from` has ended, and its tree is that of `to` now, one of its orphans.
+    pub fn hand_over(&mut self, from: Pid, to: Pid) {
+        let group = self.group_of(from);
+        self.groups.retain(|(of, _)| *of != from);
+        // As long as the heir is in it, the kernel gives its number to nobody else.
+        let own = nix::unistd::getpgid(Some(nix::unistd::Pid::from_raw(to.0)));
+        if group != to && own.is_ok_and(|own| own.as_raw() == group.0) {
+            self.groups.push((to, group));
+        }
+        self.adopted.retain(|a| a.pid != to);
+        self.ended.retain(|ended| *ended != from);
+        for leader in self.adopted.iter_mut().filter_map(|a| a.leader.as_mut()).filter(|of| **of == from) {
+            *leader = to;
+        }
+        for (_, leader) in self.remembered.iter_mut().filter(|(_, of)| *of == from) {
+            *leader = to;
+        }
+    }
+
+    /// The group that a main process leads, or that its predecessor led.
+    pub fn group_of(&self, leader: Pid) -> Pid {
+        self.groups.iter().find(|(of, _)| *of == leader).map_or(leader, |(_, group)| *group)
     }
 
     /// Sends a signal to everybody of the tree of `leader`, who may be alive or gone. Returns
@@ -122,7 +160,8 @@ impl Tree {
         // Before anybody dies of it, and leaves children whose parent nobody can see any more.
         let others = self.remember(leader, known);
         // Who is in the group is found by the kernel, all at once.
-        let mut in_group = signals::kill_group(leader, signal) != Err(nix::errno::Errno::ESRCH);
+        let mut in_group =
+            signals::kill_group(self.group_of(leader), signal) != Err(nix::errno::Errno::ESRCH);
         if !in_group && known.is_launched(leader) {
             // It is so young that it has not yet made its session.
             in_group = signals::kill(leader, signal).is_ok();
@@ -138,7 +177,8 @@ impl Tree {
     /// /proc, once a turn.
     fn remember(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
         let mut others = self.members(leader, known);
-        others.retain(|process| process.group != leader.0);
+        let group = self.group_of(leader);
+        others.retain(|process| process.group != group.0);
         self.remembered.retain(|(_, of)| *of != leader);
         self.remembered.extend(others.iter().map(|process| (*process, leader)));
         others
@@ -147,13 +187,14 @@ impl Tree {
     /// Everybody of the tree of `leader`: its descendants, its session, and what was adopted.
     pub fn members(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
         self.look(known);
+        let group = self.group_of(leader);
         let mut roots = BTreeSet::from([leader.0]);
         roots.extend(self.adopted.iter().filter(|a| a.leader == Some(leader)).map(|a| a.pid.0));
-        if roots.len() == 1 && !known.is_launched(leader) && !signals::group_exists(leader) {
+        if roots.len() == 1 && !known.is_launched(leader) && !signals::group_exists(group) {
             return Vec::new();
         }
         let processes = self.processes.get_or_insert_with(proc::all);
-        let belongs = |p: &Process| p.session == leader.0 || p.group == leader.0;
+        let belongs = |p: &Process| [p.session, p.group].iter().any(|of| *of == leader.0 || *of == group.0);
         roots.extend(processes.iter().filter(|p| belongs(p)).map(|p| p.pid.0));
         with_descendants(processes, roots)
     }
@@ -183,7 +224,9 @@ impl Tree {
         let numbers = nix::unistd::Pid::from_raw(pid.0);
         let session = nix::unistd::getsid(Some(numbers)).map(|s| Pid(s.as_raw()));
         let group = nix::unistd::getpgid(Some(numbers)).map(|g| Pid(g.as_raw()));
-        if let Some(leader) = [session, group].into_iter().flatten().find(|l| known.is_leader(*l)) {
+        let heir = |number: Pid| self.groups.iter().find(|(_, group)| *group == number).map(|(of, _)| *of);
+        let leader = |number| heir(number).or_else(|| known.is_leader(number).then_some(number));
+        if let Some(leader) = [session, group].into_iter().flatten().find_map(leader) {
             return Some(leader);
         }
         let seen = self.remembered.iter().find(|(process, _)| process.pid == pid);

@@ -227,6 +227,7 @@ pub fn events() -> Vec<(&'static str, Event)> {
         ("Ended: 1", ended(Outcome::Exited(1), false)),
         ("Ended: KILL", ended(Outcome::Killed(Signal::KILL), false)),
         ("Ended: 0, leftovers", ended(Outcome::Exited(0), true)),
+        ("TakenOver", Event::TakenOver(Pid(8))),
         ("TreeGone", Event::TreeGone),
         ("TookLeave", Event::TookLeave),
         ("Exceeded", Event::Exceeded { used: 200_000_000, limit: 100_000_000 }),

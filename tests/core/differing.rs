@@ -120,6 +120,7 @@ fn what_only_minisup_reads_changes_under_a_living_process() {
             s.reload = Some(Box::new(Reload {
                 check: None,
                 how: ReloadHow::Signal(Signal::HUP),
+                renews: None,
                 timeout: secs(30),
             }));
         }),

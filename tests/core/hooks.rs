@@ -161,8 +161,12 @@ fn what_runs_once_at_boot_by_its_schedule_keeps_nobody_waiting() {
 
 #[test]
 fn changed_files_reload_or_replace_whoever_has_read_them() {
-    let reload =
-        Some(Box::new(Reload { check: None, how: ReloadHow::Signal(Signal::HUP), timeout: secs(30) }));
+    let reload = Some(Box::new(Reload {
+        check: None,
+        how: ReloadHow::Signal(Signal::HUP),
+        renews: None,
+        timeout: secs(30),
+    }));
     let mut stage = Stage::of([ServiceSpec { reload, ..service("web") }, service("app"), service("new")]);
     stage.exec("web");
     stage.exec("app");

@@ -314,6 +314,7 @@ impl Judge {
             },
             Change::Phase(_)
             | Change::Waits { .. }
+            | Change::TakenOver { .. }
             | Change::Health { .. }
             | Change::Said(_)
             | Change::Skipped(_)

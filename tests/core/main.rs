@@ -4,6 +4,7 @@ mod asking;
 mod cells;
 mod differing;
 mod draining;
+mod heirs;
 mod hooks;
 mod judge;
 mod living;

@@ -44,6 +44,8 @@ pub struct Life {
     pub sick: Option<Duration>,
     /// It stops itself after so long.
     pub halt: Option<Duration>,
+    /// It hands over to an heir after so long.
+    pub heir: Option<Duration>,
     /// How it takes a stop signal.
     pub manner: Manner,
     /// Processes it forks, and how each of them takes a stop signal.
@@ -96,6 +98,7 @@ impl Life {
             ready: (!rng.percent(10)).then(|| rng.pick(&[Duration::ZERO, ms(20), secs(1), secs(5)])),
             sick: rng.percent(25).then(|| rng.upto(secs(15))),
             halt: rng.percent(5).then(|| rng.upto(secs(5))),
+            heir: None,
             manner: Manner::random(rng),
             children: (0..children).map(|_| (Manner::random(rng), rng.percent(15))).collect(),
         }
@@ -111,6 +114,7 @@ impl Life {
             ready: None,
             sick: None,
             halt: None,
+            heir: None,
             manner,
             children: Vec::new(),
         }

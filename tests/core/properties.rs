@@ -50,6 +50,7 @@ fn an_event() -> impl Strategy<Value = Event> {
         Just(Event::Said("busy".into())),
         Just(Event::Alive),
         (an_outcome(), any::<bool>()).prop_map(|(outcome, leftovers)| Event::Ended { outcome, leftovers }),
+        (1..99).prop_map(|n| Event::TakenOver(Pid(n))),
         Just(Event::TreeGone),
         Just(Event::Rechecked),
         Just(Event::Hurry),
@@ -91,6 +92,8 @@ fn an_input() -> impl Strategy<Value = Input> {
         6 => (instance(), pid(), an_outcome(), any::<bool>()).prop_map(
             |(instance, pid, outcome, leftovers)| Input::Ended { instance, pid, outcome, leftovers }
         ),
+        2 => (instance(), pid(), pid())
+            .prop_map(|(instance, pid, heir)| Input::TakenOver { instance, pid, heir }),
         2 => (instance(), pid()).prop_map(|(instance, leader)| Input::TreeGone { instance, leader }),
         2 => (instance(), pid()).prop_map(|(instance, pid)| Input::Ready { instance, pid }),
         2 => (instance(), pid(), an_answer())
@@ -120,14 +123,18 @@ fn an_input() -> impl Strategy<Value = Input> {
 }
 
 /// What must be true of every instance, whatever has happened to it.
-fn is_sound(before: &Instance, after: &Instance, deeds: &[Deed]) -> Result<(), TestCaseError> {
+fn is_sound(before: &Instance, event: &Event, after: &Instance, deeds: &[Deed]) -> Result<(), TestCaseError> {
+    let heir = match event {
+        Event::TakenOver(heir) if before.pid().is_some() => Some(*heir),
+        _ => None,
+    };
     let launches = deeds.iter().filter(|deed| matches!(deed, Deed::Launch | Deed::Prepare)).count();
     let launching = matches!(after.state, State::Launching { .. });
     prop_assert_eq!(launches == 1, launching && before.state != after.state, "a launch is Launching");
     let born = before.pid().is_none() && after.pid().is_some();
     prop_assert!(!born || matches!(before.state, State::Launching { .. }), "a process without a launch");
     if let (Some(old), Some(new)) = (before.pid(), after.pid()) {
-        prop_assert_eq!(old, new, "a process turned into another one");
+        prop_assert_eq!(heir.unwrap_or(old), new, "a process turned into another one");
     }
     for deed in deeds {
         let about = match deed {
@@ -136,9 +143,9 @@ fn is_sound(before: &Instance, after: &Instance, deeds: &[Deed]) -> Result<(), T
             | Deed::Signal(pid, _)
             | Deed::Resume(pid)
             | Deed::AskReady(pid, _)
-            | Deed::AskHealth(pid, _) => before.pid() == Some(*pid),
+            | Deed::AskHealth(pid, _) => [before.pid(), heir].contains(&Some(*pid)),
             Deed::SignalTree(pid, _) => {
-                before.pid() == Some(*pid)
+                [before.pid(), heir].contains(&Some(*pid))
                     || matches!(before.state, State::Sweeping { leader, .. } if leader == *pid)
             }
         };
@@ -173,8 +180,8 @@ proptest! {
                 it.want = if it.want == Want::Up { Want::Down } else { Want::Up };
             }
             let mut deeds = Vec::new();
-            let after = step(spec, 0.5, it.clone(), event, now, &mut deeds);
-            is_sound(&it, &after, &deeds)?;
+            let after = step(spec, 0.5, it.clone(), event.clone(), now, &mut deeds);
+            is_sound(&it, &event, &after, &deeds)?;
             it = after;
         }
     }
@@ -277,6 +284,7 @@ fn within(mut input: Input, instances: u32, services: u32, request: RequestId) -
         Input::Executed { instance, .. }
         | Input::ExecFailed { instance, .. }
         | Input::Ended { instance, .. }
+        | Input::TakenOver { instance, .. }
         | Input::TreeGone { instance, .. }
         | Input::Ready { instance, .. }
         | Input::Answered { instance, .. }

@@ -98,6 +98,17 @@ fn the_worlds_are_as_wild_as_they_should_be() {
 }
 
 #[test]
+fn in_the_worlds_heirs_take_over() {
+    let heirs = |seed| {
+        let mut world = World::of_seed(seed, Flaw::None);
+        let _ = world.run();
+        world.heirs
+    };
+    let count: u32 = (0..500).map(heirs).sum();
+    assert!(count > 100, "only {count} processes have handed over to an heir");
+}
+
+#[test]
 fn the_worlds_are_updated_in_every_way() {
     let mut changes = Vec::new();
     for seed in 0..500 {

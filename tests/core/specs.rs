@@ -42,6 +42,7 @@ pub fn service(name: &str) -> ServiceSpec {
         reopen: None,
         sockets: None,
         rolling: false,
+        heirs: None,
         launch: Launch {
             command: Box::new(["/bin/x".into()]),
             environment: Rc::new([]),
@@ -167,7 +168,12 @@ fn random_service(rng: &mut Rng, index: u32, earlier: &[ServiceSpec]) -> Service
         },
         reopen: rng.percent(20).then_some(Signal::USR1),
         reload: rng.percent(40).then(|| {
-            Box::new(Reload { check: None, how: ReloadHow::Signal(Signal::HUP), timeout: secs(60) })
+            Box::new(Reload {
+                check: None,
+                how: ReloadHow::Signal(Signal::HUP),
+                renews: None,
+                timeout: secs(60),
+            })
         }),
         rolling: kind == Kind::Longrun && rng.percent(50),
         ..service(&format!("s{index}"))

@@ -140,6 +140,15 @@ impl Stage {
         self.tell(Input::Ended { instance, pid, outcome, leftovers });
     }
 
+    /// Its process ends and leaves an heir in its place. Returns both.
+    pub fn hands_over(&mut self, name: &str) -> (Pid, Pid) {
+        let (instance, pid) = (self.id(name), self.pid(name));
+        self.last_pid += 1;
+        let heir = Pid(self.last_pid);
+        self.tell(Input::TakenOver { instance, pid, heir });
+        (pid, heir)
+    }
+
     pub fn tree_is_gone(&mut self, name: &str) {
         let instance = self.id(name);
         let State::Sweeping { leader, .. } = self.supervisor.instance(instance).state else {

@@ -152,7 +152,8 @@ fn can_come(event: &Event, form: &Form, want: Want) -> bool {
         | Event::Ended { .. }
         | Event::TreeGone
         | Event::TookLeave => true,
-        Event::Exceeded { .. } => false,
+        // Nobody is the heir of what has not been the program, and no state becomes another one by it.
+        Event::Exceeded { .. } | Event::TakenOver(_) => false,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::specs::{health, ms, on, oneshot, ready, secs, service, tcp};
 use crate::stage::Stage;
+use minisup::core::action::Action;
+use minisup::core::exit::Outcome;
 use minisup::core::input::{Awaited, Input, Request};
 use minisup::core::plan::{Condition, Probe, Reload, ReloadHow, Restart, ServiceSpec};
 use minisup::core::signal::Signal;
@@ -11,7 +13,7 @@ fn slow(name: &str) -> ServiceSpec {
 }
 
 fn reloading(name: &str) -> ServiceSpec {
-    let reload = Reload { check: None, how: ReloadHow::Signal(Signal::HUP), timeout: secs(60) };
+    let reload = Reload { check: None, how: ReloadHow::Signal(Signal::HUP), renews: None, timeout: secs(60) };
     ServiceSpec { reload: Some(Box::new(reload)), ..service(name) }
 }
 
@@ -151,6 +153,46 @@ fn a_reload_that_cannot_be_is_refused_with_the_reason() {
     let reload = stage.reload("web");
     stage.exits("web", 4);
     assert_eq!(stage.refusal(reload), "web ended during its reload (exit code 4)");
+}
+
+#[test]
+fn of_two_services_each_reloads_in_its_own_way() {
+    let rolling = ServiceSpec { rolling: true, ready: ready(Probe::Notify), ..service("app") };
+    let mut stage = Stage::of([reloading("web"), rolling]);
+    stage.exec("web");
+    stage.exec("app");
+    stage.is_ready("app");
+    stage.take_actions();
+    let both = |stage: &Stage| Request::Reload([stage.service("web"), stage.service("app")].into());
+    let request = stage.ask(both(&stage));
+    let actions = stage.take_actions();
+    assert!(actions.iter().any(|it| matches!(it, Action::Reload { .. })));
+    let launched = actions.iter().find_map(|it| match it {
+        Action::Launch { instance } => Some(*instance),
+        _ => None,
+    });
+    let new = launched.expect("a new process of the app");
+    let pid = stage.supervisor.instance(new).pid().unwrap();
+    let (old, old_pid) = (stage.id("app"), stage.pid("app"));
+    stage.has_reloaded("web", Ok(()));
+    assert!(stage.is_open(request), "the app has not been replaced");
+    stage.tell(Input::Executed { instance: new, pid });
+    stage.tell(Input::Ready { instance: new, pid });
+    let outcome = Outcome::Exited(0);
+    stage.tell(Input::Ended { instance: old, pid: old_pid, outcome, leftovers: false });
+    assert!(stage.is_done(request));
+
+    // If the one fails, the answer of the other is not taken for that of a later reload.
+    let request = stage.ask(both(&stage));
+    let coming = stage.supervisor.all_instances().find(|id| stage.supervisor.is_shadow(*id)).unwrap();
+    let pid = stage.supervisor.instance(coming).pid().unwrap();
+    stage.tell(Input::Ended { instance: coming, pid, outcome: Outcome::Exited(3), leftovers: false });
+    assert!(stage.refusal(request).starts_with("app was not replaced"), "{}", stage.refusal(request));
+    let later = stage.reload("web");
+    stage.has_reloaded("web", Ok(()));
+    assert!(stage.is_open(later), "that was the first one's");
+    stage.has_reloaded("web", Ok(()));
+    assert!(stage.is_done(later));
 }
 
 #[test]

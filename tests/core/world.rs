@@ -11,7 +11,7 @@ use minisup::core::difference::ChangeKind;
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
 use minisup::core::input::{Awaited, Input, Request};
-use minisup::core::instance::Fault;
+use minisup::core::instance::{Fault, State};
 use minisup::core::phase::Phase;
 use minisup::core::plan::{Kind, Plan, Probe};
 use minisup::core::signal::Signal;
@@ -42,6 +42,7 @@ enum Happening {
     /// By itself (then not while it is stopped), or by a signal.
     End(Pid, Outcome, bool),
     Halt(Pid),
+    HandOver(Pid),
     Ready(Pid),
     Alive(Pid),
     Answer(InstanceId, Pid, bool),
@@ -65,7 +66,11 @@ pub struct World {
     /// What updates have done to services.
     pub changes: Vec<ChangeKind>,
     pub processes: BTreeMap<Pid, Process>,
+    /// How often a process has handed over to an heir.
+    pub heirs: u32,
     rng: Rng,
+    /// What it draws for heirs: dice of their own.
+    dice: Rng,
     flaw: Flaw,
     judge: Judge,
     agenda: BinaryHeap<Reverse<(Moment, u64)>>,
@@ -105,12 +110,14 @@ impl World {
             supervisor: Supervisor::new(plan.clone(), rng.next()),
             judge: Judge::new(&plan),
             written: plan,
+            dice: Rng::new(rng.clone().next()),
             now: Moment::from_nanos(1_000_000_000),
             trace: None,
             inputs: 0,
             ways: BTreeSet::new(),
             changes: Vec::new(),
             processes: BTreeMap::new(),
+            heirs: 0,
             rng,
             flaw,
             agenda: BinaryHeap::new(),
@@ -280,6 +287,7 @@ impl World {
                 }
                 Ok(())
             }
+            Happening::HandOver(pid) => self.hand_over(pid),
             Happening::Ready(pid) => match self.alive(pid) {
                 Some(process) if !process.stopped => {
                     let instance = process.instance;
@@ -344,6 +352,15 @@ impl World {
         if let Some(after) = life.halt {
             self.later(after, Happening::Halt(pid));
         }
+        self.expect(pid, instance, &life);
+        Ok(())
+    }
+
+    /// What the program is going to say, and to whom it is going to hand over.
+    fn expect(&mut self, pid: Pid, instance: InstanceId, life: &Life) {
+        if let Some(after) = life.heir {
+            self.later(after, Happening::HandOver(pid));
+        }
         let spec = self.supervisor.spec_of(instance);
         let speaks = spec.ready.as_ref().is_some_and(|r| matches!(r.probe, Probe::Notify | Probe::Fd(_)));
         let watched = spec.health.as_ref().filter(|h| h.probe == Probe::Notify).map(|h| h.interval);
@@ -353,6 +370,34 @@ impl World {
         if let Some(interval) = watched {
             self.later(interval / 2, Happening::Alive(pid));
         }
+    }
+
+    /// A service's process ends and leaves an heir, which executes its program anew; and all of its tree.
+    fn hand_over(&mut self, pid: Pid) -> Result<(), String> {
+        let able = |process: &&mut Process| process.program && !process.stopped && !process.doomed;
+        let Some(process) = self.alive(pid).filter(able) else { return Ok(()) };
+        let (instance, mut life) = (process.instance, process.life.clone());
+        let it = self.supervisor.instance(instance);
+        let is_service = matches!(
+            it.state,
+            State::Starting { .. } | State::Running { .. } | State::Stopping { .. } | State::Killing { .. }
+        );
+        if !is_service || it.pid() != Some(pid) {
+            return Ok(());
+        }
+        life.heir = life.heir.filter(|_| self.dice.percent(30));
+        let heir = self.fork(instance, None, life.clone());
+        for (member, process) in &mut self.processes {
+            process.program |= *member == heir;
+            process.leader = if process.leader == pid { heir } else { process.leader };
+        }
+        self.processes.remove(&pid);
+        self.heirs += 1;
+        self.feed(Input::TakenOver { instance, pid, heir })?;
+        if let Some((after, outcome)) = life.end {
+            self.later(after, Happening::End(heir, outcome, true));
+        }
+        self.expect(heir, instance, &life);
         Ok(())
     }
 
@@ -432,6 +477,7 @@ impl World {
             self.perform(action)?;
         }
         self.judge.turn_is_over()?;
+        self.judge.every_leader_is_known(&self.supervisor, &self.processes)?;
         self.judge.after_turn(&self.supervisor, self.now)
     }
 
@@ -530,6 +576,7 @@ impl World {
             // Its program is being replaced right now.
             life.exec_fails = Some(126);
         }
+        life.heir = (kind == Kind::Longrun && self.dice.percent(20)).then(|| self.dice.upto(secs(4)));
         let exec = life.exec;
         let pid = self.fork(instance, None, life);
         self.later(exec, Happening::Exec(pid));

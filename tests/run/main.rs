@@ -20,6 +20,7 @@ mod exits;
 mod faults;
 mod first_start;
 mod health;
+mod heirs;
 mod hooks;
 mod launches;
 mod memory;
@@ -73,6 +74,7 @@ everywhere! {
     ready::who_is_not_ready_in_time_ends_the_container_with_the_reason
     hooks::every_hook_has_its_moment_and_knows_it
     health::who_is_unhealthy_is_launched_again
+    heirs::an_heir_that_the_pid_file_names_goes_on_in_its_place
     reload::a_reload_checks_first_and_touches_nothing_if_that_fails
     restarts::who_is_killed_is_launched_again
     restarts::failures_in_a_row_are_waited_for_ever_longer_and_then_are_fatal

@@ -1,12 +1,14 @@
 //! nginx, gunicorn and uWSGI, the real ones, under minisup as PID 1 of a PID namespace.
 #![allow(clippy::print_stderr, reason = "a skipped test says so, and a failed one shows what was written")]
 
+mod adoption;
 mod asker;
 mod counting;
 mod drops;
 #[path = "../support/load.rs"]
 mod load;
 mod long;
+mod reloads;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -151,6 +151,11 @@ impl Container {
         }
     }
 
+    /// PID 1, as we see it.
+    pub fn pid(&self) -> i32 {
+        self.running.pid()
+    }
+
     /// Signals PID 1.
     pub fn signal(&self, signal: i32) {
         self.running.signal(signal);

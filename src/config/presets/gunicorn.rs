@@ -3,13 +3,20 @@
 //! READY=1 is sent when the sockets are bound, before there is any worker, hence before
 //! the application is imported: so readiness is an HTTP answer, whatever its status. HUP
 //! with code that does not load takes the whole service down: so a check goes before it.
+//! Its arbiter launches new workers at HUP, so it has heeded it when there are some. With `--preload` HUP reads
+//! the settings again, but not the code. After USR2 a new arbiter stands beside the old one, and is its heir:
+//! known by its command line, which setproctitle changes to `gunicorn: master [`.
 //! After TERM it waits 30 s for its workers, longer than Docker waits: so it is told less.
 
 use super::{has, option, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
+use crate::core::plan::{Heirs, HttpProbe, Probe, ProbeAddress, Told};
+use std::time::Duration;
+
+/// So long new workers may take, besides loading the code.
+const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Finds where it will answer, and makes the check for a reload.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
@@ -39,6 +46,8 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         let mut check = draft.argv.clone();
         check.push("--check-config".into());
         draft.check = Some(check.into());
+        succession(draft, &words, &settings);
+        preloaded(draft, &words, &settings);
     }
 
     let encrypted = has(&words, &["--certfile", "--keyfile"]) || setting(&settings, "certfile").is_some();
@@ -81,6 +90,42 @@ fn held(draft: &mut Draft<'_>, words: &[String], encrypted: bool, problems: &mut
         problems.warning(draft.span, message).mark("leave --bind out");
     }
     if encrypted { Some(Probe::Notify) } else { sockets.first_reached().map(any_answer) }
+}
+
+/// How its new workers and its new arbiter are known, unless another program stands before it.
+fn succession(draft: &mut Draft<'_>, words: &[String], settings: &str) {
+    let program = draft.program();
+    if !program.starts_with("gunicorn") && !program.starts_with("python") {
+        return;
+    }
+    draft.renews = Some(RENEWAL);
+    let mut titles = vec!["gunicorn: master [".to_owned()];
+    // As long as nobody changes the title, only an arbiter executes gunicorn, with these arguments.
+    let is_itself = |word: &String| word.rsplit('/').next().is_some_and(|w| w.starts_with("gunicorn"));
+    if let Some(at) = draft.argv.iter().position(is_itself)
+        && draft.argv.len() > at + 1
+    {
+        titles.push(draft.argv[at + 1..].join(" "));
+    }
+    let written = option(words, "--pid", Some('p')).map(str::to_owned);
+    let written = written.or_else(|| quoted(setting(settings, "pidfile")?));
+    let pid_file = written.map(|path| draft.resolve(&path));
+    draft.heirs = Some(Heirs { pid_file, titles: titles.into() });
+}
+
+/// With --preload only a new process has new code: with held sockets a reload is a replacement then.
+fn preloaded(draft: &mut Draft<'_>, words: &[String], settings: &str) {
+    if !has(words, &["--preload"]) && setting(settings, "preload_app") != Some("True") {
+        return;
+    }
+    let text = match draft.sockets.is_some() {
+        true => {
+            draft.cannot_reload = true;
+            "a reload is a rolling replacement: with --preload HUP does not read the code again"
+        }
+        false => "HUP does not read the code again because of --preload: restart it to get new code",
+    };
+    draft.adjusted.push(text.into());
 }
 
 /// gunicorn must have ended before it is killed.

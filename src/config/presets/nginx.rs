@@ -4,12 +4,24 @@
 //! told twice: so it is added, but only where neither the command nor nginx.conf says it.
 //! It tells nobody when it is ready, but writes its pid file then. It knows no LISTEN_FDS, but takes
 //! sockets from `NGINX=3;4;`, as from a predecessor of its own; those that no `listen` names it closes.
+//!
+//! HUP with a configuration that nginx cannot carry out (an address that somebody else has, a log that it
+//! may not write) leaves the old workers as they are, and `nginx -t`, another process with other
+//! rights a moment earlier, may have liked it: so it has read it only when there are new workers. It
+//! tries an address five times, half a second apart.
+//!
+//! Its title covers its environment, so `NGINX=` does not tell a new binary's master, but the title does. From
+//! 1.13.8 on it heeds USR2 only if it has changed its parent, hence never in the foreground.
 
 use super::own_file;
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
-use crate::core::plan::{Probe, Told};
+use crate::core::plan::{Heirs, Probe, Told};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// So long new workers may take, besides reading the configuration.
+const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Adds `-g 'daemon off;'`, and makes the check for a reload.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
@@ -27,7 +39,8 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let arguments = Arguments::read(&draft.argv);
     let on_line = arguments.global.and_then(|(_, text)| in_background(text));
     let conf = arguments.conf(draft);
-    let arguments_pid = arguments.global.and_then(|(_, text)| directive(&format!("{text};"), "pid"));
+    let global = arguments.global.map(|(_, text)| format!("{text};")).unwrap_or_default();
+    let of_line = |name: &str| directive(&global, name);
     let in_file = conf.as_ref().and_then(|(_, text)| in_background(text));
     match (on_line, in_file) {
         (Some(true), _) | (None, Some(true)) => {
@@ -62,10 +75,15 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let mut check = vec![draft.argv[0].clone(), "-t".into(), "-q".into()];
     check.extend(Arguments::read(&draft.argv).kept.iter().map(|word| word.to_string()));
     draft.check = Some(check.into());
+    let of_file = |name: &str| conf.as_ref().and_then(|(_, text)| directive(text, name));
+    let is_alone = of_line("master_process").or_else(|| of_file("master_process"));
+    draft.renews = is_alone.is_none_or(|value| value != "off").then_some(RENEWAL);
     // The pid file is written when nginx.conf has been read and everything listens. Where
     // the path is built in, nobody can know it.
-    let pid = arguments_pid.or_else(|| directive(&conf?.1, "pid"))?;
-    pid.starts_with('/').then(|| Probe::File(PathBuf::from(pid)))
+    let pid =
+        of_line("pid").or_else(|| of_file("pid")).filter(|path| path.starts_with('/')).map(PathBuf::from);
+    draft.heirs = Some(Heirs { pid_file: pid.clone(), titles: ["nginx: master process".to_owned()].into() });
+    pid.map(Probe::File)
 }
 
 /// What of nginx's arguments matters (`nginx -h`).

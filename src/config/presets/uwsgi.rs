@@ -4,7 +4,15 @@
 //! stops it gracefully. A hook on the master does, from the command line, whatever the
 //! ini file says. Without a master nobody relaunches workers, and there is nobody to hang
 //! the hook on; without need-app it runs and answers 500 when the application does not load.
-//! HUP makes it execute itself again, in the same process; sockets that LISTEN_FDS has told it of it
+//! HUP has its workers finish, executes it again in the same process, and new workers come when the application
+//! has been loaded; if it does not load, all is over. It knows no `--check-config`, but `--no-server` is the same program
+//! with the same settings which loads the application, binds no socket of its own, and ends, with 22 if nothing could be
+//! loaded. So that is the check, with lazy-apps turned off, for else nobody would load anything, and with nothing
+//! that it would leave behind or take away: its pid goes into its own name, which vacuum cannot remove. What `exec-pre-app` and
+//! its like do it does, as any start would. Its routers (`http`) would bind, so they are left out; where a
+//! file asks for one there is no check.
+//!
+//! After HUP, sockets that LISTEN_FDS has told it of it
 //! does not find again then, and ends. So with held sockets a reload is a rolling replacement.
 
 use super::{options, own_file};
@@ -12,6 +20,16 @@ use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
 use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
+use std::time::Duration;
+
+/// So long new workers may take: the old ones have 60 s for their requests, and the application is loaded.
+const RENEWAL: Duration = Duration::from_secs(90);
+
+/// Options behind which a file is named.
+const NAME_FILES: [&str; 4] = ["--ini", "--config", "--include", "--inherit"];
+
+/// Options that have a process of its own bind an address.
+const ROUTERS: [&str; 6] = ["http", "https", "http2", "https2", "fastrouter", "rawrouter"];
 
 const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
 
@@ -58,13 +76,18 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         // Options go before a positional ini file, which may come last.
         draft.argv.splice(1..1, add);
     }
+    let is_by_number = draft.argv.iter().any(|word| word.contains("fd://"));
+    if (draft.sockets.is_none() || is_by_number) && !settings.get("master").is_some_and(off) {
+        draft.renews = Some(RENEWAL);
+        draft.check = settings.trial(&draft.argv);
+    }
     if let Some(sockets) = &mut draft.sockets {
         draft.takes_all = true;
-        if draft.argv.iter().any(|word| word.contains("fd://")) {
+        if is_by_number {
             sockets.told = Told::ByNumber;
             draft.takes_all = false;
         } else {
-            draft.loses_sockets = true;
+            draft.cannot_reload = true;
             let text = "a reload is a rolling replacement: after HUP it would look for its sockets in vain";
             draft.adjusted.push(text.into());
         }
@@ -137,6 +160,46 @@ impl Settings {
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The command that loads the application as this one does, and ends.
+    fn trial(&self, argv: &[String]) -> Option<Box<[String]>> {
+        let is_router = |word: &str| word.strip_prefix("--").is_some_and(|name| ROUTERS.contains(&name));
+        let has_value = |word: &str| word.split_once('=').is_some_and(|(name, _)| is_router(name));
+        let mut trial: Vec<String> = Vec::new();
+        let mut words = argv.iter();
+        let mut left_out = 0;
+        while let Some(word) = words.next() {
+            if is_router(word) || has_value(word) {
+                left_out += 1;
+                if !has_value(word) {
+                    words.next();
+                }
+                continue;
+            }
+            // What is in a file of another kind is not known here.
+            if [".yaml", ".yml", ".xml", ".json"].iter().any(|end| word.ends_with(end)) {
+                return None;
+            }
+            // Read where it stands, and not after all that follows.
+            let is_named = trial.last().is_some_and(|before| NAME_FILES.contains(&before.as_str()));
+            if (word.ends_with(".ini") || word.contains(".ini:")) && !word.starts_with('-') && !is_named {
+                trial.push("--ini".to_owned());
+            }
+            trial.push(word.clone());
+        }
+        let routers = ROUTERS.iter().map(|name| self.all(name).count()).sum::<usize>();
+        for (name, value) in [
+            ("lazy-apps", "false"),
+            ("lazy", "false"),
+            ("vacuum", "false"),
+            ("pidfile", "/proc/self/comm"),
+            ("pidfile2", "/proc/self/comm"),
+        ] {
+            trial.extend(["--set".to_owned(), format!("{name}={value}")]);
+        }
+        trial.push("--no-server".to_owned());
+        (routers == left_out).then(|| trial.into())
     }
 
     /// An answer on its first socket: it may be bound long before the application is there.

@@ -41,6 +41,14 @@ impl Step<'_> {
         self.now + interval.max(INTERVAL_MIN)
     }
 
+    /// Who was asked has ended: its heir is asked.
+    pub(super) fn asked_anew(&self, asking: Asking) -> Asking {
+        match asking {
+            Asking::Pending { .. } => Asking::Next(self.now),
+            Asking::Next(_) | Asking::Listening => asking,
+        }
+    }
+
     pub(super) fn watches_for_life(&self) -> bool {
         self.spec.health.as_ref().is_some_and(|health| health.probe == Probe::Notify)
     }

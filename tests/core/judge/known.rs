@@ -109,6 +109,14 @@ impl Judge {
             Input::Ended { instance, pid, outcome, leftovers } => {
                 self.ended(*instance, *pid, *outcome, *leftovers, supervisor);
             }
+            Input::TakenOver { instance, pid, heir } => {
+                self.born.insert(*heir, now);
+                let known = &mut self.known[instance.index()];
+                if known.pid == Some(*pid) {
+                    (known.pid, known.leader) = (Some(*heir), Some(*heir));
+                    (known.asked_ready, known.asked_health) = (false, false);
+                }
+            }
             Input::TreeGone { instance, leader } => {
                 let sweeping = matches!(supervisor.instance(*instance).state, State::Sweeping { .. });
                 if sweeping && self.known[instance.index()].leader == Some(*leader) {

@@ -1,7 +1,7 @@
 //! What a rolling replacement may do, and what it must: there is never less of a service that is
 //! ready than there was, and never more than two processes for one instance.
 
-use super::{Judge, Verdict};
+use super::{Judge, Processes, Verdict};
 use crate::judge::known::{Age, Known};
 use minisup::core::ids::InstanceId;
 use minisup::core::supervisor::Supervisor;
@@ -59,6 +59,17 @@ impl Judge {
                 [] | [_] => {}
                 [a, b] if sup.partner_of(a) == Some(b) && sup.is_shadow(a) != sup.is_shadow(b) => {}
                 _ => return Err(format!("{name}:{} has the processes of {alive:?}", whose.1)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever leads a tree and lives is the process that is known: an heir, too.
+    pub fn every_leader_is_known(&self, sup: &Supervisor, all: &Processes) -> Verdict {
+        for (pid, process) in all.iter().filter(|(pid, it)| it.leader == **pid && !it.zombie) {
+            let known = sup.instance(process.instance).pid();
+            if known != Some(*pid) {
+                return Err(format!("{pid} lives, but {known:?} is the process of {:?}", process.instance));
             }
         }
         Ok(())
