@@ -10,6 +10,8 @@
 //! - [`signal`]: signals by name and number
 //! - [`exit`]: how a process ended, and what the container says of it
 //! - [`plan`]: what is to run, as meant: validated, immutable
+//! - [`launch`]: what is launched, and as whom
+//! - [`probe`]: how we learn how a service is
 //! - [`sink`]: where what a child writes goes
 //! - [`socket`]: sockets that are held for a service
 //! - [`backoff`]: how long to wait before the next try
@@ -42,9 +44,11 @@ pub mod graph;
 pub mod ids;
 pub mod input;
 pub mod instance;
+pub mod launch;
 mod occupancy;
 pub mod phase;
 pub mod plan;
+pub mod probe;
 mod requests;
 mod rolling;
 mod schedule;

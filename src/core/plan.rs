@@ -9,10 +9,11 @@
 
 use super::ids::{InstanceId, ServiceId};
 use super::instance::Want;
+pub use super::launch::{Credentials, Launch, LaunchExtra, Limit, Resource};
+pub use super::probe::{Health, HttpProbe, Probe, ProbeAddress, Ready};
 use super::signal::Signal;
 pub use super::sink::{FileSink, LogPolicy, Sink, Sinks, WhenFull};
 pub use super::socket::{HeldSocket, SocketAddress, SocketOptions, Sockets, Told};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -172,80 +173,6 @@ pub enum Condition {
     Done,
 }
 
-/// How we learn that a service may be depended on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ready {
-    /// What is asked or waited for.
-    pub probe: Probe,
-    /// From one asking to the next.
-    pub interval: Duration,
-    /// Not ready after it is a failure.
-    pub timeout: Duration,
-}
-
-/// The continuing check.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Health {
-    /// What is asked. With [`Probe::Notify`] the sd_notify watchdog: `WATCHDOG=1` must
-    /// come at least once every `interval`.
-    pub probe: Probe,
-    /// From one asking to the next.
-    pub interval: Duration,
-    /// An answer later than this counts as none.
-    pub timeout: Duration,
-    /// So many failures in a row make it unhealthy; at least 1.
-    pub failures: u32,
-    /// Whether unhealthy means restart.
-    pub restart: bool,
-}
-
-/// What is asked or waited for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Probe {
-    /// `READY=1` (or `WATCHDOG=1`) on `NOTIFY_SOCKET` (sd_notify(3)).
-    Notify,
-    /// A newline on this descriptor, which the child inherits (s6's protocol).
-    Fd(i32),
-    /// A TCP connection is accepted.
-    Tcp(SocketAddr),
-    /// A connection to this unix socket is accepted.
-    Unix(PathBuf),
-    /// An HTTP GET is answered; made by a `minisup probe` process, never by PID 1.
-    Http(HttpProbe),
-    /// A request in the uwsgi protocol is answered; made by a `minisup probe` process.
-    Uwsgi(ProbeAddress),
-    /// This command exits with 0; it runs with the service's user, directory and environment.
-    Exec(Box<[String]>),
-    /// A line of output matches this regular expression (its syntax has been checked).
-    Log(String),
-    /// This path exists.
-    File(PathBuf),
-    /// Nothing: a oneshot is to end within the time, as its `timeout` says.
-    End,
-}
-
-/// An HTTP GET.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HttpProbe {
-    /// Where the server listens.
-    pub address: ProbeAddress,
-    /// What `Host:` says.
-    pub host: String,
-    /// The path, with the query.
-    pub path: String,
-    /// The lowest and the highest status that counts as an answer.
-    pub status: (u16, u16),
-}
-
-/// Where a probe connects.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ProbeAddress {
-    /// `host:port`: an address, or a name that the probe process looks up.
-    Tcp(String),
-    /// A unix socket.
-    Unix(PathBuf),
-}
-
 /// Whether a longrun comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -353,92 +280,6 @@ pub enum Schedule {
     Cron(String),
 }
 
-/// What is launched, and as whom. Every `None` means: as minisup itself has it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Launch {
-    /// The program and its arguments; never empty. `${instance}` is still in it if the
-    /// service has several instances: see [`Launch::argv`].
-    pub command: Box<[String]>,
-    /// The complete environment, sorted by name: the inherited one (unless cleared), then
-    /// `[environment]`, then the service's own. HOME, USER and LOGNAME are set if `user` is.
-    /// Shared by all services that have the same. `${instance}` is still in it, as above.
-    pub environment: Rc<[(String, String)]>,
-    /// Names in `environment` whose values are shown nowhere; sorted.
-    pub secrets: Rc<[String]>,
-    /// Names that the service's own keys set, sorted: what scripts have exported does not replace
-    /// these, but everything else. `None`: it gets nothing of what scripts export, as it gets
-    /// nothing of what minisup was given.
-    pub own: Option<Rc<[String]>>,
-    /// What few services set.
-    pub extra: Option<Box<LaunchExtra>>,
-}
-
-/// What few services set.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct LaunchExtra {
-    /// Switched to before exec, with supplementary groups.
-    pub credentials: Option<Credentials>,
-    /// The working directory.
-    pub directory: Option<PathBuf>,
-    /// umask(2).
-    pub umask: Option<u32>,
-    /// From -20 to 19 (setpriority(2)).
-    pub nice: Option<i32>,
-    /// From -1000 to 1000 (proc(5)).
-    pub oom_score_adj: Option<i32>,
-    /// setrlimit(2).
-    pub limits: Box<[Limit]>,
-    /// PR_SET_NO_NEW_PRIVS.
-    pub no_new_privileges: bool,
-    /// Only these stay in the bounding set, and they become ambient (capabilities(7)).
-    /// Numbers of CAP_*; `None`: untouched.
-    pub capabilities: Option<Box<[u8]>>,
-    /// The program is our own under a subcommand, wherever it lies: the first word of the
-    /// command is only how it is shown. It is given a notify socket, to say how far it is.
-    pub satellite: bool,
-    /// It finds a file at descriptor [`exports::FD`](super::exports::FD); what it writes there becomes
-    /// a part of the environment of everything that is launched after it.
-    pub exports: bool,
-}
-
-/// Who a process is: numbers only; `config` has read /etc/passwd and /etc/group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Credentials {
-    pub uid: u32,
-    pub gid: u32,
-    /// Supplementary groups.
-    pub groups: Box<[u32]>,
-}
-
-/// One resource limit, soft and hard; `None` is unlimited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Limit {
-    pub resource: Resource,
-    pub soft: Option<u64>,
-    pub hard: Option<u64>,
-}
-
-/// The limits of getrlimit(2) that a service may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Resource {
-    As,
-    Core,
-    Cpu,
-    Data,
-    Fsize,
-    Memlock,
-    Msgqueue,
-    Nice,
-    Nofile,
-    Nproc,
-    Rtprio,
-    Sigpending,
-    Stack,
-}
-
 impl Plan {
     /// The instances of all services at boot, in order: which service each belongs to. What there
     /// is later, the supervisor knows.
@@ -517,46 +358,6 @@ impl ServiceSpec {
             super::exit::Outcome::Exited(code) => self.success_codes.contains(&code),
             super::exit::Outcome::Killed(_) => false,
         }
-    }
-}
-
-impl Ready {
-    /// Whether it is only the time limit of a oneshot.
-    pub fn is_time_limit(&self) -> bool {
-        self.probe == Probe::End
-    }
-}
-
-impl Probe {
-    /// The probe of the instance with this number within its service: `${instance}` may
-    /// stand in paths, addresses and commands.
-    pub fn of_instance(&self, number: u32) -> Probe {
-        let text = |text: &str| with_instance(text, number);
-        let path = |path: &PathBuf| PathBuf::from(text(&path.to_string_lossy()));
-        let at = |address: &ProbeAddress| match address {
-            ProbeAddress::Tcp(address) => ProbeAddress::Tcp(text(address)),
-            ProbeAddress::Unix(at) => ProbeAddress::Unix(path(at)),
-        };
-        match self {
-            Probe::Unix(at) => Probe::Unix(path(at)),
-            Probe::File(at) => Probe::File(path(at)),
-            Probe::Http(http) => Probe::Http(HttpProbe {
-                address: at(&http.address),
-                host: text(&http.host),
-                path: text(&http.path),
-                status: http.status,
-            }),
-            Probe::Uwsgi(address) => Probe::Uwsgi(at(address)),
-            Probe::Exec(command) => Probe::Exec(command.iter().map(|word| text(word)).collect()),
-            Probe::Notify | Probe::Fd(_) | Probe::Tcp(_) | Probe::Log(_) | Probe::End => self.clone(),
-        }
-    }
-}
-
-impl Launch {
-    /// The command of the instance with this number within its service, counted from 0.
-    pub fn argv(&self, number: u32) -> impl Iterator<Item = String> + '_ {
-        self.command.iter().map(move |word| with_instance(word, number))
     }
 }
 

@@ -1,0 +1,113 @@
+//! How we learn how a service is: before others may depend on it, and from then on.
+
+use super::plan::with_instance;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How we learn that a service may be depended on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ready {
+    /// What is asked or waited for.
+    pub probe: Probe,
+    /// From one asking to the next.
+    pub interval: Duration,
+    /// Not ready after it is a failure.
+    pub timeout: Duration,
+}
+
+/// The continuing check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Health {
+    /// What is asked. With [`Probe::Notify`] the sd_notify watchdog: `WATCHDOG=1` must
+    /// come at least once every `interval`.
+    pub probe: Probe,
+    /// From one asking to the next.
+    pub interval: Duration,
+    /// An answer later than this counts as none.
+    pub timeout: Duration,
+    /// So many failures in a row make it unhealthy; at least 1.
+    pub failures: u32,
+    /// Whether unhealthy means restart.
+    pub restart: bool,
+}
+
+/// What is asked or waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Probe {
+    /// `READY=1` (or `WATCHDOG=1`) on `NOTIFY_SOCKET` (sd_notify(3)).
+    Notify,
+    /// A newline on this descriptor, which the child inherits (s6's protocol).
+    Fd(i32),
+    /// A TCP connection is accepted.
+    Tcp(SocketAddr),
+    /// A connection to this unix socket is accepted.
+    Unix(PathBuf),
+    /// An HTTP GET is answered; made by a `minisup probe` process, never by PID 1.
+    Http(HttpProbe),
+    /// A request in the uwsgi protocol is answered; made by a `minisup probe` process.
+    Uwsgi(ProbeAddress),
+    /// This command exits with 0; it runs with the service's user, directory and environment.
+    Exec(Box<[String]>),
+    /// A line of output matches this regular expression (its syntax has been checked).
+    Log(String),
+    /// This path exists.
+    File(PathBuf),
+    /// Nothing: a oneshot is to end within the time, as its `timeout` says.
+    End,
+}
+
+/// An HTTP GET.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpProbe {
+    /// Where the server listens.
+    pub address: ProbeAddress,
+    /// What `Host:` says.
+    pub host: String,
+    /// The path, with the query.
+    pub path: String,
+    /// The lowest and the highest status that counts as an answer.
+    pub status: (u16, u16),
+}
+
+/// Where a probe connects.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeAddress {
+    /// `host:port`: an address, or a name that the probe process looks up.
+    Tcp(String),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl Ready {
+    /// Whether it is only the time limit of a oneshot.
+    pub fn is_time_limit(&self) -> bool {
+        self.probe == Probe::End
+    }
+}
+
+impl Probe {
+    /// The probe of the instance with this number within its service: `${instance}` may
+    /// stand in paths, addresses and commands.
+    pub fn of_instance(&self, number: u32) -> Probe {
+        let text = |text: &str| with_instance(text, number);
+        let path = |path: &PathBuf| PathBuf::from(text(&path.to_string_lossy()));
+        let at = |address: &ProbeAddress| match address {
+            ProbeAddress::Tcp(address) => ProbeAddress::Tcp(text(address)),
+            ProbeAddress::Unix(at) => ProbeAddress::Unix(path(at)),
+        };
+        match self {
+            Probe::Unix(at) => Probe::Unix(path(at)),
+            Probe::File(at) => Probe::File(path(at)),
+            Probe::Http(http) => Probe::Http(HttpProbe {
+                address: at(&http.address),
+                host: text(&http.host),
+                path: text(&http.path),
+                status: http.status,
+            }),
+            Probe::Uwsgi(address) => Probe::Uwsgi(at(address)),
+            Probe::Exec(command) => Probe::Exec(command.iter().map(|word| text(word)).collect()),
+            Probe::Notify | Probe::Fd(_) | Probe::Tcp(_) | Probe::Log(_) | Probe::End => self.clone(),
+        }
+    }
+}
