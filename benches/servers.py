@@ -134,7 +134,11 @@ GUNICORN_SERVICE = '[service.app]\npreset = "gunicorn"\ndirectory = "ROOM"\n'
 SOCKETS = 'sockets = { http = "tcp://127.0.0.1:PORT" }\n'
 # With rolling replacement gunicorn has a second listener, its door (docs/sockets.md).
 SIDES = {
-    "nginx": {OWN: NGINX_SERVICE, HELD: NGINX_SERVICE + SOCKETS, DOOR: f'{NGINX_SERVICE}{SOCKETS}restart_mode = "rolling"\n'},
+    "nginx": {
+        OWN: NGINX_SERVICE,
+        HELD: NGINX_SERVICE + SOCKETS,
+        DOOR: f'{NGINX_SERVICE}{SOCKETS}restart_mode = "rolling"\n',
+    },
     "gunicorn": {
         OWN: GUNICORN_SERVICE + 'command = "gunicorn --workers 2 --bind 127.0.0.1:PORT app:app"\n',
         HELD: f'{GUNICORN_SERVICE}{SOCKETS}command = "gunicorn --workers 2 app:app"\n',
