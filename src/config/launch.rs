@@ -9,6 +9,7 @@ use super::presets::Preset;
 use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
 use crate::core::plan::{LaunchExtra, Limit, Resource, Sockets};
+use crate::core::signal::Signal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ pub struct Draft<'a> {
     pub takes_all: bool,
     /// The reload that the preset knows would lose its sockets.
     pub loses_sockets: bool,
+    /// Whether a new process stands beside the old one while it is replaced.
+    pub rolling: bool,
+    /// What makes it open its log files again, where the preset has arranged that.
+    pub reopen: Option<Signal>,
 }
 
 impl Draft<'_> {
@@ -121,6 +126,8 @@ pub fn draft<'a>(
         sockets: None,
         takes_all: false,
         loses_sockets: false,
+        rolling: false,
+        reopen: None,
     }
 }
 

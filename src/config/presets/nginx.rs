@@ -2,12 +2,14 @@
 //!
 //! It puts itself in the background unless told `daemon off;`, and refuses to start when
 //! told twice: so it is added, but only where neither the command nor nginx.conf says it.
-//! It tells nobody when it is ready, but writes its pid file then. It knows no LISTEN_FDS, but takes
+//! It tells nobody when it is ready, but writes its pid file then; where nobody says which that is, a
+//! connection to where it listens tells as much. It knows no LISTEN_FDS, but takes
 //! sockets from `NGINX=3;4;`, as from a predecessor of its own; those that no `listen` names it closes.
 
 use super::own_file;
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
+use crate::config::probe::host_and_port;
 use crate::core::plan::{Probe, Told};
 use std::path::PathBuf;
 
@@ -64,8 +66,27 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     draft.check = Some(check.into());
     // The pid file is written when nginx.conf has been read and everything listens. Where
     // the path is built in, nobody can know it.
-    let pid = arguments_pid.or_else(|| directive(&conf?.1, "pid"))?;
-    pid.starts_with('/').then(|| Probe::File(PathBuf::from(pid)))
+    let text = conf.map(|(_, text)| text);
+    let pid = arguments_pid.or_else(|| directive(text.as_deref()?, "pid"));
+    match pid.filter(|pid| pid.starts_with('/')) {
+        Some(pid) => Some(Probe::File(PathBuf::from(pid))),
+        // We listen there ourselves.
+        None if draft.sockets.is_some() => None,
+        None => listener(&text?),
+    }
+}
+
+/// A connection to the first address that it listens at, if that can be told from its own file.
+fn listener(text: &str) -> Option<Probe> {
+    let listens = directives(text, "listen").into_iter().filter(|words| !words.iter().any(|w| w == "udp"));
+    let address = listens.into_iter().next()?.into_iter().next()?;
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Some(Probe::Unix(PathBuf::from(path)));
+    }
+    let is_port = address.bytes().all(|byte| byte.is_ascii_digit());
+    let address = if is_port { format!(":{address}") } else { address };
+    let address = host_and_port(&address, Some(80))?.replace("localhost:", "127.0.0.1:");
+    address.parse().ok().map(Probe::Tcp)
 }
 
 /// What of nginx's arguments matters (`nginx -h`).
@@ -137,9 +158,15 @@ fn in_background(text: &str) -> Option<bool> {
     directive(text, "daemon").map(|value| value != "off")
 }
 
-/// The value of a directive that only the main context has. Comments are passed over, and
-/// what stands in quotes is no directive.
+/// The value of a directive that only the main context has.
 fn directive(text: &str, name: &str) -> Option<String> {
+    directives(text, name).into_iter().find_map(|words| words.into_iter().next())
+}
+
+/// The words behind each directive of this name, in any context. Comments are passed over, and what
+/// stands in quotes is no directive.
+fn directives(text: &str, name: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
     let mut statement = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -159,14 +186,14 @@ fn directive(text: &str, name: &str) -> Option<String> {
             ';' | '{' | '}' => {
                 let mut words = statement.split_whitespace();
                 if words.next() == Some(name) {
-                    return words.next().map(str::to_owned);
+                    found.push(words.map(str::to_owned).collect());
                 }
                 statement.clear();
             }
             character => statement.push(character),
         }
     }
-    None
+    found
 }
 
 #[cfg(test)]
