@@ -7,6 +7,7 @@ mod load;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
 
 use load::{Fate, Load, assert_none_was_cut_off};
 use stage::{Container, Stage, kill};
