@@ -79,6 +79,10 @@ soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: n
 soak-servers: dist packages-demo packages-uwsgi ## nginx, gunicorn, uWSGI replaced, each under 200,000 requests, none of which fails; supervisord beside; SOAK_REQUESTS=N
 	@tests/setup/soak-servers
 
+.PHONY: versions
+versions: packages-build ## presets with PyPI's newest gunicorn, uWSGI and nginx, and an old gunicorn: ready, reload, logs, stop, replacement
+	@tests/setup/versions
+
 .PHONY: soak-databases
 soak-databases: dist packages-databases ## databases' first starts killed at 200 moments, at each step, by power loss; SOAK_KILLS=N
 	@tests/setup/soak-databases

@@ -5,7 +5,7 @@ mod words;
 
 use super::ConfigArgs;
 use crate::config::command::{self, Meaning};
-use crate::config::{self, Loaded, Surroundings};
+use crate::config::{self, Loaded, Reasons, Surroundings, presets};
 use crate::core::exit::code;
 use crate::core::plan::{Kind, Plan, ServiceSpec};
 use std::io::{self, Write};
@@ -51,10 +51,7 @@ pub fn run(args: Args) -> u8 {
             Err(_) => {}
         }
     }
-    let result = match args.plan {
-        true => config::explain(&files, &around),
-        false => config::load(&files, &around),
-    };
+    let result = config::explain(&files, &around);
     if args.json {
         let value = json::answer(&result, args.plan, &around);
         // A reader who has gone is no reason to fail.
@@ -71,8 +68,9 @@ pub fn run(args: Args) -> u8 {
                 super::complain(warning);
             }
             let mut text = String::new();
-            if args.plan {
-                plan(&loaded, &around, &mut text);
+            match args.plan {
+                true => plan(&loaded, &around, &mut text),
+                false => additions(&loaded, &around, &mut text),
             }
             let names: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
             text += &format!(
@@ -141,6 +139,34 @@ fn stop_waves(plan: &Plan) -> Vec<Vec<usize>> {
     waves
 }
 
+/// Why its preset gives a service this key, if it does.
+fn reason(key: &str, spec: &ServiceSpec, reasons: &Reasons) -> Option<&'static str> {
+    let preset = reasons.preset?;
+    let from = words::origin(key, spec, reasons);
+    let is_its = from.split(", ").any(|word| word.strip_prefix("preset ") == Some(preset));
+    presets::why(preset, key, spec).filter(|_| is_its)
+}
+
+/// What presets have added to what is written, and why.
+fn additions(loaded: &Loaded, around: &Surroundings, text: &mut String) {
+    for (spec, reasons) in loaded.plan.services.iter().zip(&loaded.reasons) {
+        let Some(preset) = reasons.preset else { continue };
+        let words = Words::new(&loaded.plan, spec, around);
+        *text += &format!("{}, by its preset {preset}:\n", spec.name);
+        for adjusted in &reasons.adjusted {
+            *text += &format!("  {adjusted}\n");
+        }
+        for key in ["user", "ready", "stop", "reload", "reopen"] {
+            if let (Some(why), Some(value)) = (reason(key, spec, reasons), words.value(key)) {
+                *text += &format!("  {key}: {value} ({why})\n");
+            }
+        }
+    }
+    if !text.is_empty() {
+        *text += "\n";
+    }
+}
+
 fn plan(loaded: &Loaded, around: &Surroundings, text: &mut String) {
     let plan = &loaded.plan;
     let width = plan.services.iter().map(|s| s.name.len()).max().unwrap_or(0).min(30);
@@ -170,7 +196,10 @@ fn plan(loaded: &Loaded, around: &Surroundings, text: &mut String) {
         let words = Words::new(plan, spec, around);
         *text += &format!("\n[service.{}]  {}\n", spec.name, words.headline(reasons.preset));
         for (key, value) in words.lines(reasons) {
-            let from = words::origin(&key, spec, reasons);
+            let mut from = words::origin(&key, spec, reasons);
+            if let Some(why) = reason(&key, spec, reasons) {
+                from += &format!(": {why}");
+            }
             let line = format!("  {key:17} {value}");
             *text += &match from.is_empty() {
                 true => format!("{line}\n"),

@@ -89,6 +89,9 @@ pub fn run(args: Args) -> u8 {
         let written = outputs.iter().try_for_each(|(_, bytes)| out.write_all(bytes));
         return if written.is_ok() { 0 } else { code::FAILED };
     }
+    // Who names one file and one place may have meant a file by it.
+    let is_new = |to: &&Path| matches!(&args.templates[..], [one] if !one.is_dir()) && !to.exists();
+    let new = args.to.as_deref().filter(is_new).map(Path::display);
     let mut exit_code = 0;
     for (work, bytes) in outputs {
         let (from, to) = (work.from.display(), work.to.display());
@@ -101,6 +104,9 @@ pub fn run(args: Args) -> u8 {
                 exit_code = code::FAILED;
             }
         }
+    }
+    if let Some(to) = new.filter(|_| exit_code == 0) {
+        super::complain(format_args!("minisup: warning: {to} is a new folder; for a file say: --to - >{to}"));
     }
     exit_code
 }

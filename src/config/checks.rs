@@ -22,6 +22,7 @@ pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut 
         program_is_there(service, &mut found, problems);
         dependencies_can_hold(service, services, problems);
         secrets_stay_secret(service, problems);
+        both_can_serve(service, problems);
         one_stop_fits(service, supervisor, problems);
     }
     all_stops_fit(services, supervisor, problems);
@@ -176,6 +177,19 @@ fn secrets_stay_secret(service: &Resolved, problems: &mut Problems) {
             let message = format!("the secret {name} stands in the command, where every process can read it");
             problems.warning(service.command, message).mark("let the program take it from its environment");
         }
+    }
+}
+
+/// While it is replaced there are two of it: of a tcp address the second one is refused; a unix socket it
+/// takes over, and the first one removes it when it ends.
+fn both_can_serve(service: &Resolved, problems: &mut Problems) {
+    let spec = &service.spec;
+    let binds = service.preset.is_some_and(|preset| ["nginx", "gunicorn", "uwsgi"].contains(&preset.name));
+    let shares = spec.launch.command.iter().any(|word| word.contains("reuse-port"));
+    if binds && spec.rolling && spec.sockets.is_none() && !shares {
+        let message =
+            format!("{} is to be replaced while it serves, but two cannot bind the same address", spec.name);
+        problems.warning(service.command, message).mark("let minisup hold it: `sockets`");
     }
 }
 

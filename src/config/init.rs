@@ -156,6 +156,7 @@ impl FirstStart {
             one_string: false,
             requires: service.requires.clone(),
             after: service.after.clone(),
+            ordered: true,
             stop: None,
             why,
             first_start: None,

@@ -9,6 +9,7 @@ use super::presets::Preset;
 use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
 use crate::core::plan::{Heirs, LaunchExtra, Limit, Resource, Sockets};
+use crate::core::signal::Signal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,6 +43,10 @@ pub struct Draft<'a> {
     pub renews: Option<Duration>,
     /// How an heir of its process is known.
     pub heirs: Option<Heirs>,
+    /// Whether a new process stands beside the old one while it is replaced.
+    pub rolling: bool,
+    /// What makes it open its log files again, where the preset has arranged that.
+    pub reopen: Option<Signal>,
 }
 
 impl Draft<'_> {
@@ -127,6 +132,8 @@ pub fn draft<'a>(
         cannot_reload: false,
         renews: None,
         heirs: None,
+        rolling: false,
+        reopen: None,
     }
 }
 

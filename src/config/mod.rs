@@ -338,6 +338,7 @@ fn resolve(
     }
     if resolved.len() == count {
         entrypoint::put_before(&mut resolved, &scripts);
+        presets::put_apps_first(&mut resolved);
         let before = all.problems.errors();
         cycles::check(&resolved, all.problems);
         if all.problems.errors() == before {

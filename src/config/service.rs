@@ -76,6 +76,8 @@ pub struct Resolved {
     pub requires: Vec<Span>,
     /// One for each entry of `after`.
     pub after: Vec<Span>,
+    /// Whether somebody says what it waits for, be it nothing.
+    pub ordered: bool,
     /// What of `stop` somebody wrote into a file.
     pub stop: Option<Span>,
     /// Which layer each key comes from, if somebody wants to know.
@@ -134,6 +136,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     }
     sockets::fill_in(&mut draft.argv, held.as_ref(), draft.span, problems);
     draft.sockets = held;
+    draft.rolling = rolling(&view, kind, problems);
     let found = preset.and_then(|preset| (preset.adjust)(&mut draft, problems));
     let first_start = init::read(table, &view, preset, problems);
     let (requires, requires_spans) = dependencies(&view, "requires", name, &all.names, problems);
@@ -146,7 +149,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let hooks = hooks::hooks(&view, kind, ready.is_some(), problems);
     let ready = probe::time_limit(&view, kind, ready, problems);
     let instances = integer(&view, "instances", 1, 10_000, problems).max(1);
-    let rolling = rolling(&view, kind, problems);
+    let rolling = draft.rolling;
     let reload = reload(&view, &draft, problems);
     let rolls = rolling || (reload.is_none() && draft.sockets.is_some());
     check_held(&mut draft, ready.as_deref(), (rolling, rolls || instances > 1), &view, problems);
@@ -173,7 +176,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         schedule,
         watch: watch::watch(&view, draft.directory.as_deref(), problems),
         memory_limit: memory_limit(&view, problems),
-        reopen: reopen(&view, problems),
+        reopen: reopen(&view, problems).or(draft.reopen.filter(|_| view.own("reopen").is_none())),
         sockets: draft.sockets.clone().map(Rc::new),
         stdout: shared(&mut all.sinks, sinks::sinks(&view, "stdout", &mut all.files, problems)),
         stderr: shared(&mut all.sinks, sinks::sinks(&view, "stderr", &mut all.files, problems)),
@@ -196,6 +199,9 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         one_string: draft.one_string,
         requires: requires_spans,
         after: after_spans,
+        ordered: ["requires", "after"]
+            .iter()
+            .any(|key| table.get(key).is_some() || all.defaults.get(key).is_some()),
         stop: Some(stop_span).filter(|span| matches!(all.sources.get(span.source).origin, Origin::File(_))),
         why,
         first_start: None,

@@ -1,10 +1,12 @@
 //! Configurations as people write them, and what comes of them.
 
+mod additions;
 mod command;
 mod errands;
 mod errors;
 mod first_start;
 mod fuzz;
+mod images;
 mod limits;
 mod presets;
 mod reference;

@@ -85,6 +85,43 @@ mod nginx {
     }
 
     #[test]
+    fn where_nobody_names_its_pid_file_it_is_asked_where_it_listens() {
+        let ready = |listens: &str| {
+            let conf = format!("events {{}}\nhttp {{ # listen 1;\n server {{ {listens} }} }}\n");
+            let keys = format!("{NGINX}command = \"nginx -c @/n.conf\"");
+            service(&[("n.conf", &conf)], &keys).ready.map(|ready| ready.probe)
+        };
+        let tcp = |address: &str| Some(Probe::Tcp(address.parse().unwrap()));
+        assert_eq!(ready("listen 8080 default_server; listen 8081;"), tcp("127.0.0.1:8080"));
+        assert_eq!(ready("listen *:81 ssl;"), tcp("127.0.0.1:81"));
+        assert_eq!(ready("listen [::]:82 ipv6only=off;"), tcp("[::1]:82"));
+        assert_eq!(ready("listen 127.0.0.2;"), tcp("127.0.0.2:80"));
+        assert_eq!(ready("listen localhost:83;"), tcp("127.0.0.1:83"));
+        assert_eq!(ready("listen unix:/run/n.sock;"), Some(Probe::Unix("/run/n.sock".into())));
+        assert_eq!(ready("listen 53 udp; listen 84;"), tcp("127.0.0.1:84"));
+        assert_eq!(ready("listen some.name:80;"), None, "names are not looked up here");
+        assert_eq!(ready(""), None);
+    }
+
+    #[test]
+    fn it_is_launched_after_the_applications_beside_it_unless_somebody_says_otherwise() {
+        let order = |web: &str, app: &str| {
+            let text = format!(
+                "[service.app]\npreset = \"gunicorn\"\ncommand = \"gunicorn a:a\"\n{app}\n\
+                 [service.tool]\ncommand = \"tool\"\n[service.web]\n{NGINX}{web}\n"
+            );
+            let web = plan(&text).services[2].clone();
+            let of = |list: &[Dependency]| list.iter().map(|it| it.service.index()).collect::<Vec<_>>();
+            (of(&web.requires), of(&web.after))
+        };
+        assert_eq!(order("", ""), (vec![], vec![0]));
+        assert_eq!(order("requires = [\"tool\"]", ""), (vec![1], vec![]));
+        assert_eq!(order("after = []", ""), (vec![], vec![]));
+        assert_eq!(order("", "enabled = false"), (vec![], vec![]));
+        assert_eq!(order("", "after = [\"web\"]"), (vec![], vec![]), "no circle");
+    }
+
+    #[test]
     fn said_twice_or_switched_on_is_found() {
         let files = [("off.conf", "daemon off;"), ("on.conf", "daemon on;")];
         let both = format!("{NGINX}command = \"nginx -c @/off.conf -g 'daemon off;'\"");
@@ -213,6 +250,43 @@ mod uwsgi {
     }
 
     #[test]
+    fn its_log_file_is_opened_again_by_a_hook_too() {
+        let files = [("a.ini", "[uwsgi]\nmaster = true\nneed-app = true\nlogto = /var/log/x\nlog-master\n")];
+        let spec = service(&files, &app("a.ini"));
+        let hook = [HOOK[0], "unix_signal:10 uwsgi_log_reopen"];
+        assert_eq!(command(&spec)[1..], [&HOOK[..], &hook, &["a.ini"]].concat());
+        assert_eq!(spec.reopen, Some(Signal::USR1));
+        assert_eq!(service(&[], &app("-s :1")).reopen, None, "it has no log file");
+        assert_eq!(service(&[], &app("--logto /x -s :1")).reopen, None, "each worker has it open");
+        let own = format!("{}\nreopen = \"none\"", app("--logto /x --log-master -s :1"));
+        assert_eq!(service(&[], &own).reopen, None);
+    }
+
+    #[test]
+    fn a_router_that_cuts_requests_off_is_found() {
+        let found =
+            |arguments: &str| warnings(&[], &app(arguments)).iter().any(|m| m.contains("http router"));
+        assert!(found("--http :81 --wsgi-file a.py"));
+        assert!(!found("--http-socket :81 --wsgi-file a.py"));
+    }
+
+    #[test]
+    fn threads_that_are_replaced_while_they_serve_are_found() {
+        let rolling = |files: &[(&str, &str)], arguments: &str| {
+            let all = warnings(files, &format!("{}\nrestart_mode = \"rolling\"", app(arguments)));
+            all.into_iter().filter(|message| message.contains("threads")).collect::<Vec<_>>()
+        };
+        assert!(rolling(&[], "-s :1 --threads 4")[0].contains("(threads = 4), replaced while it serves"));
+        assert!(rolling(&[], "-s :1 --threads=4")[0].contains("(threads = 4)"));
+        assert!(rolling(&[], "-s :1 --enable-threads")[0].contains("(enable-threads)"));
+        let ini = [("a.ini", "[uwsgi]\nsocket = :1\nthreads = 2\n")];
+        assert!(rolling(&ini, "--ini a.ini")[0].contains("(threads = 2 in a.ini)"));
+        assert_eq!(rolling(&[], "-s :1 --threads 1 --processes 4"), [""; 0]);
+        assert_eq!(rolling(&[("a.ini", "[uwsgi]\nenable-threads = false\n")], "a.ini"), [""; 0]);
+        assert!(!warnings(&[], &app("-s :1 --threads 4")).iter().any(|m| m.contains("threads")));
+    }
+
+    #[test]
     fn it_answers_on_its_first_socket() {
         let tcp = |text: &str| ProbeAddress::Tcp(text.into());
         let Probe::Http(http) = probe(&[], "--http-socket :81") else { panic!() };
@@ -314,7 +388,25 @@ mod databases {
         let tcp = |port: u16| Some(Probe::Tcp(([127, 0, 0, 1], port).into()));
         assert_eq!(probe(&[], "preset = \"redis\""), tcp(6379));
         assert_eq!(probe(&[], "preset = \"redis\"\ncommand = \"redis-server --port 0\""), None);
+        let unix = "preset = \"redis\"\ncommand = \"redis-server --port 0 --unixsocket /run/r\"";
+        assert_eq!(probe(&[], unix), Some(Probe::Unix("/run/r".into())));
         assert_eq!(probe(&[], "preset = \"mongodb\"\ncommand = \"mongod --port 27018\""), tcp(27018));
+    }
+
+    #[test]
+    fn redis_is_asked_by_its_client_since_it_listens_while_it_loads() {
+        let there = ["redis-cli", "sh", "grep"];
+        let asks = |place: &str| {
+            let words = ["sh".to_owned(), "-c".into(), format!("redis-cli {place} ping | grep -qv LOADING")];
+            Some(Probe::Exec(words.into()))
+        };
+        let redis = |arguments: &str| {
+            probe(&there, &format!("preset = \"redis\"\ncommand = \"redis-server {arguments}\""))
+        };
+        assert_eq!(redis(""), asks("-p 6379"));
+        assert_eq!(redis("--port 6380"), asks("-p 6380"));
+        assert_eq!(redis("--port 0 --unixsocket '/run/a b'"), asks("-s '/run/a b'"));
+        assert_eq!(redis("--port 0"), None);
     }
 
     #[test]
@@ -325,7 +417,6 @@ mod databases {
         ];
         let redis = service(&files, "preset = \"redis\"\ncommand = \"redis-server r.conf\"");
         assert_eq!(command(&redis), ["redis-server", "r.conf", "--daemonize", "no"]);
-        assert_eq!(redis.ready.unwrap().probe, Probe::Tcp("127.0.0.1:6380".parse().unwrap()));
         let mongo = "preset = \"mongodb\"\ncommand = \"mongod -f m.conf\"";
         assert!(warnings(&files, mongo).iter().any(|m| m.contains("in the background")));
         let safe = "preset = \"mysql\"\ncommand = \"mysqld_safe\"";
@@ -356,7 +447,7 @@ fn nginx_itself_accepts_what_is_added() {
     assert!(output.status.success(), "{check:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn eprint_skip(what: &str) {
+pub fn eprint_skip(what: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "skipped: {what} is not installed");
 }
@@ -379,6 +470,18 @@ mod held {
         // Its reload is a replacement.
         let uwsgi = "preset = \"uwsgi\"\ncommand = \"uwsgi --wsgi-file app.py\"";
         assert_eq!(sockets(uwsgi), (Told::Plainly, true));
+    }
+
+    #[test]
+    fn two_that_would_bind_the_same_address_are_found() {
+        let gunicorn = "preset = \"gunicorn\"\nrestart_mode = \"rolling\"\ncommand = \"gunicorn app:app";
+        let found = |keys: &str| {
+            let all = warnings(&[], &format!("{gunicorn}{keys}"));
+            all.iter().any(|message| message.contains("two cannot bind the same address"))
+        };
+        assert!(found(" --bind unix:/run/a.sock\""));
+        assert!(!found("\"\nsockets = { app = \"tcp://:8000\" }"));
+        assert!(!found(" --reuse-port --bind :8000\""));
     }
 
     #[test]

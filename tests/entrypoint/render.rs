@@ -177,3 +177,17 @@ fn a_variable_that_was_probably_meant_is_told() {
         (0, "a.template:2: ${SERVER_NAME} stays as it is: there is no such variable\n")
     );
 }
+
+#[test]
+fn whoever_may_have_meant_a_file_by_to_is_told_that_it_becomes_a_folder() {
+    let folder = Folder::new();
+    folder.write("nginx.conf.template", "listen $PORT;\n");
+    let (code, _, said) = folder.render(&["nginx.conf.template", "--to", "nginx.conf"]);
+    assert_eq!((code, folder.read("nginx.conf/nginx.conf").as_str()), (0, "listen 80;\n"));
+    assert!(said.contains("nginx.conf is a new folder; for a file say: --to - >nginx.conf"), "{said}");
+    let (_, _, said) = folder.render(&["nginx.conf.template", "--to", "nginx.conf"]);
+    assert_eq!(said, "", "it is one already");
+    folder.write("all/a.template", "$PORT");
+    let (_, _, said) = folder.render(&["all", "--to", "new"]);
+    assert_eq!(said, "", "a folder goes into a folder");
+}

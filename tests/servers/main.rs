@@ -12,6 +12,7 @@ mod reloads;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
 
 use load::{Fate, Load, assert_none_was_cut_off};
 use stage::{Container, Stage, kill};

@@ -3,7 +3,7 @@
 //! The search server is a real Elasticsearch, in an image that stands for the official one (tests/setup/elasticsearch).
 
 use crate::browser;
-use crate::container::Container;
+use crate::container::{Alone, Container, WAYS};
 use crate::stack::Stack;
 
 /// Every static file, and what it is; nginx of Debian 12 names a script by its older type.
@@ -60,13 +60,15 @@ fn food_trucks_are_found_in_one_container() {
 
 #[test]
 #[ignore = "needs a Docker engine: make stacks"]
-fn food_trucks_are_found_with_a_container_per_tier() {
+fn food_trucks_are_found_with_a_container_per_tier_whichever_of_them_comes_and_goes() {
     let stack = built("food-trucks/compose.yaml");
+    an_app_waits_for_its_search_server_and_outlives_it(&stack);
     stack.up();
     let (web, search) = (stack.container("web"), stack.container("search"));
     assert_trucks_are_found(&web);
     web.assert_files(FILES);
     see_them(&web);
+    an_app_runs_however_it_is_locked_up(&stack);
 
     stack.restart();
     assert_trucks_are_found(&web);
@@ -77,9 +79,7 @@ fn food_trucks_are_found_with_a_container_per_tier() {
         stack.up();
         assert_trucks_are_found(&web);
     }
-    for (name, tier) in [("web", &web), ("search", &search)] {
-        eprintln!("food-trucks, {name}: docker stop took {:?}", tier.stop());
-    }
+    eprintln!("food-trucks, web: docker stop took {:?}", web.stop());
     stack.down();
     stack.up();
     let web = stack.container("web");
@@ -88,10 +88,8 @@ fn food_trucks_are_found_with_a_container_per_tier() {
     assert!(!web.logs().contains("has got"), "they were kept\n{}", web.logs());
 }
 
-#[test]
-#[ignore = "needs a Docker engine: make stacks"]
-fn food_trucks_that_start_before_their_search_server_wait_for_it_and_outlive_it() {
-    let stack = built("food-trucks/compose.yaml");
+/// Each start of the search server takes a while: so everything about it is asked of one stack.
+fn an_app_waits_for_its_search_server_and_outlives_it(stack: &Stack) {
     stack.start("web");
     let web = stack.container("web");
     web.wait_until_it_says("waiting for http://search:9200/");
@@ -107,7 +105,7 @@ fn food_trucks_that_start_before_their_search_server_wait_for_it_and_outlive_it(
     let (before, app) = (web.started(), web.pid_of("app"));
     let page = browser::Page::open(&web.url("/"));
     page.wait_until("document.querySelectorAll('#dots circle').length == 320");
-    stack.container("search").stop();
+    eprintln!("food-trucks, search: docker stop took {:?}", stack.container("search").stop());
     assert_eq!(web.wait_for_status("/search", 503).kind(), "application/json");
     assert_eq!(web.get("/").status, 200, "the page itself needs no search server");
     web.wait_until("healthy", || web.field("State.Health.Status") == "healthy");
@@ -119,6 +117,20 @@ fn food_trucks_that_start_before_their_search_server_wait_for_it_and_outlive_it(
         "!document.querySelector('#state.away') && document.querySelectorAll('#list li').length > 0",
     );
     assert_eq!((web.started(), web.pid_of("app")), (before, app), "neither container nor app was restarted");
+}
+
+/// The web container in each of the ways, with the search server that is there.
+fn an_app_runs_however_it_is_locked_up(stack: &Stack) {
+    let (image, network) = (stack.image("web"), stack.network());
+    let wait = "WAIT_FOR=http://search:9200/_cluster/health?wait_for_status=yellow&timeout=1s";
+    let options = ["--network", &network, "--env", "SEARCH_URL=http://search:9200", "--env", wait];
+    for way in WAYS {
+        let web = Alone::run(&image, &[&options[..], way].concat());
+        web.wait_until_healthy();
+        assert_trucks_are_found(&web);
+        web.assert_files(FILES);
+        eprintln!("food-trucks {way:?}: docker stop took {:?}", web.stop());
+    }
 }
 
 /// As a visitor sees and uses it.
@@ -162,6 +174,7 @@ fn assert_trucks_are_found(web: &Container) {
 
 fn built(file: &str) -> Stack {
     let image = std::env::var("SEARCH_IMAGE").expect("SEARCH_IMAGE: make stacks");
-    // Half of Java's compiler starts in three quarters of the time.
-    Stack::built_with(file, &[("SEARCH_IMAGE", &image), ("ES_JAVA_OPTS", "-XX:TieredStopAtLevel=1")])
+    // Half of Java's compiler, and classes that are mapped instead of loaded (tests/stacks/elasticsearch).
+    let java = "-XX:TieredStopAtLevel=1 -XX:SharedArchiveFile=/usr/share/elasticsearch/classes.jsa";
+    Stack::built_with(file, &[("SEARCH_IMAGE", &image), ("ES_JAVA_OPTS", java)])
 }

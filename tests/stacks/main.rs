@@ -11,6 +11,7 @@ mod docker;
 mod http;
 mod stack;
 
+mod bases;
 mod catnip;
 mod django;
 mod employees;

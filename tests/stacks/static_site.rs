@@ -76,4 +76,7 @@ fn assert_site_is_there(web: &Container) {
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(page.header("x-content-type-options"), "nosniff");
     web.assert_files(FILES);
+    // A folder without its slash is found where the client asked, not at a port that only nginx knows.
+    let folder = web.get("/about");
+    assert_eq!((folder.status, folder.header("location")), (301, web.url("/about/").as_str()));
 }

@@ -98,8 +98,9 @@ pub fn mongodb(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> 
     Some(Probe::Tcp(([127, 0, 0, 1], port.unwrap_or(27017)).into()))
 }
 
-/// redis-server listens while it still loads, and then answers LOADING. Debian's
-/// redis.conf puts it in the background; the command line goes before the file.
+/// redis-server listens while it still loads, and answers LOADING then: so its client asks, where there is
+/// one; any other answer will do, also that a password is wanted. Debian's redis.conf puts it in the
+/// background; the command line goes before the file.
 pub fn redis(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let file = draft.argv.get(1).filter(|word| !word.starts_with('-'));
     let settings = file.and_then(|path| own_file(&draft.resolve(path))).unwrap_or_default();
@@ -116,7 +117,19 @@ pub fn redis(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         _ => {}
     }
     let port = option(&draft.argv, "--port", None).or(written("port")).unwrap_or("6379").parse().ok()?;
-    (port != 0).then(|| Probe::Tcp(([127, 0, 0, 1], port).into()))
+    let socket = option(&draft.argv, "--unixsocket", None).or(written("unixsocket"));
+    let (place, otherwise) = match (port, socket) {
+        (0, None) => return None,
+        (0, Some(socket)) => {
+            (format!("-s {}", shlex::try_quote(socket).ok()?), Probe::Unix(draft.resolve(socket)))
+        }
+        (port, _) => (format!("-p {port}"), Probe::Tcp(([127, 0, 0, 1], port).into())),
+    };
+    if !["redis-cli", "sh", "grep"].iter().all(|program| draft.finds(program)) {
+        return Some(otherwise);
+    }
+    let asks = format!("redis-cli {place} ping | grep -qv LOADING");
+    Some(Probe::Exec(["sh".to_owned(), "-c".to_owned(), asks].into()))
 }
 
 fn background(draft: &Draft<'_>, advice: &str, problems: &mut Problems) {

@@ -15,7 +15,12 @@ use crate::core::plan::Probe;
 mod databases;
 mod gunicorn;
 mod nginx;
+mod order;
 mod uwsgi;
+mod why;
+
+pub use order::put_apps_first;
+pub use why::why;
 
 /// A server that is known.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 //!
 //! It puts itself in the background unless told `daemon off;`, and refuses to start when
 //! told twice: so it is added, but only where neither the command nor nginx.conf says it.
-//! It tells nobody when it is ready, but writes its pid file then. It knows no LISTEN_FDS, but takes
+//! It tells nobody when it is ready, but writes its pid file then; where nobody says which that is, a
+//! connection to where it listens tells as much. It knows no LISTEN_FDS, but takes
 //! sockets from `NGINX=3;4;`, as from a predecessor of its own; those that no `listen` names it closes.
 //!
 //! HUP with a configuration that nginx cannot carry out (an address that somebody else has, a log that it
@@ -16,6 +17,7 @@
 use super::own_file;
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
+use crate::config::probe::host_and_port;
 use crate::core::plan::{Heirs, Probe, Told};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,7 +85,25 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let pid =
         of_line("pid").or_else(|| of_file("pid")).filter(|path| path.starts_with('/')).map(PathBuf::from);
     draft.heirs = Some(Heirs { pid_file: pid.clone(), titles: ["nginx: master process".to_owned()].into() });
-    pid.map(Probe::File)
+    match pid {
+        Some(pid) => Some(Probe::File(pid)),
+        // We listen there ourselves.
+        None if draft.sockets.is_some() => None,
+        None => listener(&conf?.1),
+    }
+}
+
+/// A connection to the first address that it listens at, if that can be told from its own file.
+fn listener(text: &str) -> Option<Probe> {
+    let listens = directives(text, "listen").into_iter().filter(|words| !words.iter().any(|w| w == "udp"));
+    let address = listens.into_iter().next()?.into_iter().next()?;
+    if let Some(path) = address.strip_prefix("unix:") {
+        return Some(Probe::Unix(PathBuf::from(path)));
+    }
+    let is_port = address.bytes().all(|byte| byte.is_ascii_digit());
+    let address = if is_port { format!(":{address}") } else { address };
+    let address = host_and_port(&address, Some(80))?.replace("localhost:", "127.0.0.1:");
+    address.parse().ok().map(Probe::Tcp)
 }
 
 /// What of nginx's arguments matters (`nginx -h`).
@@ -155,9 +175,15 @@ fn in_background(text: &str) -> Option<bool> {
     directive(text, "daemon").map(|value| value != "off")
 }
 
-/// The value of a directive that only the main context has. Comments are passed over, and
-/// what stands in quotes is no directive.
+/// The value of a directive that only the main context has.
 fn directive(text: &str, name: &str) -> Option<String> {
+    directives(text, name).into_iter().find_map(|words| words.into_iter().next())
+}
+
+/// The words behind each directive of this name, in any context. Comments are passed over, and what
+/// stands in quotes is no directive.
+fn directives(text: &str, name: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
     let mut statement = String::new();
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
@@ -177,14 +203,14 @@ fn directive(text: &str, name: &str) -> Option<String> {
             ';' | '{' | '}' => {
                 let mut words = statement.split_whitespace();
                 if words.next() == Some(name) {
-                    return words.next().map(str::to_owned);
+                    found.push(words.map(str::to_owned).collect());
                 }
                 statement.clear();
             }
             character => statement.push(character),
         }
     }
-    None
+    found
 }
 
 #[cfg(test)]

@@ -14,12 +14,16 @@
 //!
 //! After HUP, sockets that LISTEN_FDS has told it of it
 //! does not find again then, and ends. So with held sockets a reload is a rolling replacement.
+//! No signal makes it open its log again; a hook on the master does that, too, where the master is who writes
+//! it (`log-master`, or what implies it). We do not ask for that: what an application says while it loads
+//! would be in the file only afterwards.
 
 use super::{options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
 use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
+use crate::core::signal::Signal;
 use std::time::Duration;
 
 /// So long new workers may take: the old ones have 60 s for their requests, and the application is loaded.
@@ -32,6 +36,10 @@ const NAME_FILES: [&str; 4] = ["--ini", "--config", "--include", "--inherit"];
 const ROUTERS: [&str; 6] = ["http", "https", "http2", "https2", "fastrouter", "rawrouter"];
 
 const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
+const REOPEN: [&str; 2] = ["--hook-master-start", "unix_signal:10 uwsgi_log_reopen"];
+/// Each makes the master write the log, for itself and its workers.
+const LOG_MASTER: [&str; 5] =
+    ["log-master", "threaded-logger", "log-maxsize", "touch-logrotate", "touch-logreopen"];
 
 /// Adds what makes it stop well, and finds where it will answer.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
@@ -64,14 +72,20 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         if settings.get("need-app").is_none() {
             add.push("--need-app".to_owned());
         }
-        let hooked = settings.all("hook-master-start").any(|hook| hook.starts_with("unix_signal:15 "));
-        if !hooked {
+        let hooked = |signal: &str| settings.all("hook-master-start").any(|hook| hook.starts_with(signal));
+        if !hooked("unix_signal:15 ") {
             add.extend(["--hook-master-start".to_owned(), HOOK.to_owned()]);
         }
         if !add.is_empty() {
-            let text: Vec<String> =
-                add.iter().map(|w| if w.contains(' ') { format!("'{w}'") } else { w.clone() }).collect();
-            draft.adjusted.push(format!("added {}, so that TERM lets requests finish", text.join(" ")));
+            draft.adjusted.push(format!("added {}, so that TERM lets requests finish", quoted(&add)));
+        }
+        let has =
+            |names: &[&str]| names.iter().any(|name| settings.get(name).is_some_and(|value| !off(value)));
+        if has(&["logto", "logto2"]) && has(&LOG_MASTER) && !hooked("unix_signal:10 ") {
+            let hook = REOPEN.map(str::to_owned);
+            draft.adjusted.push(format!("added {}, so that USR1 opens its log file again", quoted(&hook)));
+            draft.reopen = Some(Signal::USR1);
+            add.extend(hook);
         }
         // Options go before a positional ini file, which may come last.
         draft.argv.splice(1..1, add);
@@ -80,6 +94,22 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if (draft.sockets.is_none() || is_by_number) && !settings.get("master").is_some_and(off) {
         draft.renews = Some(RENEWAL);
         draft.check = settings.trial(&draft.argv);
+    }
+    if settings.get("http").or(settings.get("https")).is_some() {
+        let message = "uWSGI's http router is gone as soon as it is to stop: whoever came by it is cut off";
+        problems
+            .warning(draft.span, message)
+            .mark("`http-socket` instead of `http`, or nginx in front of `socket`");
+    }
+    if let Some(place) = settings.threads()
+        && draft.rolling
+    {
+        let message = format!(
+            "uWSGI with threads ({place}), replaced while it serves: an old worker may not end, and loses requests"
+        );
+        problems
+            .warning(draft.span, message)
+            .mark("processes without threads; or restart_mode = \"stop-start\"");
     }
     if let Some(sockets) = &mut draft.sockets {
         draft.takes_all = true;
@@ -108,12 +138,22 @@ fn any_answer(address: ProbeAddress, speaks_http: bool) -> Probe {
     }
 }
 
+/// Words as they would be typed.
+fn quoted(words: &[String]) -> String {
+    let word = |word: &String| if word.contains(' ') { format!("'{word}'") } else { word.clone() };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
 fn off(value: &str) -> bool {
     matches!(value.trim().to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off")
 }
 
-/// Options of the command line, of `UWSGI_*`, and of the ini files the command names.
-struct Settings(Vec<(String, String)>);
+/// Options of the command line, of `UWSGI_*`, and of the ini files the command names: name and value.
+struct Settings {
+    all: Vec<(String, String)>,
+    /// Where each file's begin, and its name.
+    files: Vec<(usize, String)>,
+}
 
 impl Settings {
     fn read(draft: &Draft<'_>) -> Settings {
@@ -128,6 +168,7 @@ impl Settings {
                 },
                 None if word == "-M" => all.push(("master".to_owned(), "true".to_owned())),
                 None if word == "-s" => all.push(("socket".to_owned(), value)),
+                None if word == "-T" => all.push(("enable-threads".to_owned(), "true".to_owned())),
                 None if word == "-d" => all.push(("daemonize".to_owned(), value)),
                 None => {}
             }
@@ -144,22 +185,38 @@ impl Settings {
         );
         files.sort();
         files.dedup();
+        let mut begins = Vec::new();
         for file in files {
             // "file.ini:section" names a section.
             let path = file.split(':').next().unwrap_or(&file);
             if let Some(text) = own_file(&draft.resolve(path)) {
+                begins.push((all.len(), path.to_owned()));
                 all.extend(ini(&text));
             }
         }
-        Settings(all)
+        Settings { all, files: begins }
+    }
+
+    /// What makes its workers have threads, and the file that says so: `threads = 4 in uwsgi.ini`.
+    fn threads(&self) -> Option<String> {
+        let is_it = |(name, value): &(String, String)| match name.as_str() {
+            "threads" => value.trim().parse::<u32>().is_ok_and(|count| count > 1),
+            "enable-threads" => !off(value),
+            _ => false,
+        };
+        let at = self.all.iter().position(is_it)?;
+        let (name, value) = &self.all[at];
+        let setting = if name == "threads" { format!("threads = {}", value.trim()) } else { name.clone() };
+        let file = self.files.iter().rev().find(|(begin, _)| *begin <= at);
+        Some(file.map_or(setting.clone(), |(_, file)| format!("{setting} in {file}")))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.all.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.all.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The command that loads the application as this one does, and ends.

@@ -221,7 +221,7 @@ impl Postgres {
                 task.argv.extend(self.arguments.iter().cloned());
                 task.argv.extend(["-D".into(), work.data.clone().into_os_string()]);
                 task.argv.extend(["-C", "password_encryption"].map(Into::into));
-                work.crew.run(task)?.success(what)?.text().trim().to_owned()
+                rules::asked_method(work.crew.run(task)?.success(what)?.text().trim()).to_owned()
             }
         };
         let path = work.data.join("pg_hba.conf");

@@ -7,7 +7,8 @@
 //!
 //! Rows come in the order in which the tables are sorted afterwards (by zone, then by time), so the sorting
 //! is left out as well. Every line that is not known to belong to a row passes through in its place: what a
-//! coming version writes differently is slower, not wrong.
+//! coming version writes differently is slower, not wrong. Older ones (seen: MariaDB 10.5)
+//! write `Offset` without quotes, and `\d`, which a client in binary mode does not know.
 
 use crate::init::crew::Feed;
 use std::io::{self, BufRead};
@@ -30,7 +31,7 @@ struct Table {
     has_lines: bool,
 }
 
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     Table {
         theirs: b"INSERT INTO time_zone (Use_leap_seconds) VALUES ('",
         ours: b"INSERT INTO time_zone (Time_zone_id, Use_leap_seconds) VALUES ",
@@ -51,6 +52,11 @@ const TABLES: [Table; 4] = [
         ours: b"INSERT INTO time_zone_transition_type (Time_zone_id, Transition_type_id, `Offset`, Is_DST, Abbreviation) VALUES ",
         has_lines: true,
     },
+    Table {
+        theirs: b"INSERT INTO time_zone_transition_type (Time_zone_id, Transition_type_id, Offset, Is_DST, Abbreviation) VALUES",
+        ours: b"INSERT INTO time_zone_transition_type (Time_zone_id, Transition_type_id, `Offset`, Is_DST, Abbreviation) VALUES ",
+        has_lines: true,
+    },
 ];
 
 /// Lines that would only sort what is sorted.
@@ -64,6 +70,8 @@ pub struct Zones<R> {
     input: R,
     line: Vec<u8>,
     number: u64,
+    /// The number that the server itself has been told last.
+    told: u64,
     pending: [Vec<u8>; TABLES.len()],
     /// The table whose rows are being read.
     within: Option<usize>,
@@ -79,6 +87,7 @@ impl<R: BufRead> Zones<R> {
             input,
             line: Vec::new(),
             number: 0,
+            told: 0,
             pending: Default::default(),
             within: None,
             ready: preface.as_bytes().to_vec(),
@@ -136,6 +145,8 @@ impl<R: BufRead> Zones<R> {
             }
             Some(table) => self.within = Some(table),
             None if bare == b"SET @time_zone_id= LAST_INSERT_ID();" && self.number > 0 => {}
+            // The same, as a client in binary mode knows it.
+            None if bare.starts_with(b"\\d ") => self.pass_through(&[b"DELIMITER", &line[2..]].concat()),
             None if SORTING.iter().any(|start| bare.starts_with(start)) && is_sorting(bare) => {}
             None => self.pass_through(line),
         }
@@ -170,6 +181,11 @@ impl<R: BufRead> Zones<R> {
 
     fn pass_through(&mut self, line: &[u8]) {
         self.flush_all();
+        // Rows of a statement that is not known may ask which zone they are of.
+        if line.starts_with(b"INSERT ") && self.told != self.number {
+            self.told = self.number;
+            self.ready.extend_from_slice(format!("SET @time_zone_id= {};\n", self.number).as_bytes());
+        }
         self.ready.extend_from_slice(line);
     }
 }
@@ -247,5 +263,35 @@ mod tests {
         let text = "INSERT INTO something_new VALUES (1);\nSET @time_zone_id= 5;\n\
                     ALTER TABLE time_zone_transition ENGINE=Aria, ORDER BY Time_zone_id, Transition_time;\n";
         assert_eq!(gathered(text), text);
+    }
+
+    #[test]
+    fn what_an_older_version_writes_is_gathered_too_and_its_delimiter_translated() {
+        let text = "\\d |\nIF 1 THEN\nTRUNCATE TABLE time_zone;\nEND IF|\n\\d ;\n\
+                    INSERT INTO time_zone (Use_leap_seconds) VALUES ('N');\n\
+                    SET @time_zone_id= LAST_INSERT_ID();\n\
+                    INSERT INTO time_zone_transition_type (Time_zone_id, Transition_type_id, Offset, Is_DST, Abbreviation) VALUES\n \
+                    (@time_zone_id, 0, -968, 0, 'LMT')\n;\n";
+        assert_eq!(
+            gathered(text),
+            "DELIMITER |\nIF 1 THEN\nTRUNCATE TABLE time_zone;\nEND IF|\nDELIMITER ;\n\
+             INSERT INTO time_zone (Time_zone_id, Use_leap_seconds) VALUES (1,'N');\n\
+             INSERT INTO time_zone_transition_type (Time_zone_id, Transition_type_id, `Offset`, Is_DST, Abbreviation) VALUES \
+             (1, 0, -968, 0, 'LMT');\n"
+        );
+    }
+
+    #[test]
+    fn a_statement_that_is_not_known_is_told_which_zone_it_is_of() {
+        let zone =
+            "INSERT INTO time_zone (Use_leap_seconds) VALUES ('N');\nSET @time_zone_id= LAST_INSERT_ID();\n";
+        let new = "INSERT INTO something_new VALUES\n (@time_zone_id)\n;\n";
+        let said = |number: u32| {
+            format!(
+                "INSERT INTO time_zone (Time_zone_id, Use_leap_seconds) VALUES ({number},'N');\n\
+                 SET @time_zone_id= {number};\n{new}"
+            )
+        };
+        assert_eq!(gathered(&[zone, new, zone, new].concat()), said(1) + &said(2));
     }
 }

@@ -180,6 +180,14 @@ fn initdb_faults(settings: &Settings) -> Vec<Remark> {
     remarks
 }
 
+/// How a password is asked for that was stored so. Before PostgreSQL 10 the setting was a switch.
+pub(super) fn asked_method(encryption: &str) -> &str {
+    match encryption {
+        "on" | "off" => "md5",
+        method => method,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,5 +205,13 @@ mod tests {
         let words = initdb_words(r#"--locale=C -E 'UTF 8' --set "a=$(touch /x)""#).unwrap();
         assert_eq!(words, ["--locale=C", "-E", "UTF 8", "--set", "a=$(touch /x)"]);
         assert!(initdb_words("--locale='C").is_err());
+    }
+
+    #[test]
+    fn a_switch_of_older_versions_means_md5() {
+        assert_eq!(
+            ["on", "off", "md5", "scram-sha-256"].map(asked_method),
+            ["md5", "md5", "md5", "scram-sha-256"]
+        );
     }
 }
