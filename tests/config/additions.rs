@@ -47,7 +47,10 @@ other, by its preset uwsgi:
   added --master --need-app --hook-master-start 'unix_signal:15 gracefully_kill_them_all', \
 so that TERM lets requests finish
   stop: TERM 7s, then INT 1s, then KILL (with the hook TERM lets requests finish; INT cuts them off)
-  reload: HUP (it lets requests finish, and executes itself anew in the same process)
+  reload: HUP, if this succeeds: uwsgi --master --need-app --hook-master-start \
+'unix_signal:15 gracefully_kill_them_all' --socket /run/other.sock --wsgi-file app.py --set 'lazy-apps=false' \
+--set 'lazy=false' --set 'vacuum=false' --set 'pidfile=/proc/self/comm' --set 'pidfile2=/proc/self/comm' \
+--no-server (it lets requests finish, and executes itself anew in the same process)
 web, by its preset nginx:
   added -g 'daemon off;', so that it stays in the foreground
   added after = [\"app\", \"other\"]; `after = []` for no order
