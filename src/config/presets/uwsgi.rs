@@ -35,6 +35,9 @@ const NAME_FILES: [&str; 4] = ["--ini", "--config", "--include", "--inherit"];
 /// Options that have a process of its own bind an address.
 const ROUTERS: [&str; 6] = ["http", "https", "http2", "https2", "fastrouter", "rawrouter"];
 
+/// Options that name a log file: whoever asks for a reload is to see what the check says.
+const LOGS: [&str; 2] = ["logto", "logto2"];
+
 const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
 const REOPEN: [&str; 2] = ["--hook-master-start", "unix_signal:10 uwsgi_log_reopen"];
 /// Each makes the master write the log, for itself and its workers.
@@ -221,15 +224,16 @@ impl Settings {
 
     /// The command that loads the application as this one does, and ends.
     fn trial(&self, argv: &[String]) -> Option<Box<[String]>> {
-        let is_router = |word: &str| word.strip_prefix("--").is_some_and(|name| ROUTERS.contains(&name));
-        let has_value = |word: &str| word.split_once('=').is_some_and(|(name, _)| is_router(name));
         let mut trial: Vec<String> = Vec::new();
         let mut words = argv.iter();
-        let mut left_out = 0;
+        let mut routers_left_out = 0;
         while let Some(word) = words.next() {
-            if is_router(word) || has_value(word) {
-                left_out += 1;
-                if !has_value(word) {
+            let option = word.strip_prefix("--").unwrap_or_default();
+            let (name, has_value) = option.split_once('=').map_or((option, false), |(name, _)| (name, true));
+            let is_router = ROUTERS.contains(&name);
+            if is_router || LOGS.contains(&name) {
+                routers_left_out += usize::from(is_router);
+                if !has_value {
                     words.next();
                 }
                 continue;
@@ -256,7 +260,7 @@ impl Settings {
             trial.extend(["--set".to_owned(), format!("{name}={value}")]);
         }
         trial.push("--no-server".to_owned());
-        (routers == left_out).then(|| trial.into())
+        (routers == routers_left_out).then(|| trial.into())
     }
 
     /// An answer on its first socket: it may be bound long before the application is there.
