@@ -12,9 +12,11 @@
 //!   has `GUNICORN_PID` with its number in the environment.
 //!
 //! The environment may be read only with the process's own uid, or CAP_SYS_PTRACE, some servers write
-//! their titles over it, and whatever the heir launches has it too: so a title, if one is known, tells more. That nobody has died is told to the core; all else of
-//! the old process is the heir's from then on: what it speaks by, its output, its tree. A process that
-//! has ended before it became the program, or that is a hook, has no heir, nor has a oneshot.
+//! their titles over it, and whatever the heir launches has it too: so a title, if one is known, tells more.
+//!
+//! That nobody has died is told to the core; all else of the old process is the heir's from then on: what it
+//! speaks by, its output, its tree. A process that has ended before it became the program, or that is a hook,
+//! has no heir, nor has a oneshot.
 //!
 //! Nobody is looked at unless a main process has left an orphan.
 

@@ -37,7 +37,7 @@ pub fn process(pid: Pid) -> Option<Process> {
 }
 
 /// Whether a process has executed a program since it was forked (PF_FORKNOEXEC in /proc/PID/stat):
-/// workers usually have not. Where the kernel does not tell, everybody has.
+/// workers usually have not. Nobody has of whom the kernel does not tell.
 pub fn has_executed(pid: Pid) -> bool {
     const FORKED_ONLY: u64 = 0x40;
     const FLAGS: usize = 6;
