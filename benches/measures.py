@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from peers import linking
-from stage import Flaw, Stage, pss, usage
+from stage import ACTOR, Flaw, Stage, pss, usage
 
 MS = 1e6  # nanoseconds
 
@@ -321,6 +321,24 @@ def status(bench):
                 bench.add(key, peer, took / MS)
 
 
+def health(bench):
+    """`minisup health`, which an engine runs in each container every few seconds: from fork to its end, and the most
+    memory that was resident, with the pages of the program that it shares with PID 1. The limit: a static C program that
+    does nothing. A run counts when the command says that all is well."""
+    count = bench.scale.shutdown_services
+    able = [p for p in bench.able(2) if p.health(bench.scratch)]
+    with bench.all_up("health", able, count) as up:
+        time.sleep(bench.scale.rest)
+        for peer in bench.turns("health", list(up), bench.scale.statuses):
+            with bench.attempt("health", peer):
+                command = peer.health(up[peer].room)
+                moment = time.monotonic_ns()
+                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=True)
+                bench.add("health/time", peer, (time.monotonic_ns() - moment) / MS)
+                measured = subprocess.run([ACTOR, "peak", *command], stdout=subprocess.PIPE, check=True)
+                bench.add("health/memory", peer, int(measured.stdout.split()[-1]) / 1000)
+
+
 def size(bench):
     """Bytes it adds to an image: the binary of ours and of the limit, for the others the files of their
     Debian package but for the manuals. What a package depends on (libraries, Python) comes on top."""
@@ -330,4 +348,4 @@ def size(bench):
             bench.remark("size", peer, linking(peer.path()))
 
 
-EVERY = [boot, relaunch, memory, idle, orphans, shutdown, relay, logs, logcpu, torn, status, size]
+EVERY = [boot, relaunch, memory, idle, orphans, shutdown, relay, logs, logcpu, torn, status, health, size]

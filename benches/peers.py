@@ -56,6 +56,10 @@ class Peer:
         """The command that shows how these services are, or None."""
         return None
 
+    def health(self, room):
+        """The command for a container's health check, or None."""
+        return None
+
 
 class Limit(Peer):
     name = "limit"
@@ -77,6 +81,9 @@ class Limit(Peer):
         return [self.path(), *mode, str(len(services)), *("{}" if word == name else word for word in argv)]
 
     def status(self, room, services):
+        return [str(BUILT / "actor"), "nothing"]
+
+    def health(self, room):
         return [str(BUILT / "actor"), "nothing"]
 
 
@@ -126,6 +133,9 @@ class Minisup(Peer):
 
     def status(self, room, services):
         return [self.path(), "status", "--socket", str(room / "minisup.sock")]
+
+    def health(self, room):
+        return [self.path(), "health", "--socket", str(room / "minisup.sock")]
 
 
 class MinisupWithoutPipes(Minisup):

@@ -39,6 +39,9 @@ TABLES = {
     ),  # fmt: skip
     "torn": Table("Two services write at once", "lines torn or lost", {"torn": "torn"}, 0),
     "status": Table("Status of 100 services", "ms", {"status": "the whole command"}, 1),
+    "health": Table(
+        "A health check", "see columns", {"health/time": "the whole command, ms", "health/memory": "its memory, MB"}, 1
+    ),
     "size": Table("Size", "kB", {"size": "files"}, 0),
     "held": Table(
         "A held socket", "requests a second, and µs of CPU for one",

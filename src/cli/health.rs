@@ -1,8 +1,8 @@
 //! `minisup health`: for HEALTHCHECK. Engines run it every few seconds in every container, so it
 //! is the one command that does without the parser of arguments where there is next to nothing
-//! to parse. Of its 2.7 MB about 0.1 MB are its own: the rest are pages of the program,
-//! shared with PID 1, of which the kernel maps 64 KiB around each that is touched. To hand them
-//! back after each step was tried: at most 2.3 MB are mapped at once then, for twice the page faults.
+//! to parse. It takes 1.1 MB, of which 0.1 MB are its own: the rest are pages of the program, shared with
+//! PID 1, of which the kernel maps 64 KiB around each that is touched. So the linker puts the functions that
+//! it runs through side by side (benches/health.ld): strewn over the program they took 2.9 MB.
 
 use super::ask::{self, Socket, Trouble};
 use super::say;

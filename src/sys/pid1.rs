@@ -23,6 +23,15 @@ pub fn become_subreaper() -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
 }
 
+/// Whether every orphan among our descendants becomes our child: as PID 1, or as a subreaper. False where a
+/// seccomp filter keeps it from us.
+pub fn adopts_orphans() -> bool {
+    let mut is_subreaper: libc::c_int = 0;
+    // SAFETY: the kernel fills in an int that we own.
+    let asked = unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut is_subreaper, 0, 0, 0) };
+    is_pid1() || asked == 0 && is_subreaper == 1
+}
+
 /// Asks for a signal when our parent ends: prctl(PR_SET_PDEATHSIG).
 ///
 /// # Errors

@@ -18,9 +18,9 @@
 //!
 //! Whoever is not found by then is found by the last [`sweep`](super::sweep), when everything is to end.
 //!
-//! The common case costs nearly nothing: a service's process has ended, its group is empty
-//! (one kill(2) with signal 0), and we have no child that we did not launch (one read of
-//! one kept-open file for all services that ended in the same turn).
+//! The common case costs nearly nothing: we have no child that we did not launch (one read of one
+//! kept-open file for all services that ended in the same turn), so nobody is left of their trees,
+//! and none of their groups has to be asked for.
 
 use super::proc::{self, Children, Process};
 use super::{mark, pid1, signals};
@@ -63,6 +63,8 @@ pub struct Tree {
     ended: Vec<Pid>,
     /// Whether `adopted` is of this turn.
     looked: bool,
+    /// Whether an orphan might be nobody's child that we see: it goes to another, or our list of children cannot be read.
+    is_blind: bool,
     /// All processes, of this turn.
     processes: Option<Vec<Process>>,
 }
@@ -99,6 +101,7 @@ impl Tree {
             groups: Vec::new(),
             ended: Vec::new(),
             looked: false,
+            is_blind: false,
             processes: None,
         }
     }
@@ -115,8 +118,11 @@ impl Tree {
     /// Zombies count until they are reaped, the leader too.
     pub fn has_leftovers(&mut self, leader: Pid, known: &impl Known) -> bool {
         self.look(known);
-        let has = signals::group_exists(self.group_of(leader))
-            || self.adopted.iter().any(|a| a.leader == Some(leader));
+        // Who has lost its parent is our child: without one that we did not launch, the group is empty.
+        let is_worth_asking = self.is_blind || !self.adopted.is_empty();
+        let has = is_worth_asking
+            && (self.adopted.iter().any(|a| a.leader == Some(leader))
+                || signals::group_exists(self.group_of(leader)));
         if !has {
             self.remembered.retain(|(_, of)| *of != leader);
             self.groups.retain(|(of, _)| *of != leader);
@@ -205,7 +211,9 @@ impl Tree {
             return;
         }
         self.looked = true;
-        let Some(children) = self.children.list() else { return };
+        let children = self.children.list();
+        self.is_blind = children.is_none() || !pid1::adopts_orphans();
+        let Some(children) = children else { return };
         let before = std::mem::take(&mut self.adopted);
         for pid in children.into_iter().filter(|pid| !known.is_launched(*pid)) {
             let seen = before.iter().find(|a| a.pid == pid && a.leader.is_some()).copied();
