@@ -108,8 +108,10 @@ pub fn read(
     if let Some(charset) = scripts.get("charset").and_then(|field| field.text(problems)) {
         words.extend(["--charset".to_owned(), charset.to_owned()]);
     }
-    if let Some(limit) = scripts.get("timeout").and_then(|field| probe::some_time(field, problems)) {
-        words.extend(["--script-timeout".to_owned(), duration_text(limit)]);
+    for (key, option) in [("timeout", "--script-timeout"), ("start_timeout", "--start-timeout")] {
+        if let Some(limit) = scripts.get(key).and_then(|field| probe::some_time(field, problems)) {
+            words.extend([option.to_owned(), duration_text(limit)]);
+        }
     }
     let policies = ["retry", "quarantine", "fail"].map(|word| (word, word));
     let orders = ["glob", "version"].map(|word| (word, word));

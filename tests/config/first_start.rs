@@ -44,13 +44,13 @@ fn each_key_becomes_an_option() {
         user    = "app"
         group   = 12
         scripts = { directory = "/a", each_start = "/b b", data_directory = "/c", on_partial = "fail", order = "version",
-            timeout = "90s", charset = "latin1" }
+            timeout = "90s", start_timeout = "10m", charset = "latin1" }
         "#,
     );
     let expected = [
         ["minisup", "init", "mariadb"].as_slice(),
         &["--directory", "/a", "--each-start", "/b b", "--data-directory", "/c"],
-        &["--charset", "latin1", "--script-timeout", "1m30s"],
+        &["--charset", "latin1", "--script-timeout", "1m30s", "--start-timeout", "10m"],
         &["--on-partial", "fail", "--order", "version", "--user", "app:12", "--", "mariadbd"],
     ];
     assert_eq!(plan.services[0].launch.command[..], expected.concat());
