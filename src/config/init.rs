@@ -28,8 +28,30 @@ pub const OURS: &str = "minisup";
 /// The presets whose servers have a first start.
 const ENGINES: [&str; 4] = ["mariadb", "mysql", "postgres", "mongodb"];
 
+/// What of the environment only a first start needs, and nobody must find in the server's later: each also with `_FILE`.
+fn confidential(engine: &str) -> &'static [&'static str] {
+    match engine {
+        "mariadb" => &[
+            "MARIADB_PASSWORD",
+            "MARIADB_PASSWORD_HASH",
+            "MARIADB_REPLICATION_PASSWORD",
+            "MARIADB_REPLICATION_PASSWORD_HASH",
+            "MARIADB_ROOT_PASSWORD",
+            "MARIADB_ROOT_PASSWORD_HASH",
+            "MYSQL_PASSWORD",
+            "MYSQL_ROOT_PASSWORD",
+        ],
+        "mysql" => &["MYSQL_PASSWORD", "MYSQL_ROOT_PASSWORD"],
+        "postgres" => &["POSTGRES_PASSWORD"],
+        "mongodb" => &["MONGO_INITDB_ROOT_PASSWORD"],
+        _ => &[],
+    }
+}
+
 /// What a service's `scripts` say.
 pub struct FirstStart {
+    /// Its engine.
+    engine: &'static str,
     /// The words of `minisup init`, before the server's own.
     words: Vec<String>,
     /// Where it is written.
@@ -86,8 +108,10 @@ pub fn read(
     if let Some(charset) = scripts.get("charset").and_then(|field| field.text(problems)) {
         words.extend(["--charset".to_owned(), charset.to_owned()]);
     }
-    if let Some(limit) = scripts.get("timeout").and_then(|field| probe::some_time(field, problems)) {
-        words.extend(["--script-timeout".to_owned(), duration_text(limit)]);
+    for (key, option) in [("timeout", "--script-timeout"), ("start_timeout", "--start-timeout")] {
+        if let Some(limit) = scripts.get(key).and_then(|field| probe::some_time(field, problems)) {
+            words.extend([option.to_owned(), duration_text(limit)]);
+        }
     }
     let policies = ["retry", "quarantine", "fail"].map(|word| (word, word));
     let orders = ["glob", "version"].map(|word| (word, word));
@@ -97,13 +121,13 @@ pub fn read(
         let word = scripts.get(key).and_then(|field| field.choice(choices, problems));
         words.extend(word.into_iter().flat_map(|word| [option.to_owned(), word.to_owned()]));
     }
-    Some(FirstStart { words, key: entry.key })
+    Some(FirstStart { engine, words, key: entry.key })
 }
 
 impl FirstStart {
     /// The oneshot before this service, which gets no requirement by it; `user` is the service's.
     pub fn oneshot(self, service: &Resolved, user: Option<String>, place: Option<String>) -> Resolved {
-        let FirstStart { mut words, key } = self;
+        let FirstStart { mut words, key, .. } = self;
         words.extend(user.into_iter().flat_map(|user| ["--user".to_owned(), user]));
         words.push("--".to_owned());
         let of = &service.spec;
@@ -161,6 +185,22 @@ impl FirstStart {
             why,
             first_start: None,
         }
+    }
+
+    /// Takes out of the service's environment what only its first start needs, unless its own keys set it. Returns the
+    /// names of what was taken.
+    pub fn keep_to_itself(&self, service: &mut ServiceSpec) -> Vec<String> {
+        let Some(own) = &service.launch.own else { return Vec::new() };
+        let is_secret = |name: &str| {
+            let known = name.strip_suffix("_FILE").unwrap_or(name);
+            confidential(self.engine).contains(&known) && own.iter().all(|own| own != name)
+        };
+        let (taken, kept): (Vec<_>, Vec<_>) =
+            service.launch.environment.iter().cloned().partition(|(name, _)| is_secret(name));
+        if !taken.is_empty() {
+            service.launch.environment = kept.into();
+        }
+        taken.into_iter().map(|(name, _)| name).collect()
     }
 
     /// Where it is written.

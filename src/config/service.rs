@@ -222,7 +222,16 @@ fn require_first_start(service: &mut Resolved, it: init::FirstStart, view: &View
     }
     let user = credentials::as_written(view);
     let place = all.explain.then(|| why::place(key, all.sources));
-    service.first_start = Some(Box::new(it.oneshot(service, user, place)));
+    let spec = &mut service.spec;
+    let found = spec.launch.environment.clone();
+    let taken = it.keep_to_itself(spec);
+    if !taken.is_empty() {
+        let first_start = init::name(&spec.name);
+        service.adjusted.push(format!("only {first_start} has {} in its environment", taken.join(", ")));
+    }
+    let mut oneshot = it.oneshot(service, user, place);
+    oneshot.spec.launch.environment = found;
+    service.first_start = Some(Box::new(oneshot));
     if let Some((id, _)) = all.names.get(init::name(&service.spec.name).as_str()) {
         let done = Dependency { service: *id, condition: Condition::Done };
         if !service.spec.requires.contains(&done) {

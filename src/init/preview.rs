@@ -4,7 +4,9 @@
 use super::engine::{Engine, Level, Work};
 use super::ground::{Found, Ground};
 use super::journal::{Journal, State};
+use super::scripts::preflight::Plan;
 use super::trouble::Trouble;
+use serde_json::{Value, json};
 use std::io::Write;
 
 /// Prints what a start would do now.
@@ -12,27 +14,54 @@ use std::io::Write;
 /// # Errors
 /// It would refuse: then the reasons are the trouble.
 pub fn show(engine: &dyn Engine, work: &Work<'_>, ground: &Ground, found: &Found) -> Result<(), Trouble> {
-    let mut lines = vec![format!("data directory  {}", ground.data.display())];
-    lines.push(format!("state           {}", state(found)));
-    let mut errors = Vec::new();
+    let state = state(found);
+    let mut plan = None;
     if matches!(found, Found::Nothing | Found::Unfinished(_)) {
-        let plan = super::scripts::provision::plan(engine, work)?;
-        lines.extend(plan.lines());
-        for remark in engine.check().into_iter().chain(plan.remarks.iter().cloned()) {
-            match remark.level {
-                Level::Error => errors.push(remark.text),
-                Level::Warning => lines.push(format!("warning: {}", remark.text)),
-                Level::Note => lines.push(remark.text),
+        let mut made = super::scripts::provision::plan(engine, work)?;
+        made.remarks = engine.check().into_iter().chain(made.remarks).collect();
+        plan = Some(made);
+    }
+    let since = match found {
+        Found::Complete(journal) => since(engine, work, journal),
+        Found::Nothing | Found::Unfinished(_) | Found::Foreign => Vec::new(),
+    };
+    let lines = match work.request.json {
+        true => vec![document(engine, ground, &state, plan.as_ref(), &since).to_string()],
+        false => {
+            let mut lines = vec![format!("data directory  {}", ground.data.display())];
+            lines.push(format!("state           {state}"));
+            if let Some(plan) = &plan {
+                lines.extend(plan.lines());
+                lines.extend(plan.remarks.iter().filter_map(|remark| match remark.level {
+                    // They are the trouble.
+                    Level::Error => None,
+                    Level::Warning => Some(format!("warning: {}", remark.text)),
+                    Level::Note => Some(remark.text.clone()),
+                }));
             }
+            lines.into_iter().chain(since).collect()
         }
-    }
-    if let Found::Complete(journal) = found {
-        lines.extend(since(engine, work, journal));
-    }
+    };
     let mut out = std::io::stdout().lock();
     // A reader who has gone has the exit code.
     let _ = lines.iter().try_for_each(|line| writeln!(out, "{line}"));
+    let errors: Vec<String> = plan.iter().flat_map(Plan::errors).map(str::to_owned).collect();
     if errors.is_empty() { Ok(()) } else { Err(Trouble::Rules(errors)) }
+}
+
+/// The same for programs: that of the plan, if there is one, with where and how things are.
+fn document(
+    engine: &dyn Engine,
+    ground: &Ground,
+    state: &str,
+    plan: Option<&Plan>,
+    since: &[String],
+) -> Value {
+    let mut document = plan.map_or_else(|| json!({ "engine": engine.name() }), Plan::json);
+    document["data_directory"] = json!(ground.data.to_string_lossy());
+    document["state"] = json!(state);
+    document["since"] = json!(since);
+    document
 }
 
 fn state(found: &Found) -> String {

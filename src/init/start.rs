@@ -117,6 +117,7 @@ fn first_start(
             return Ok(());
         }
         hear(engine.check(), Trouble::Rules)?;
+        plan.lines().iter().for_each(tell);
         hear(plan.remarks.clone(), Trouble::Plan)?;
         if work.request.on_partial == OnPartial::Fail && !ground.is_staging_empty() {
             return Err(partial::refusal(ground, found));

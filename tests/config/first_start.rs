@@ -44,13 +44,13 @@ fn each_key_becomes_an_option() {
         user    = "app"
         group   = 12
         scripts = { directory = "/a", each_start = "/b b", data_directory = "/c", on_partial = "fail", order = "version",
-            timeout = "90s", charset = "latin1" }
+            timeout = "90s", start_timeout = "10m", charset = "latin1" }
         "#,
     );
     let expected = [
         ["minisup", "init", "mariadb"].as_slice(),
         &["--directory", "/a", "--each-start", "/b b", "--data-directory", "/c"],
-        &["--charset", "latin1", "--script-timeout", "1m30s"],
+        &["--charset", "latin1", "--script-timeout", "1m30s", "--start-timeout", "10m"],
         &["--on-partial", "fail", "--order", "version", "--user", "app:12", "--", "mariadbd"],
     ];
     assert_eq!(plan.services[0].launch.command[..], expected.concat());
@@ -98,6 +98,71 @@ fn it_finds_what_the_service_finds_but_runs_as_minisup_does() {
     assert_eq!(&init.stop.sequence[..], [(Signal::TERM, seconds(60))]);
     assert_eq!(&init.stdout[..], [Sink::Forward], "what is said of it is not thrown away");
     assert_eq!(init.stderr, db.stderr);
+}
+
+#[test]
+fn what_only_the_first_start_needs_is_not_in_the_servers_environment() {
+    let request = |engine: &str| minisup::init::Request {
+        engine: engine.to_owned(),
+        directory: "/nowhere".into(),
+        each_start: None,
+        data_directory: None,
+        on_partial: minisup::init::OnPartial::Retry,
+        order: minisup::init::Order::Glob,
+        user: None,
+        charset: None,
+        script_timeout: None,
+        start_timeout: seconds(60),
+        dry_run: false,
+        json: false,
+        server: Vec::new(),
+        environment: Vec::new(),
+    };
+    let older = ["MYSQL_PASSWORD".to_owned(), "MYSQL_ROOT_PASSWORD".to_owned()];
+    for engine in ["mariadb", "mysql", "postgres", "mongodb"] {
+        // All that the engine itself takes for a secret, and the older names of MariaDB's.
+        let known = minisup::init::engine::engine(&request(engine))
+            .unwrap_or_else(|trouble| panic!("{trouble}"))
+            .variables();
+        let secret = known.iter().filter(|known| known.is_secret).map(|known| known.name.to_owned());
+        let mut names: Vec<String> =
+            secret.chain(older.iter().filter(|_| engine == "mariadb").cloned()).collect();
+        names.extend(names.clone().into_iter().map(|name| format!("{name}_FILE")));
+        assert!(names.len() >= 2, "{names:?}");
+        let mut around = around();
+        around.environment.extend(names.iter().map(|name| (name.clone(), "hunter22".to_owned())));
+        around.environment.push(("MYSQL_DATABASE".into(), "shop".into()));
+        let folder = Folder::new();
+        let of = |keys: &str| {
+            let text = format!(
+                "[service.db]\npreset = \"{engine}\"\n{keys}\n[service.app]\ncommand = \"sleep 1\"\n"
+            );
+            load(&[folder.write("supervise.toml", text)], &around)
+                .unwrap_or_else(|errors| panic!("{errors}"))
+                .plan
+        };
+        let has =
+            |spec: &ServiceSpec, name: &str| spec.launch.environment.iter().any(|(known, _)| known == name);
+        let plan = of("scripts = {}");
+        let [init, db, app] = &plan.services[..] else { panic!("{plan:?}") };
+        for name in &names {
+            let found = [init, db, app].map(|spec| has(spec, name));
+            assert_eq!(found, [true, false, true], "{engine}: {name} of db-init, db and another service");
+        }
+        assert!(has(db, "MYSQL_DATABASE") && has(db, "PATH"));
+        // Whoever says it for the server itself means the server.
+        let plan = of(&format!("scripts = {{}}\nenvironment = {{ {} = \"own\" }}", names[0]));
+        assert_eq!(
+            [&names[0], &names[1]].map(|name| has(&plan.services[1], name)),
+            [true, false],
+            "{engine}"
+        );
+        let plan = of("");
+        assert!(
+            names.iter().all(|name| has(&plan.services[0], name)),
+            "without a first start all is as it was"
+        );
+    }
 }
 
 #[test]

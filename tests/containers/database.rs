@@ -76,6 +76,12 @@ fn the_word_mysqld_makes_the_first_start_and_runs_the_server_as_configured() {
         database.answer("root", "geheim", "SELECT @@skip_name_resolve, @@max_connections"),
         "1\t151\n"
     );
+    // The server itself knows none of the passwords; who looks at the container does.
+    let environment = "for process in /proc/[0-9]*; do if grep -q mariadbd $process/comm; then tr '\\0' '\\n' <$process/environ; fi; done";
+    let environment = docker(&["exec", "--user", "mysql", &database.id, "sh", "-c", environment]);
+    assert!(environment.contains("MARIADB_DATABASE=shop\n"), "{environment}");
+    assert!(!environment.contains("geheim") && !environment.contains("an na's"), "{environment}");
+    assert!(database.logs().contains("minisup init:    1  1.sql"), "the plan was said: {}", database.logs());
     docker(&["stop", "--time", "60", &database.id]);
     let code = docker(&["inspect", "--format", "{{.State.ExitCode}}", &database.id]);
     assert_eq!(code.trim(), "0", "{}", database.logs());

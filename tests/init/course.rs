@@ -30,6 +30,39 @@ fn names(place: &Place) -> Vec<String> {
 }
 
 #[test]
+fn what_a_dry_run_says_is_said_before_anything_is_touched_to_people_and_to_programs() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    fs::write(place.scripts.join("5_old.tar.gz"), "x").unwrap();
+    let (status, planned) = place.start_with(&[], &["--dry-run"]).wait();
+    assert!(status.success() && !place.data.exists(), "{planned}");
+    let (status, document) = place.start_with(&[], &["--dry-run", "--json"]).wait();
+    assert!(status.success() && !place.data.exists(), "{document}");
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success(), "{said}");
+
+    let before: Vec<&str> = said.lines().take_while(|line| !line.contains("initialising ")).collect();
+    assert!(planned.contains("4 scripts in ") && planned.contains("not run: an archive"), "{planned}");
+    // The first two lines are where, and how it is there now.
+    for line in planned.lines().skip(2) {
+        assert!(before.contains(&format!("minisup init: {line}").as_str()), "{line:?} is not in {before:#?}");
+    }
+
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    assert_eq!(document["data_directory"], place.data.to_str().unwrap());
+    assert_eq!(document["state"], "empty: a first start would begin");
+    assert_eq!(document["scripts"][2]["packing"], "gzip", "{document:#}");
+    assert_eq!(document["ignored"][0]["name"], "5_old.tar.gz");
+    assert_eq!(document["remarks"][0]["level"], "warning");
+    let (_, later) = place.start_with(&[], &["--dry-run", "--json"]).wait();
+    let later: serde_json::Value = serde_json::from_str(&later).unwrap();
+    assert_eq!(later["state"], "complete: nothing to be done");
+    assert!(later["since"][0].as_str().unwrap().contains("4 scripts: nothing to be done"), "{later:#}");
+}
+
+#[test]
 fn a_failed_script_is_repaired_and_the_next_start_completes() {
     let Some(place) = failed() else { return };
     fs::remove_file(place.scripts.join("0_wrong.sql")).unwrap();

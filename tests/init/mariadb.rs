@@ -3,7 +3,7 @@
 use crate::support::{self, LONG, MINISUP};
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
@@ -157,7 +157,7 @@ pub fn said(output: &Output) -> String {
 pub const NO_ZONES: (&str, &str) = ("MARIADB_INITDB_SKIP_TZINFO", "1");
 
 #[test]
-fn values_with_quotes_backslashes_spaces_newlines_emoji_and_patterns_log_in() {
+fn rule_30_values_with_quotes_backslashes_spaces_newlines_emoji_and_patterns_log_in() {
     if !is_here() {
         return;
     }
@@ -192,7 +192,7 @@ fn values_with_quotes_backslashes_spaces_newlines_emoji_and_patterns_log_in() {
 }
 
 #[test]
-fn values_of_the_greatest_length_log_in() {
+fn rule_30_values_of_the_greatest_length_log_in() {
     if !is_here() {
         return;
     }
@@ -219,7 +219,7 @@ fn values_of_the_greatest_length_log_in() {
 }
 
 #[test]
-fn nobody_outside_reaches_the_server_before_all_is_done_and_scripts_do_plainly() {
+fn rule_31_nobody_outside_reaches_the_server_before_all_is_done_and_scripts_do_plainly() {
     if !is_here() {
         return;
     }
@@ -284,7 +284,7 @@ fn nobody_outside_reaches_the_server_before_all_is_done_and_scripts_do_plainly()
 }
 
 #[test]
-fn bad_sql_in_line_12_345_of_a_gz_is_named_with_script_line_and_statement() {
+fn rule_32_bad_sql_in_line_12_345_of_a_gz_is_named_with_script_line_and_statement() {
     if !is_here() {
         return;
     }
@@ -309,7 +309,7 @@ fn bad_sql_in_line_12_345_of_a_gz_is_named_with_script_line_and_statement() {
 }
 
 #[test]
-fn time_zones_accounts_grants_and_the_health_checks_file_are_there() {
+fn rule_33_time_zones_accounts_grants_and_the_health_checks_file_are_there() {
     if !is_here() {
         return;
     }
@@ -374,7 +374,7 @@ fn time_zones_accounts_grants_and_the_health_checks_file_are_there() {
 }
 
 #[test]
-fn a_replica_knows_its_primary_and_a_root_hash_counts_after_the_scripts() {
+fn rule_34_a_replica_knows_its_primary_and_a_root_hash_counts_after_the_scripts() {
     if !is_here() {
         return;
     }
@@ -399,4 +399,63 @@ fn a_replica_knows_its_primary_and_a_root_hash_counts_after_the_scripts() {
     assert!(state.contains("\nprimary.example\nrepl\n3307\n"), "{state}");
     let logs = served.answer("root", "geheim", "SHOW BINARY LOGS");
     assert!(logs.lines().count() >= 2, "the log of the temporary server is known: {logs}");
+}
+
+#[test]
+fn rule_35_an_argument_that_mariadb_install_db_cannot_take_is_said_and_the_servers_all_the_same() {
+    if !is_here() {
+        return;
+    }
+    let place = Place::new("split");
+    let argument = "--init-connect=SET NAMES utf8mb4";
+    place.script("1.sql", "CREATE TABLE d.seen AS SELECT @@init_connect AS is_set;\n");
+    let variables = [NO_ZONES, ("MARIADB_ROOT_PASSWORD", "geheim"), ("MARIADB_DATABASE", "d")];
+    let text = place.made(&variables, &[argument]);
+    let warning = format!(
+        "mariadb-install-db cannot take the argument {argument}: the data directory is made without it"
+    );
+    assert!(text.contains(&warning), "{text}");
+    let served = place.serve(&[]);
+    assert_eq!(served.answer("root", "geheim", "SELECT is_set FROM d.seen"), "SET NAMES utf8mb4\n");
+}
+
+#[test]
+fn rule_36_what_is_not_the_servers_users_is_given_to_him_and_nothing_else_is_touched() {
+    if !is_here() {
+        return;
+    }
+    let place = Place::new("owner");
+    let variables = [NO_ZONES, ("MARIADB_ROOT_PASSWORD", "geheim")];
+    place.made(&variables, &[]);
+    let owner = |name: &str| fs::metadata(place.path("data").join(name)).unwrap().uid();
+    let mysql = owner("aria_log_control");
+    let take = || {
+        for name in ["ibdata1", "mysql"] {
+            std::os::unix::fs::chown(place.path("data").join(name), Some(0), Some(0)).unwrap();
+        }
+    };
+    assert!(!place.made(&variables, &[]).contains("files in"), "all are his");
+
+    // A root that may give nothing away: NFS, a user namespace.
+    take();
+    let command = place.command(&variables, &[]);
+    let mut weak = Command::new("setpriv");
+    weak.args(["--bounding-set=-chown", "--inh-caps=-chown", "--"]).arg(command.get_program());
+    weak.args(command.get_args()).env_clear();
+    weak.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = weak.output().unwrap();
+    let text = said(&output);
+    assert!(output.status.success(), "a warning, and not the end: {text}");
+    assert!(text.contains("warning: 2 files in ") && text.contains("cannot be given away"), "{text}");
+    assert_eq!([owner("ibdata1"), owner("mysql")], [0, 0]);
+
+    let text = place.made(&variables, &[]);
+    assert!(
+        text.contains(&format!(
+            "2 files in {} were not user {mysql}'s, and are now",
+            place.path("data").display()
+        )),
+        "{text}"
+    );
+    assert_eq!([owner("ibdata1"), owner("mysql")], [mysql, mysql]);
 }

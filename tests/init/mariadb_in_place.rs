@@ -47,7 +47,7 @@ fn has_table(place: &Place) -> bool {
 }
 
 #[test]
-fn an_upgrade_that_nobody_asked_for_is_said_in_one_line_and_not_done() {
+fn rule_37_an_upgrade_that_nobody_asked_for_is_said_in_one_line_and_not_done() {
     let Some(place) = older("not-asked") else { return };
     for variables in [&[ROOT][..], &[ROOT, ("MARIADB_AUTO_UPGRADE", "0")]] {
         let text = place.made(variables, &[]);
@@ -60,7 +60,7 @@ fn an_upgrade_that_nobody_asked_for_is_said_in_one_line_and_not_done() {
 }
 
 #[test]
-fn an_upgrade_that_was_asked_for_keeps_the_system_tables_first_and_is_done_once() {
+fn rule_37_an_upgrade_that_was_asked_for_keeps_the_system_tables_first_and_is_done_once() {
     let Some(place) = older("asked") else { return };
     fs::remove_file(place.path("data").join(".my-healthcheck.cnf")).unwrap();
     // Root's password is not needed.
@@ -86,7 +86,7 @@ fn an_upgrade_that_was_asked_for_keeps_the_system_tables_first_and_is_done_once(
 }
 
 #[test]
-fn without_a_backup_if_that_is_asked_for() {
+fn rule_37_without_a_backup_if_that_is_asked_for() {
     let Some(place) = older("no-backup-asked") else { return };
     place.made(&[ASKED, ("MARIADB_DISABLE_UPGRADE_BACKUP", "1")], &[]);
     assert_eq!(kept(&place), Vec::<String>::new());
@@ -94,7 +94,7 @@ fn without_a_backup_if_that_is_asked_for() {
 }
 
 #[test]
-fn a_kill_in_an_upgrade_is_gone_on_with_whatever_the_variable_says_then() {
+fn rule_37_a_kill_in_an_upgrade_is_gone_on_with_whatever_the_variable_says_then() {
     let mut killed = 0;
     for step in 1.. {
         let Some(place) = older("killed-upgrade") else { return };
@@ -124,7 +124,7 @@ fn a_kill_in_an_upgrade_is_gone_on_with_whatever_the_variable_says_then() {
 }
 
 #[test]
-fn an_upgrade_begun_for_another_server_is_refused_with_what_to_do() {
+fn rule_37_an_upgrade_begun_for_another_server_is_refused_with_what_to_do() {
     let Some(place) = older("another-server") else { return };
     let journal = place.path("data").join(".minisup-initialised.json");
     let text = fs::read_to_string(&journal).unwrap();

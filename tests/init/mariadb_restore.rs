@@ -52,7 +52,7 @@ fn rows(served: &Served) -> String {
 }
 
 #[test]
-fn a_backup_is_restored_with_its_accounts_and_no_script_runs() {
+fn rule_38_a_backup_is_restored_with_its_accounts_and_no_script_runs() {
     if !can_back_up() {
         return;
     }
@@ -82,7 +82,7 @@ fn a_backup_is_restored_with_its_accounts_and_no_script_runs() {
 }
 
 #[test]
-fn a_backup_is_in_the_plan_and_a_second_one_is_refused() {
+fn rule_38_a_backup_is_in_the_plan_and_a_second_one_is_refused() {
     if !can_back_up() {
         return;
     }
@@ -106,7 +106,7 @@ fn a_backup_is_in_the_plan_and_a_second_one_is_refused() {
 }
 
 #[test]
-fn what_is_no_backup_or_is_damaged_is_refused_and_leaves_the_data_directory_empty() {
+fn rule_38_what_is_no_backup_or_is_damaged_is_refused_and_leaves_the_data_directory_empty() {
     if !can_back_up() {
         return;
     }
@@ -125,7 +125,7 @@ fn what_is_no_backup_or_is_damaged_is_refused_and_leaves_the_data_directory_empt
 }
 
 #[test]
-fn a_damaged_archive_is_refused_even_if_its_reader_ends_well_at_once() {
+fn rule_38_a_damaged_archive_is_refused_even_if_its_reader_ends_well_at_once() {
     if !can_back_up() {
         return;
     }
@@ -143,7 +143,7 @@ fn a_damaged_archive_is_refused_even_if_its_reader_ends_well_at_once() {
 }
 
 #[test]
-fn a_restore_that_is_killed_at_any_step_is_begun_again_and_ends_equal() {
+fn rule_38_a_restore_that_is_killed_at_any_step_is_begun_again_and_ends_equal() {
     if !can_back_up() {
         return;
     }

@@ -168,7 +168,7 @@ fn value<'a>(call: &'a str, prefix: &str) -> &'a str {
 }
 
 #[test]
-fn the_whole_course_of_mysql_8_call_by_call() {
+fn rule_9_the_whole_course_of_mysql_8_call_by_call() {
     let stage = Stage::new("course", "8.4.0");
     stage.script("1_tables.sql", "CREATE TABLE t (a INT);\nsource more.dump\n");
     stage.script("more.dump", "INSERT INTO t VALUES (1);\n");
@@ -262,7 +262,47 @@ fn the_whole_course_of_mysql_8_call_by_call() {
 }
 
 #[test]
-fn the_client_of_mysql_5_7_gets_no_option_that_it_does_not_know() {
+fn rule_7_five_values_may_come_from_files() {
+    let stage = Stage::new("files", "8.4.0");
+    let given = [
+        ("MYSQL_ROOT_PASSWORD", "ge'heim\n\n"),
+        ("MYSQL_ROOT_HOST", "10.0.0.%\n"),
+        ("MYSQL_DATABASE", "shop\n"),
+        ("MYSQL_USER", "anna\n"),
+        ("MYSQL_PASSWORD", "an\nna\n"),
+    ];
+    let files: Vec<(String, String)> = given
+        .iter()
+        .map(|(name, value)| {
+            let path = stage.folder.join(name);
+            fs::write(&path, value).unwrap();
+            (format!("{name}_FILE"), path.to_str().unwrap().to_owned())
+        })
+        .collect();
+    let mut variables: Vec<(&str, &str)> =
+        files.iter().map(|(name, path)| (name.as_str(), path.as_str())).collect();
+    variables.push(("MYSQL_INITDB_SKIP_TZINFO", "1"));
+    let output = stage.start(&variables, &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    let set_up = stdin_of(&stage.call(&["stdin ALTER USER 'root'@'localhost' IDENTIFIED BY 'ge\\'heim';"]));
+    for line in [
+        "CREATE USER 'root'@'10.0.0.%' IDENTIFIED BY 'ge\\'heim';",
+        "CREATE DATABASE IF NOT EXISTS `shop`;",
+        "CREATE USER 'anna'@'%' IDENTIFIED BY 'an\\nna';",
+        "GRANT ALL ON `shop`.* TO 'anna'@'%';",
+    ] {
+        assert!(set_up.lines().any(|found| found == line), "{line} is not in:\n{set_up}");
+    }
+    for (name, path) in &files {
+        let plain = name.trim_end_matches("_FILE");
+        let both = [(plain, "x"), (name.as_str(), path.as_str())];
+        let expected = format!("both {plain} and {name} are set (but are exclusive)");
+        assert!(errors(&both).contains(&expected), "{:?}", errors(&both));
+    }
+}
+
+#[test]
+fn rule_10_the_client_of_mysql_5_7_gets_no_option_that_it_does_not_know() {
     let stage = Stage::new("old", "5.7.44");
     stage.script("1.sql", "SELECT 1;\n");
     let output = stage.start(&[("MYSQL_ALLOW_EMPTY_PASSWORD", "1"), ("MYSQL_INITDB_SKIP_TZINFO", "1")], &[]);
@@ -278,7 +318,7 @@ fn the_client_of_mysql_5_7_gets_no_option_that_it_does_not_know() {
 }
 
 #[test]
-fn root_from_localhost_only_is_what_expires_then() {
+fn rule_11_root_from_localhost_only_is_what_expires_then() {
     let stage = Stage::new("localhost", "8.4.0");
     let variables = [
         ("MYSQL_ROOT_PASSWORD", "geheim"),
@@ -293,7 +333,7 @@ fn root_from_localhost_only_is_what_expires_then() {
 }
 
 #[test]
-fn a_random_password_is_said_once_and_used() {
+fn rule_12_a_random_password_is_said_once_and_used() {
     let stage = Stage::new("random", "8.4.0");
     stage.script("1.sql", "SELECT 1 FROM t;\n");
     let output = stage.start(&[("MYSQL_RANDOM_ROOT_PASSWORD", "1"), ("MYSQL_INITDB_SKIP_TZINFO", "1")], &[]);
@@ -312,7 +352,7 @@ fn a_random_password_is_said_once_and_used() {
 }
 
 #[test]
-fn a_broken_rule_or_configuration_touches_nothing() {
+fn rule_8_a_configuration_that_the_server_refuses_touches_nothing() {
     let stage = Stage::new("rules", "8.4.0");
     let output = stage.start(&[], &[]);
     assert_eq!(output.status.code(), Some(78), "{}", said(&output));
@@ -327,7 +367,7 @@ fn a_broken_rule_or_configuration_touches_nothing() {
 }
 
 #[test]
-fn a_script_that_fails_is_named_with_its_line_and_the_final_place_stays_empty() {
+fn rule_13_a_script_that_fails_is_named_with_its_line_and_the_final_place_stays_empty() {
     let stage = Stage::new("fails", "8.4.0");
     stage.script("1.sql", "SELECT 1;\nSELECT 2;\nSYNTAXERROR here;\n");
     let output = stage.start(&[ROOT, ("MYSQL_INITDB_SKIP_TZINFO", "1")], &[]);
@@ -336,4 +376,32 @@ fn a_script_that_fails_is_named_with_its_line_and_the_final_place_stays_empty() 
     assert!(text.contains("script 1 of 1 failed: ") && text.contains("1.sql, line 3"), "{text}");
     assert!(text.contains("SYNTAXERROR here"), "{text}");
     assert!(!stage.data().join("mysql").exists());
+}
+
+#[test]
+fn rule_14_a_second_start_changes_nothing_needs_no_variable_and_says_what_has_no_effect() {
+    let stage = Stage::new("second", "8.4.0");
+    stage.script("1.sql", "SELECT 1;\n");
+    let skip = ("MYSQL_INITDB_SKIP_TZINFO", "1");
+    let output = stage.start(&[ROOT, skip, ("MYSQL_DATABASE", "shop")], &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    stage.script("2.sql", "SELECT 2;\n");
+    let before = stage.calls().len();
+    let output = stage.start(&[skip, ("MYSQL_DATABASE", "other")], &[]);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("data of mysql (8.4.0), initialised ") && text.contains("1 script: nothing to be done"),
+        "{text}"
+    );
+    assert!(
+        text.contains("MYSQL_ROOT_PASSWORD, MYSQL_DATABASE differ from the first start and have no effect"),
+        "{text}"
+    );
+    assert!(text.contains("new since the first start, and not run: 2.sql"), "{text}");
+    let more = &stage.calls()[before..];
+    assert!(
+        more.iter().all(|call| call.contains("argument --help")),
+        "only its configuration is asked for: {more:#?}"
+    );
 }

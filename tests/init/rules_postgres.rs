@@ -130,6 +130,30 @@ fn rule_1_3_5_pgdata_says_where_and_is_the_server_s_alone() {
     assert!(!text(first.data().join("PG_VERSION")).is_empty());
 }
 
+#[test]
+fn rule_1_3_5_the_directory_of_its_sockets_is_made_for_all_of_its_group() {
+    needs_postgres!();
+    let first = first();
+    let made = first.folder.join("mode");
+    let words: Vec<String> =
+        first.command().get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
+    let script = format!(
+        "mount -t tmpfs none /run && {} {} && stat -L -c '%a %U' /var/run/postgresql >{}",
+        crate::support::MINISUP,
+        words.join(" "),
+        made.display()
+    );
+    if !namespaces() {
+        return;
+    }
+    let child = container(&["/bin/sh", "-c", &script])
+        .env("PGDATA", first.data().to_str().unwrap())
+        .env("POSTGRES_PASSWORD", "secret");
+    let (code, out, err) = child.run();
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(text(made), "3775 postgres\n");
+}
+
 /// The real server, which says that it is of version 18.
 const EIGHTEEN: &str =
     "#!/bin/sh\n[ \"$1\" = --version ] && echo 'postgres (PostgreSQL) 18.0' && exit\nexec PROGRAM \"$@\"\n";

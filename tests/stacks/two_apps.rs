@@ -167,6 +167,99 @@ fn the_task_definition_for_ecs_says_what_the_compose_file_says() {
             assert!(volumes.iter().any(|volume| volume["name"] == mounted["sourceVolume"]), "{mounted}");
         }
     }
+    // Whom app2 waits for is in the same task, and so at the same address.
+    let app2 = containers.iter().find(|one| one["name"] == "app2").unwrap();
+    let compose = stack.compose(&["config"]);
+    for name in ["MONGO_URL", "WAIT_FOR", "WAIT_FOR_TIMEOUT"] {
+        let variables = app2["environment"].as_array().unwrap();
+        let value = variables.iter().find(|variable| variable["name"] == name).expect(name)["value"].as_str();
+        let value = value.unwrap().replace("127.0.0.1", "db");
+        assert!(
+            compose.contains(&format!("{name}: {value}")) || compose.contains(&format!("{name}: '{value}'")),
+            "{name}"
+        );
+    }
+}
+
+/// What AWS documents of RegisterTaskDefinition: which fields there must be, and between which bounds.
+#[test]
+fn the_task_definition_for_ecs_is_within_the_bounds_that_aws_documents() {
+    let task: Value =
+        serde_json::from_str(include_str!("../../docker/two-apps/aws-task-definition.json")).unwrap();
+    let dockerfile = include_str!("../../docker/two-apps/Dockerfile");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    assert!(!text(&task["family"]).is_empty());
+    assert_eq!(
+        (&task["requiresCompatibilities"][0], &task["networkMode"]),
+        (&"FARGATE".into(), &"awsvpc".into())
+    );
+    // Half a processor of Fargate goes with 1 to 4 GB.
+    let memory: u32 = text(&task["memory"]).parse().unwrap();
+    assert_eq!((text(&task["cpu"]).as_str(), memory % 1024, memory / 1024 <= 4), ("512", 0, true));
+    assert!(text(&task["executionRoleArn"]).starts_with("arn:aws:iam::"), "awslogs and ECR need it");
+    let containers = task["containerDefinitions"].as_array().unwrap();
+    assert!(containers.iter().any(|one| one["essential"] == true), "at least one");
+    let names: Vec<String> = containers.iter().map(|one| text(&one["name"])).collect();
+    for (index, one) in containers.iter().enumerate() {
+        let name = &names[index];
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        assert!(!name.is_empty() && name.chars().all(is_plain) && !text(&one["image"]).is_empty(), "{one}");
+        let bounds = [
+            ("/healthCheck/interval", 5, 300),
+            ("/healthCheck/timeout", 2, 60),
+            ("/healthCheck/retries", 1, 10),
+            ("/healthCheck/startPeriod", 0, 300),
+            ("/stopTimeout", 2, 120),
+            ("/restartPolicy/restartAttemptPeriod", 60, 1800),
+        ];
+        for (field, least, most) in bounds {
+            let value =
+                one.pointer(field).and_then(Value::as_u64).unwrap_or_else(|| panic!("{name}: {field}"));
+            assert!((least..=most).contains(&value), "{name}: {field} is {value}");
+        }
+        for other in one["dependsOn"].as_array().into_iter().flatten() {
+            let before = names.iter().position(|known| *known == text(&other["containerName"])).unwrap();
+            assert!(
+                ["START", "COMPLETE", "SUCCESS", "HEALTHY"].contains(&text(&other["condition"]).as_str())
+            );
+            assert!(
+                other["condition"] != "HEALTHY" || containers[before]["healthCheck"].is_object(),
+                "{other}"
+            );
+            assert!(
+                containers[before]["dependsOn"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .all(|back| back["containerName"] != **name)
+            );
+        }
+        for mapping in one["portMappings"].as_array().into_iter().flatten() {
+            let host = mapping.get("hostPort").unwrap_or(&mapping["containerPort"]);
+            assert!(
+                mapping["containerPort"].is_u64() && *host == mapping["containerPort"],
+                "awsvpc: {mapping}"
+            );
+        }
+        let log = &one["logConfiguration"];
+        for option in ["awslogs-group", "awslogs-region", "awslogs-stream-prefix"] {
+            assert!(!text(&log["options"][option]).is_empty(), "Fargate needs {option}: {log}");
+        }
+        // A volume is root's, 0755, unless the image of who writes into it has a VOLUME at the very place.
+        for mounted in one["mountPoints"].as_array().into_iter().flatten() {
+            let place = text(&mounted["containerPath"]);
+            let is_declared = dockerfile.lines().any(|line| line == format!("VOLUME {place}"));
+            assert!(mounted["readOnly"] == true || is_declared, "{name}: VOLUME {place}");
+        }
+    }
+    for volume in task["volumes"].as_array().unwrap() {
+        let Some(efs) = volume.get("efsVolumeConfiguration") else { continue };
+        assert!(text(&efs["fileSystemId"]).starts_with("fs-"));
+        // Its root belongs to root, and mongod is somebody else.
+        assert!(text(&efs["authorizationConfig"]["accessPointId"]).starts_with("fsap-"), "{efs}");
+        assert_eq!(efs["transitEncryption"], "ENABLED", "an access point needs it");
+        assert_eq!(efs.get("rootDirectory"), None, "the access point says it");
+    }
 }
 
 /// app1 is told by nginx, app2 by uWSGI: both get the path that they live at apart from the rest.

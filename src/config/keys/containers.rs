@@ -57,6 +57,13 @@ pub const SCRIPTS: &[Key] = &[
         "After a first start that was cut short: go on or begin anew, begin anew beside what there is, or stop and explain.",
     ),
     free("timeout", "duration", "none", r#""1h""#, "So long one script may take."),
+    free(
+        "start_timeout",
+        "duration",
+        "\"5m\"",
+        r#""10m""#,
+        "So long the server that scripts run on may take until it answers, and until it has ended.",
+    ),
     free("charset", "name", "the client's", r#""utf8mb4""#, "The character set that scripts are written in."),
     key("order", "\"glob\", \"version\"", r#""glob""#, "10-a before 2-a as a shell sorts, or after it."),
 ];

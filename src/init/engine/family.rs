@@ -27,6 +27,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -244,6 +245,9 @@ impl Family {
         if !login::option_file(work).exists() {
             self.log_in_with(work, None)?;
         }
+        if greets(&socket) {
+            return Ok(true);
+        }
         let task = self.question(work, "a question", Stdin::Bytes(b"SELECT 1;\n".to_vec()));
         let ended = work.crew.run(task)?;
         Ok(ended.is_success() || ended.complaint().contains("ERROR 1045"))
@@ -255,6 +259,19 @@ impl Family {
         let is_secret = |name: &OsStr| secret.iter().any(|secret| name == secret.as_str());
         environment.iter().filter(|(name, _)| !is_secret(name)).cloned().collect()
     }
+}
+
+/// Whether the server has spoken first, as it does to whoever it lets in: its greeting, in version 10 of the protocol
+/// (MySQL's internals manual, "Connection Phase"). That takes no client, which would be a fork and some 20 ms.
+fn greets(socket: &Path) -> bool {
+    /// One that does not speak at once is asked by its client.
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let Ok(mut stream) = UnixStream::connect(socket) else { return false };
+    // Three bytes of length, the packet's number, the protocol's version; 255 in its place is an error.
+    let mut greeting = [0; 5];
+    stream.set_read_timeout(Some(PATIENCE)).is_ok()
+        && stream.read_exact(&mut greeting).is_ok()
+        && greeting[3..] == [0, 10]
 }
 
 /// Creates a file that only the server's user may read.
@@ -297,4 +314,35 @@ fn is_shared(directory: &Path) -> bool {
         .any(|shared| {
             directory == Path::new(shared) || directory.starts_with("/proc") || directory.starts_with("/dev")
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_server_is_there_when_it_has_greeted_and_neither_before_nor_with_an_error() {
+        let folder = std::env::temp_dir().join(format!("minisup-greets-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let socket = folder.join("s");
+        assert!(!greets(&socket), "there is no socket");
+        fs::write(&socket, "").unwrap();
+        assert!(!greets(&socket), "it is a file");
+        fs::remove_file(&socket).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        assert!(!greets(&socket), "nobody speaks");
+        drop(listener.accept());
+        for (bytes, expected) in [
+            (&b"\x4a\x00\x00\x00\x0a5.5.5-10.11"[..], true),
+            (b"\x17\x00\x00\x00\xff\x10\x04Too many connections", false),
+            (b"\x4a\x00", false),
+        ] {
+            std::thread::scope(|scope| {
+                scope.spawn(|| listener.accept().unwrap().0.write_all(bytes).unwrap());
+                assert_eq!(greets(&socket), expected, "{bytes:?}");
+            });
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

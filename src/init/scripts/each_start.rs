@@ -49,6 +49,7 @@ pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
         return Ok(());
     }
     let plan = preflight::examine(new, &provision::about(engine, work));
+    plan.lines().iter().for_each(tell);
     hear(&plan)?;
     let mut record = match record {
         Some(record) => record,

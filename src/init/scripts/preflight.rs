@@ -115,6 +115,10 @@ pub fn examine(listing: Listing, about: &About<'_>) -> Plan {
     let Listing { directory, scripts, ignored } = listing;
     let mut plan =
         Plan { directory, ignored, engine: about.engine.to_owned(), order: about.order, ..Plan::default() };
+    // A backup is read by ourselves, and run by nobody.
+    if scripts.iter().any(|script| !matches!(script.kind, Kind::Backup(_))) {
+        plan.examine_directory(about.who);
+    }
     for script in scripts {
         let item = plan.examine_one(script, about);
         plan.items.push(item);
@@ -255,6 +259,18 @@ impl Plan {
 
     fn say(&mut self, level: Level, script: &Script, text: impl AsRef<str>) {
         self.remarks.push(Remark { level, text: format!("{}: {}", script.path.display(), text.as_ref()) });
+    }
+
+    /// Whom scripts run as has to come into their directory, which is where they run: also those that we feed.
+    fn examine_directory(&mut self, who: Option<&Credentials>) {
+        let inside = self.directory.join(".");
+        let Err(error) = identity::as_seen_by(who, || fs::metadata(&inside)) else { return };
+        let user = who.map_or_else(|| nix::unistd::geteuid().as_raw(), |who| who.uid);
+        self.remarks.push(Remark::error(format!(
+            "{}: user {user}, which scripts run as in this directory, cannot enter it ({error}): chmod a+rx, and a+x for \
+             the directories above",
+            self.directory.display()
+        )));
     }
 
     fn examine_one(&mut self, script: Script, about: &About<'_>) -> Item {

@@ -178,6 +178,26 @@ fn what_the_services_user_may_not_read_is_seen_before_it_is_its_turn() {
 }
 
 #[test]
+fn a_directory_that_the_services_user_cannot_enter_is_an_error_before_anything_is_touched() {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let directory = Directory::new("closed");
+    directory.file("1.sql", "SELECT 1;\n", 0o644);
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o700)).unwrap();
+    let nobody = Credentials { uid: 65_534, gid: 65_534, groups: Box::new([65_534]) };
+    let plan = directory.plan("mariadb", Some(&nobody));
+    let errors: Vec<&str> = plan.errors().collect();
+    let expected = format!(
+        "{}: user 65534, which scripts run as in this directory, cannot enter it (Permission denied (os error 13)): \
+         chmod a+rx, and a+x for the directories above",
+        directory.0.display()
+    );
+    assert_eq!(errors, [expected]);
+    assert_eq!(directory.plan("mariadb", None).errors().count(), 0, "we ourselves may");
+}
+
+#[test]
 fn a_disk_that_is_hopelessly_small_is_an_error() {
     let directory = Directory::new("disk");
     directory.file("1.sql", "SELECT 1;\n", 0o644);
