@@ -204,6 +204,27 @@ fn the_diagram_in_the_manual_is_what_the_core_does() {
 }
 
 #[test]
+fn the_manual_names_every_state_and_no_other() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect(path);
+    let states: BTreeSet<_> =
+        forms().iter().map(|form| format!("| {} | {} |", variant(&form.state), form.state.name())).collect();
+    let page = read("docs/states.md");
+    let cells =
+        |line: &str| line.split('|').skip(1).take(2).map(|cell| format!("|{cell}")).collect::<String>();
+    let (table, _) = page.split_once("What is *wanted*").expect("what stands behind the table");
+    let shown: BTreeSet<_> =
+        table.lines().filter(|line| line.starts_with("| ")).skip(1).map(|line| cells(line) + "|").collect();
+    assert_eq!(shown, states, "docs/states.md");
+
+    let page = read("docs/control-protocol.md");
+    let line =
+        page.lines().find(|line| line.starts_with("| `state` | `stopped`")).expect("the field `state`");
+    let shown: BTreeSet<&str> = line.split('`').skip(3).step_by(2).collect();
+    let names: BTreeSet<&str> = forms().iter().map(|form| form.state.name()).collect();
+    assert_eq!(shown, names, "docs/control-protocol.md");
+}
+
+#[test]
 fn the_simulation_takes_every_way_that_the_diagram_shows_and_no_other() {
     let shown: BTreeSet<_> = edges().into_keys().collect();
     let mut taken = BTreeSet::new();
