@@ -16,13 +16,16 @@ pub struct Args {
     /// Wait no longer than this, and fail
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
+    /// The outcome for programs: one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     socket: Socket,
 }
 
 /// Waits, and says how those are that were named.
 pub fn run(args: Args) -> u8 {
-    ask::ended(wait(&args))
+    ask::ended_for(args.json, wait(&args))
 }
 
 fn wait(args: &Args) -> Result<u8, Trouble> {
@@ -48,6 +51,7 @@ fn wait(args: &Args) -> Result<u8, Trouble> {
         begun: None,
         names: &names,
         is_met: &is_met,
+        yet: "",
         timeout: args.timeout,
     };
     match patience.reply()? {
@@ -55,7 +59,10 @@ fn wait(args: &Args) -> Result<u8, Trouble> {
         other => return Err(Trouble::surprise(&other)),
     }
     let status = ask::status(&mut args.socket.connect()?, &names)?;
-    say(&status.instances.iter().map(text::described).collect::<Vec<_>>().join("\n"));
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&status).unwrap_or_default()),
+        false => say(&status.instances.iter().map(text::described).collect::<Vec<_>>().join("\n")),
+    }
     Ok(0)
 }
 

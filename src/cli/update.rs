@@ -4,8 +4,10 @@ use super::ask::{self, Socket, Trouble};
 use super::patience::Patience;
 use super::say;
 use super::text::{self, Colour, Paint};
+use crate::config::values;
 use crate::control::wire::{ChangeKind, ChangedKey, Reply, Request, Updated};
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// `minisup update`.
 #[derive(clap::Args, Debug)]
@@ -16,6 +18,9 @@ pub struct Args {
     /// The same for programs: one JSON object
     #[arg(long)]
     json: bool,
+    /// Wait no longer than this, and fail; the update goes on
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     socket: Socket,
 }
@@ -32,7 +37,8 @@ fn update(args: &Args) -> Result<u8, Trouble> {
         begun: (!args.dry_run).then(|| "the update".to_owned()),
         names: &[],
         is_met: &|it| it.ready || !it.wanted,
-        timeout: None,
+        yet: "",
+        timeout: args.timeout,
     };
     let updated = match patience.reply()? {
         Reply::Updated(updated) => updated,

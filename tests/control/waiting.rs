@@ -37,6 +37,9 @@ fn what_will_never_be_is_not_waited_for() {
     let run = supervisor(USUAL);
     let said = ask(&run, &["wait", "migrate:dnoe"]).fails_with(2);
     assert!(said.contains("did you mean"), "{said}");
+    let said = ask(&run, &["wait", "web:done"]).fails_with(2);
+    assert_eq!(said, "minisup: cannot wait for web:done: a longrun is never done\n");
+    assert!(ask(&run, &["wait", "all:done"]).good().contains("migrate: done"));
     let said = ask(&run, &["wait", "spare"]).fails_with(1);
     assert!(said.contains("spare"), "{said}");
     run.stops_with(0);
