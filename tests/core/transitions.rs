@@ -86,7 +86,7 @@ fn table() -> String {
             }
         }
         // Being wanted down makes the same difference for all that have the same states.
-        if index == 0 || index == 16 {
+        if index == 0 || index == 17 {
             let than = ", wanted down, compared with: wanted up";
             write(sort.name, than, part(&sort.spec, Want::Down, Some((&sort.spec, Want::Up))));
         }
