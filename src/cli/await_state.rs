@@ -9,6 +9,9 @@ use std::time::Duration;
 
 /// `minisup wait`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0 it is so; 1 it will not be, or not in time.
+For scripts: minisup wait db:ready migrate:done --timeout 30s")]
 pub struct Args {
     /// NAME is until it is ready, or, for a oneshot, done; or with :started, :ready, :healthy, :done, :stopped
     #[arg(required = true, value_name = "NAME[:STATE]")]

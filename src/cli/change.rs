@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// `minisup start`, `stop`, `restart`, `reload`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0 it is so; 1 it failed, or not in time: the reason is said, with the service's last lines;
+130 Ctrl-C: what was asked for goes on.")]
 pub struct Args {
     /// Names of services, globs ("web*"), or "all"
     #[arg(required = true, value_name = "NAME")]
@@ -74,7 +77,8 @@ fn carry_out(change: Change, args: &Args) -> Result<u8, Trouble> {
     let mut client = args.socket.connect()?;
     let mut status = ask::status(&mut client, &args.names)?;
     // Who is ready as soon as it is started may have failed in the next moment.
-    let has_ended = |it: &&Instance| it.wanted && it.pid.is_none() && !text::is_done(it);
+    let has_ended =
+        |it: &&Instance| it.wanted && it.pid.is_none() && !text::is_done(it) && !before.is_untouched(it);
     if let Some(it) = status.instances.iter().find(has_ended)
         && wait
         && (change == Change::Start || change == Change::Restart)
@@ -86,8 +90,10 @@ fn carry_out(change: Change, args: &Args) -> Result<u8, Trouble> {
     }
     let named = status.instances.len();
     if change == Change::Stop {
-        let all = ask::status(&mut client, &[])?.instances;
-        status.instances.extend(all.into_iter().filter(|it| before.had_to_go(it, &args.names)));
+        let mut others = ask::status(&mut client, &[])?.instances;
+        let is_named = |it: &Instance| status.instances.iter().any(|named| is_one(named, it));
+        others.retain(|it| !it.wanted && !is_named(it) && before.wanted(it));
+        status.instances.extend(others);
     }
     if args.json {
         say(&serde_json::to_string_pretty(&status).unwrap_or_default());
@@ -109,20 +115,30 @@ struct Before(Vec<Instance>);
 impl Before {
     fn of(change: Change, socket: &Socket) -> Result<Before, Trouble> {
         match change {
-            Change::Start | Change::Reload => Ok(Before(Vec::new())),
-            Change::Stop | Change::Restart => Ok(Before(ask::status(&mut socket.connect()?, &[])?.instances)),
+            Change::Reload => Ok(Before(Vec::new())),
+            Change::Start | Change::Stop | Change::Restart => {
+                Ok(Before(ask::status(&mut socket.connect()?, &[])?.instances))
+            }
         }
     }
 
     fn the_same(&self, it: &Instance) -> Option<&Instance> {
-        self.0.iter().find(|old| old.service == it.service && old.instance == it.instance)
+        self.0.iter().find(|old| is_one(old, it))
     }
 
-    /// Whether it was to be up, is not any more, and nobody has named it: it went along.
-    fn had_to_go(&self, it: &Instance, names: &[String]) -> bool {
-        let is_named = names.iter().any(|name| *name == it.service || name == "all");
-        !it.wanted && !is_named && self.the_same(it).is_some_and(|old| old.wanted)
+    /// Whether it rested like that before: "all" and globs leave some out.
+    fn is_untouched(&self, it: &Instance) -> bool {
+        self.the_same(it).is_some_and(|old| old.state == it.state && old.restarts == it.restarts)
     }
+
+    /// Whether it was to be up.
+    fn wanted(&self, it: &Instance) -> bool {
+        self.the_same(it).is_some_and(|old| old.wanted)
+    }
+}
+
+fn is_one(a: &Instance, b: &Instance) -> bool {
+    a.service == b.service && a.instance == b.instance
 }
 
 impl Change {

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// `minisup status`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0; 3 if a named service is not running (a oneshot that is done counts as running).")]
 pub struct Args {
     /// Names of services, or globs ("web*"); all if there is none
     #[arg(value_name = "NAME")]

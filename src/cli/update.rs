@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// `minisup update`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0; 1 a service did not come up; 78 the configuration has errors, and nothing was changed.
+HUP to PID 1 does the same.")]
 pub struct Args {
     /// Only show what would change
     #[arg(long)]

@@ -78,6 +78,8 @@ fn globs_and_all_mean_several() {
     let run = supervisor(USUAL);
     let said = ask(&run, &["restart", "[wa]*"]).good();
     assert_eq!(said.lines().count(), 2, "{said}");
+    assert_eq!(ask(&run, &["stop", "[wa]*"]).good(), "web: stopped\napp: stopped\n");
+    ask(&run, &["start", "web"]).good();
     ask(&run, &["stop", "all"]).good();
     for service in ["web", "app"] {
         assert_eq!(status_of(&run, service)["state"], "stopped");
@@ -96,6 +98,11 @@ fn a_start_that_fails_says_why_with_the_last_lines() {
     let run = supervisor(USUAL);
     let said = ask(&run, &["start", "spare"]).fails_with(1);
     assert!(said.starts_with("minisup: ") && said.contains("exit code 3"), "{said}");
+    // It is not enabled, so "all" does not mean it, and has not failed because of it.
+    for words in [&["start", "all"], &["restart", "all"]] {
+        ask(&run, words).good();
+    }
+    assert_eq!(status_of(&run, "spare")["state"], "exited");
     let (_, log) = said.split_once("the last lines of spare:\n").expect(&said);
     let mut lines: Vec<&str> = log.lines().collect();
     // They came by two pipes.

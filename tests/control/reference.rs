@@ -27,6 +27,18 @@ fn the_manual_has_every_command_with_every_option() {
     );
 }
 
+#[test]
+fn whoever_ends_with_a_code_that_means_something_says_so_in_its_help() {
+    let mut command = cli::command();
+    command.build();
+    assert!(command.render_long_help().to_string().contains("Exit codes: 0; 1 it failed;"));
+    for name in ["run", "check", "status", "health", "start", "stop", "restart", "reload", "wait", "update"] {
+        let help = command.find_subcommand_mut(name).unwrap().render_long_help().to_string();
+        assert!(help.contains("\nExit code: 0"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+}
+
 fn reference() -> String {
     let mut command = cli::command();
     command.build();
