@@ -11,8 +11,8 @@ use std::time::Duration;
 /// `minisup start`, `stop`, `restart`, `reload`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Exit code: 0 it is so; 1 it failed, or not in time: the reason is said, with the service's last lines;
-130 Ctrl-C: what was asked for goes on.")]
+Exit code: 0 it is so; 1 it failed, or not in time: the reason is said, with the service's last
+lines; 130 Ctrl-C: what was asked for goes on.")]
 pub struct Args {
     /// Names of services, globs ("web*"), or "all"
     #[arg(required = true, value_name = "NAME")]
@@ -154,7 +154,10 @@ impl Change {
 
     /// Whether it has got there, as far as can be seen.
     fn is_met(self, it: &Instance, before: &Before) -> bool {
+        let rests = matches!(it.state.as_str(), "stopped" | "exited" | "fatal");
         match self {
+            // Whom "all" and globs leave out.
+            Change::Start | Change::Restart if rests && (!it.wanted || before.is_untouched(it)) => true,
             Change::Stop => it.pid.is_none() && !it.wanted,
             Change::Start | Change::Reload => it.ready,
             Change::Restart => {

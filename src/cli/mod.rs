@@ -70,8 +70,8 @@ pub struct CommandLine {
 enum Command {
     /// Run the services of a configuration: the supervisor
     #[command(after_help = "\
-Exit code: 0 after an asked stop in which all ended in time, or when all have ended well; else that of the
-essential service that failed (128 + its signal); 78 the configuration is wrong.
+Exit code: 0 after an asked stop in which all ended in time, or when all have ended well; else that
+of the essential service that failed (128 + its signal); 78 the configuration is wrong.
 Signals: TERM, INT, QUIT stop, twice at once; HUP updates; USR1 opens log files anew.")]
     Run(run::Args),
     /// Check a configuration: all errors, known traps; with --plan, what would run and why

@@ -116,7 +116,7 @@ fn find_place(spec: &SupervisorSpec) -> Option<Listener> {
         match Listener::open(&path, owner) {
             Ok(listener) => {
                 if let Some(why) = why_not {
-                    info!("the control socket is {}, for {why}", path.display());
+                    info!("the control socket is {} ({why})", path.display());
                 }
                 return Some(listener);
             }
