@@ -140,6 +140,8 @@ impl Table {
                 let _ = write!(line, "{:gap$}{:before$}{painted}{:after$}", "", "", "");
                 used += gap + pad + shown.chars().count();
             }
+            // What was to stand behind the last cell had no room.
+            line.truncate(line.trim_end_matches(' ').len());
             line
         };
         self.rows.iter().map(line).collect()
