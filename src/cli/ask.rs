@@ -68,7 +68,12 @@ impl Socket {
             }
         }
         if let Some((place, error)) = forbidden {
-            let text = format!("cannot ask the supervisor at {}: {}", place.display(), why(&error));
+            let text = format!(
+                "cannot ask the supervisor at {}: {}\n\
+                 Its own user and root may, and whoever is in `control_group` of its [supervisor].",
+                place.display(),
+                why(&error)
+            );
             return Err(Trouble::new(code::NOT_PERMITTED, text));
         }
         let text = format!(
@@ -206,6 +211,24 @@ impl Trouble {
             }
         }
         self.code
+    }
+}
+
+/// The same; `for_programs` a failure is a document on stdout, with the fields of the protocol's
+/// `failed`. What is wrong with the question, or with the connection, is said to people all the same.
+pub fn ended_for(for_programs: bool, result: Result<u8, Trouble>) -> u8 {
+    match result {
+        Err(trouble) if for_programs && trouble.code == code::FAILED => {
+            let (service, log) = trouble.log.unzip();
+            let failed = serde_json::json!({
+                "message": trouble.text,
+                "service": service,
+                "log": log.unwrap_or_default(),
+            });
+            super::say(&format!("{failed:#}"));
+            trouble.code
+        }
+        result => ended(result),
     }
 }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 /// `minisup wait`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0 it is so; 1 it will not be, or not in time.
+For scripts: minisup wait db:ready migrate:done --timeout 30s")]
 pub struct Args {
     /// NAME is until it is ready, or, for a oneshot, done; or with :started, :ready, :healthy, :done, :stopped
     #[arg(required = true, value_name = "NAME[:STATE]")]
@@ -16,13 +19,16 @@ pub struct Args {
     /// Wait no longer than this, and fail
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
+    /// The outcome for programs: one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     socket: Socket,
 }
 
 /// Waits, and says how those are that were named.
 pub fn run(args: Args) -> u8 {
-    ask::ended(wait(&args))
+    ask::ended_for(args.json, wait(&args))
 }
 
 fn wait(args: &Args) -> Result<u8, Trouble> {
@@ -48,6 +54,7 @@ fn wait(args: &Args) -> Result<u8, Trouble> {
         begun: None,
         names: &names,
         is_met: &is_met,
+        yet: "",
         timeout: args.timeout,
     };
     match patience.reply()? {
@@ -55,7 +62,10 @@ fn wait(args: &Args) -> Result<u8, Trouble> {
         other => return Err(Trouble::surprise(&other)),
     }
     let status = ask::status(&mut args.socket.connect()?, &names)?;
-    say(&status.instances.iter().map(text::described).collect::<Vec<_>>().join("\n"));
+    match args.json {
+        true => say(&serde_json::to_string_pretty(&status).unwrap_or_default()),
+        false => say(&status.instances.iter().map(text::described).collect::<Vec<_>>().join("\n")),
+    }
     Ok(0)
 }
 

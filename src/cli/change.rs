@@ -10,6 +10,9 @@ use std::time::Duration;
 
 /// `minisup start`, `stop`, `restart`, `reload`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0 it is so; 1 it failed, or not in time: the reason is said, with the service's last
+lines; 130 Ctrl-C: what was asked for goes on.")]
 pub struct Args {
     /// Names of services, globs ("web*"), or "all"
     #[arg(required = true, value_name = "NAME")]
@@ -20,6 +23,9 @@ pub struct Args {
     /// Wait no longer than this, and fail; what was asked for goes on
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
+    /// The outcome for programs: one JSON object
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     socket: Socket,
 }
@@ -39,7 +45,7 @@ pub enum Change {
 
 /// Asks, waits, and says how those are that were named.
 pub fn run(change: Change, args: Args) -> u8 {
-    ask::ended(carry_out(change, &args))
+    ask::ended_for(args.json, carry_out(change, &args))
 }
 
 fn carry_out(change: Change, args: &Args) -> Result<u8, Trouble> {
@@ -50,14 +56,17 @@ fn carry_out(change: Change, args: &Args) -> Result<u8, Trouble> {
         Change::Restart => Request::Restart { names, wait },
         Change::Reload => Request::Reload { names, wait },
     };
+    let before = Before::of(change, &args.socket)?;
     let patience = Patience {
         socket: &args.socket,
         request,
         begun: Some(change.begun(&args.names)),
         names: &args.names,
-        is_met: match change {
-            Change::Stop => &is_down,
-            Change::Start | Change::Restart | Change::Reload => &is_up,
+        is_met: &|it| change.is_met(it, &before),
+        yet: match change {
+            Change::Restart => "to be replaced",
+            Change::Stop => "to be stopped",
+            Change::Start | Change::Reload => "",
         },
         timeout: args.timeout,
     };
@@ -65,26 +74,71 @@ fn carry_out(change: Change, args: &Args) -> Result<u8, Trouble> {
         Reply::Done => {}
         other => return Err(Trouble::surprise(&other)),
     }
-    if change == Change::Reload {
-        let begun = if wait { "reloaded" } else { "reload asked for" };
-        say(&format!("{}: {begun}", args.names.join(" ")));
-        return Ok(0);
-    }
     let mut client = args.socket.connect()?;
-    let status = ask::status(&mut client, &args.names)?;
+    let mut status = ask::status(&mut client, &args.names)?;
     // Who is ready as soon as it is started may have failed in the next moment.
-    let has_ended = |it: &&Instance| it.wanted && it.pid.is_none() && !text::is_done(it);
+    let has_ended =
+        |it: &&Instance| it.wanted && it.pid.is_none() && !text::is_done(it) && !before.is_untouched(it);
     if let Some(it) = status.instances.iter().find(has_ended)
         && wait
-        && change != Change::Stop
+        && (change == Change::Start || change == Change::Restart)
     {
         let name = text::label(&it.service, it.instance);
         let lines = ask::last_lines(&mut client, &name, LAST);
         let log = (!lines.is_empty()).then_some((name, lines));
         return Err(Trouble { code: code::FAILED, text: text::described(it), log });
     }
-    say(&status.instances.iter().map(text::described).collect::<Vec<_>>().join("\n"));
+    let named = status.instances.len();
+    if change == Change::Stop {
+        let mut others = ask::status(&mut client, &[])?.instances;
+        let is_named = |it: &Instance| status.instances.iter().any(|named| is_one(named, it));
+        others.retain(|it| !it.wanted && !is_named(it) && before.wanted(it));
+        status.instances.extend(others);
+    }
+    if args.json {
+        say(&serde_json::to_string_pretty(&status).unwrap_or_default());
+    } else if change == Change::Reload {
+        let begun = if wait { "reloaded" } else { "reload asked for" };
+        say(&format!("{}: {begun}", args.names.join(" ")));
+    } else {
+        let mut lines: Vec<String> = status.instances.iter().map(text::described).collect();
+        let why = format!(", for it requires {}", args.names.join(" or "));
+        lines[named..].iter_mut().for_each(|line| *line += &why);
+        say(&lines.join("\n"));
+    }
     Ok(0)
+}
+
+/// How all were before anything was asked for, as far as that tells what has come of it.
+struct Before(Vec<Instance>);
+
+impl Before {
+    fn of(change: Change, socket: &Socket) -> Result<Before, Trouble> {
+        match change {
+            Change::Reload => Ok(Before(Vec::new())),
+            Change::Start | Change::Stop | Change::Restart => {
+                Ok(Before(ask::status(&mut socket.connect()?, &[])?.instances))
+            }
+        }
+    }
+
+    fn the_same(&self, it: &Instance) -> Option<&Instance> {
+        self.0.iter().find(|old| is_one(old, it))
+    }
+
+    /// Whether it rested like that before: "all" and globs leave some out.
+    fn is_untouched(&self, it: &Instance) -> bool {
+        self.the_same(it).is_some_and(|old| old.state == it.state && old.restarts == it.restarts)
+    }
+
+    /// Whether it was to be up.
+    fn wanted(&self, it: &Instance) -> bool {
+        self.the_same(it).is_some_and(|old| old.wanted)
+    }
+}
+
+fn is_one(a: &Instance, b: &Instance) -> bool {
+    a.service == b.service && a.instance == b.instance
 }
 
 impl Change {
@@ -97,12 +151,19 @@ impl Change {
         };
         format!("the {what} of {}", names.join(" "))
     }
-}
 
-fn is_up(it: &Instance) -> bool {
-    it.ready
-}
-
-fn is_down(it: &Instance) -> bool {
-    it.pid.is_none() && !it.wanted
+    /// Whether it has got there, as far as can be seen.
+    fn is_met(self, it: &Instance, before: &Before) -> bool {
+        let rests = matches!(it.state.as_str(), "stopped" | "exited" | "fatal");
+        match self {
+            // Whom "all" and globs leave out.
+            Change::Start | Change::Restart if rests && (!it.wanted || before.is_untouched(it)) => true,
+            Change::Stop => it.pid.is_none() && !it.wanted,
+            Change::Start | Change::Reload => it.ready,
+            Change::Restart => {
+                let is_old = it.pid.is_some() && before.the_same(it).is_some_and(|old| old.pid == it.pid);
+                it.ready && !is_old
+            }
+        }
+    }
 }

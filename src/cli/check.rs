@@ -13,6 +13,8 @@ use words::Words;
 
 /// `minisup check`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0, also with warnings; 78 if there is an error.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
@@ -93,7 +95,7 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// Enabled services in waves: those of one wave wait only for earlier ones, and are
-/// launched together.
+/// launched together. Without those that the clock launches.
 fn waves(plan: &Plan) -> Vec<Vec<usize>> {
     let services = &plan.services;
     let needs = |at: usize| -> Vec<usize> {
@@ -117,7 +119,9 @@ fn waves(plan: &Plan) -> Vec<Vec<usize>> {
         }
     }
     let mut waves: Vec<Vec<usize>> = Vec::new();
-    for (at, depth) in depth.iter().enumerate().filter(|(at, _)| services[*at].enabled) {
+    for (at, depth) in
+        depth.iter().enumerate().filter(|(at, _)| services[*at].enabled && !services[*at].recurs())
+    {
         let depth = depth.unwrap_or(0);
         if waves.len() <= depth {
             waves.resize(depth + 1, Vec::new());
@@ -182,6 +186,16 @@ fn plan(loaded: &Loaded, around: &Surroundings, text: &mut String) {
             }
             *text += "\n";
         }
+    }
+    for spec in plan.services.iter().filter(|spec| spec.enabled && spec.recurs()) {
+        let words = Words::new(plan, spec, around);
+        let schedule = words.value("schedule").unwrap_or_default();
+        *text += &format!(
+            "   -  {:width$}  {}\n      {:width$}  by its schedule: {schedule}\n",
+            spec.name,
+            words.command(),
+            ""
+        );
     }
     *text += "\nstop order\n";
     for (number, wave) in stop_waves(plan).iter().enumerate() {

@@ -13,6 +13,8 @@ use std::io::{self, Write};
 
 /// `minisup health`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0 healthy, 1 unhealthy, 69 no supervisor.")]
 pub struct Args {
     /// The same for programs: one JSON object
     #[arg(long)]

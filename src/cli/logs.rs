@@ -1,8 +1,10 @@
 //! `minisup logs`: what services have written, as far as the supervisor remembers it.
 
 use super::ask::{self, Socket, Trouble};
+use super::complain;
 use super::text::{self, Colour, Paint};
 use crate::control::wire::{LogLine, Reply, Request, Status};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 /// `minisup logs`.
@@ -48,10 +50,19 @@ fn show(args: &Args) -> Result<u8, Trouble> {
     let mut look = Look::of(args, &status, Paint::on(&io::stdout()));
     let request = Request::Logs { names: args.names.clone(), lines: args.lines, follow: args.follow };
     client.ask(&request).map_err(|error| Trouble::lost(&error))?;
+    let mut shown = 0_u64;
     while super::reader_is_there(&client) {
         let line = match client.next(None) {
-            Ok(Some(Reply::Log(line))) => look.line(&line),
-            Ok(Some(Reply::Done)) => return Ok(0),
+            Ok(Some(Reply::Log(line))) => {
+                shown += 1;
+                look.line(&line)
+            }
+            Ok(Some(Reply::Done)) => {
+                if shown == 0 && !args.json && args.lines != Some(0) {
+                    complain(nothing(&status));
+                }
+                return Ok(0);
+            }
             Ok(Some(Reply::Event(event))) => format!("minisup: {}\n", text::tame(&event.message)),
             Ok(Some(refused @ (Reply::Failed { .. } | Reply::Error { .. }))) => {
                 return ask::granted(refused).map(|_| 0);
@@ -67,6 +78,16 @@ fn show(args: &Args) -> Result<u8, Trouble> {
         }
     }
     Ok(0)
+}
+
+/// What to say where there is nothing to show: on stderr, for it is no line of a service.
+fn nothing(status: &Status) -> String {
+    let services: BTreeSet<&str> = status.instances.iter().map(|it| it.service.as_str()).collect();
+    let who = match services.len() {
+        1 => format!("{} has written nothing", services.into_iter().collect::<String>()),
+        _ => "none of them has written anything".to_owned(),
+    };
+    format!("minisup: {who} that is remembered (\"inherit\" and \"null\" pass minisup by)")
 }
 
 impl Look {

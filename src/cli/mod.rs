@@ -56,7 +56,9 @@ use std::os::fd::AsFd;
 #[command(after_help = "\
 Without a command: run. Start with `minisup check --plan`, which shows what would run.
 `minisup COMMAND --help` tells more. Names of services may be globs (\"web*\") or \"all\".
-What asks a supervisor takes --socket PATH, or $MINISUP_SOCKET.")]
+What asks a supervisor takes --socket PATH, or $MINISUP_SOCKET.
+Exit codes: 0; 1 it failed; 2 the command line is wrong; 3 not running (status); 69 no supervisor;
+77 not permitted; 78 the configuration is wrong.")]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -67,6 +69,10 @@ pub struct CommandLine {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the services of a configuration: the supervisor
+    #[command(after_help = "\
+Exit code: 0 after an asked stop in which all ended in time, or when all have ended well; else that
+of the essential service that failed (128 + its signal); 78 the configuration is wrong.
+Signals: TERM, INT, QUIT stop, twice at once; HUP updates; USR1 opens log files anew.")]
     Run(run::Args),
     /// Check a configuration: all errors, known traps; with --plan, what would run and why
     Check(check::Args),

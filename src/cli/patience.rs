@@ -43,6 +43,8 @@ pub struct Patience<'a> {
     pub names: &'a [String],
     /// Whether one of them has got there, as far as can be seen.
     pub is_met: &'a dyn Fn(&Instance) -> bool,
+    /// What is still to come of one that is ready and has not got there; empty: nothing need be said.
+    pub yet: &'static str,
     /// After this time it is given up.
     pub timeout: Option<Duration>,
 }
@@ -131,7 +133,10 @@ impl Patience<'_> {
     /// The first who is waited for, and how many of how many there are.
     fn missing(&self, instances: &[Instance]) -> Option<String> {
         let missing: Vec<_> = instances.iter().filter(|it| !(self.is_met)(it)).collect();
-        let first = text::described(missing.first()?);
+        let mut first = text::described(missing.first()?);
+        if missing[0].ready && !self.yet.is_empty() {
+            let _ = write!(first, ", {}", self.yet);
+        }
         Some(match missing.len() {
             1 => first,
             several => format!("{first}; and {} more", several - 1),

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// `minisup status`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0; 3 if a named service is not running (a oneshot that is done counts as running).")]
 pub struct Args {
     /// Names of services, or globs ("web*"); all if there is none
     #[arg(value_name = "NAME")]
@@ -101,14 +103,20 @@ fn happened(events: &mut Client, within: Option<Duration>) -> bool {
 fn for_window(status: &Status) -> Vec<String> {
     let stdout = io::stdout();
     let (columns, rows) = text::window(&stdout);
-    let mut all = lines(status, Paint::on(&stdout), Some(columns));
+    let mut all = blocks(status, Paint::on(&stdout), Some(columns));
     let room = rows.saturating_sub(1).max(2);
-    if all.len() > room {
-        let hidden = all.len() - (room - 1);
-        all.truncate(room - 1);
-        all.push(format!("and {hidden} more"));
+    if all.iter().map(Vec::len).sum::<usize>() > room {
+        let mut used = 0;
+        let fitting = all.iter().take_while(|block| {
+            used += block.len();
+            used < room
+        });
+        let fitting = fitting.count();
+        let hidden = all.len() - fitting;
+        all.truncate(fitting);
+        all.push(vec![format!("and {hidden} more")]);
     }
-    all
+    all.concat()
 }
 
 /// The text if it is another than the last, apart from what changes by itself.
@@ -116,7 +124,7 @@ fn when_changed(status: &Status, json: bool, last: &mut String) -> String {
     let mut lasting = status.clone();
     lasting.uptime = 0.0;
     for it in &mut lasting.instances {
-        (it.uptime, it.memory) = (None, None);
+        (it.uptime, it.memory, it.retry_in) = (None, None, None);
     }
     let key = serde_json::to_string(&lasting).unwrap_or_default();
     if key == *last {
@@ -132,19 +140,54 @@ fn when_changed(status: &Status, json: bool, last: &mut String) -> String {
 
 /// The table, with a last line if the supervisor is not simply up.
 fn lines(status: &Status, paint: Paint, width: Option<usize>) -> Vec<String> {
-    let mut table = Table::default();
+    blocks(status, paint, width).concat()
+}
+
+const HEADS: [&str; 9] = ["NAME", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "MEMORY", "LAST", "REASON"];
+const REASON: usize = 8;
+/// Columns of numbers.
+const NUMBERS: [usize; 4] = [3, 4, 5, 6];
+/// What can be done without where a window is narrow, in this order.
+const SPARE: [usize; 4] = [6, 4, 5, 3];
+
+/// The lines that belong together: the head, each instance, what the supervisor is about. Where there is
+/// no room for the reasons beside the rest, which is the more important the less well somebody is, each stands below its row.
+fn blocks(status: &Status, paint: Paint, width: Option<usize>) -> Vec<Vec<String>> {
     let rows: Vec<_> = status.instances.iter().map(row).collect();
+    let fits = |columns: &[usize]| width.is_none_or(|width| table(&rows, columns).width() <= width);
     // The last column is there only where there is something to say.
-    let says_why = rows.iter().any(|row| row.last().is_some_and(|(reason, _)| !reason.is_empty()));
-    let heads = ["NAME", "STATE", "READY", "PID", "UPTIME", "RESTARTS", "MEMORY", "LAST", "REASON"];
-    let heads = &heads[..heads.len() - usize::from(!says_why)];
-    table.row(heads.iter().map(|head| ((*head).to_owned(), Some(Colour::Head))).collect());
-    rows.into_iter().for_each(|row| table.row(row));
-    let mut lines = table.lines(paint, &[3, 4, 5, 6], width);
-    if status.phase != "up" {
-        lines.push(format!("minisup is {}", text::tame(&status.phase)));
+    let says_why = rows.iter().any(|row| !row[REASON].0.is_empty());
+    let mut columns: Vec<usize> = (0..HEADS.len() - usize::from(!says_why)).collect();
+    let below = says_why && !fits(&columns);
+    columns.truncate(REASON + usize::from(says_why && !below));
+    for spare in SPARE {
+        if !fits(&columns) {
+            columns.retain(|column| *column != spare);
+        }
     }
-    lines
+    let right: Vec<usize> = (0..columns.len()).filter(|at| NUMBERS.contains(&columns[*at])).collect();
+    let lines = table(&rows, &columns).lines(paint, &right, width);
+    let mut blocks: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();
+    for (block, row) in
+        blocks.iter_mut().skip(1).zip(&rows).filter(|(_, row)| below && !row[REASON].0.is_empty())
+    {
+        let line = format!("    {}", row[REASON].0);
+        block.push(text::cut(&line, width.unwrap_or(usize::MAX)));
+    }
+    match status.phase.as_str() {
+        "up" => {}
+        "boot" => blocks.push(vec!["minisup is starting".to_owned()]),
+        phase => blocks.push(vec![format!("minisup is {}", text::tame(phase))]),
+    }
+    blocks
+}
+
+/// With these columns.
+fn table(rows: &[Vec<(String, Option<Colour>)>], columns: &[usize]) -> Table {
+    let mut table = Table::default();
+    table.row(columns.iter().map(|column| (HEADS[*column].to_owned(), Some(Colour::Head))).collect());
+    rows.iter().for_each(|row| table.row(columns.iter().map(|column| row[*column].clone()).collect()));
+    table
 }
 
 fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
@@ -169,7 +212,9 @@ fn row(it: &Instance) -> Vec<(String, Option<Colour>)> {
     // Who is not ready yet may have been given this as the reason.
     let said = it.said.as_deref().filter(|said| !reason.is_some_and(|reason| reason.ends_with(said)));
     let next = it.next_run.as_deref().map(|at| format!("next run {}", minute(at)));
-    let words = [reason, said, next.as_deref()];
+    let again =
+        it.retry_in.map(|after| format!("failure {}, again in {}", it.failures, text::seconds(after)));
+    let words = [reason, said, again.as_deref(), next.as_deref()];
     vec![
         (text::label(&it.service, it.instance), None),
         (text::tame(&it.state), colour),
@@ -212,6 +257,7 @@ mod tests {
             last: None,
             reason: None,
             said: None,
+            retry_in: None,
             next_run: None,
             memory: (state == "running").then_some(41_000_000),
         }
@@ -255,10 +301,59 @@ mod tests {
     }
 
     #[test]
+    fn who_is_tried_again_says_when() {
+        let mut app = instance("app", "backoff");
+        (app.last, app.reason) = (Some("exit code 3".to_owned()), Some("exit code 3".to_owned()));
+        (app.failures, app.retry_in) = (2, Some(4.25));
+        let shown = lines(&status(vec![app.clone()]), Paint::PLAIN, None);
+        assert!(shown[1].ends_with("exit code 3  failure 2, again in 4 s"), "{shown:?}");
+        // A clock that goes on is no change.
+        let mut last = String::new();
+        when_changed(&status(vec![app.clone()]), false, &mut last);
+        app.retry_in = Some(3.0);
+        assert_eq!(when_changed(&status(vec![app]), false, &mut last), "");
+    }
+
+    #[test]
+    fn where_it_is_narrow_reasons_stand_below_and_what_matters_least_goes_first() {
+        let mut failing = instance("worker", "fatal");
+        failing.last = Some("killed by TERM".to_owned());
+        failing.reason = Some("not ready after 20 s".to_owned());
+        let status = status(vec![instance("web", "running"), failing]);
+        assert_eq!(
+            lines(&status, Paint::PLAIN, Some(80)),
+            [
+                "NAME    STATE    READY  PID    UPTIME  RESTARTS  MEMORY  LAST",
+                "web     running  ready   12  3 m 12 s         0   41 MB  -",
+                "worker  fatal    -        -         -         0       -  killed by TERM",
+                "    not ready after 20 s",
+            ]
+        );
+        assert_eq!(
+            lines(&status, Paint::PLAIN, Some(60)),
+            [
+                "NAME    STATE    READY  PID  RESTARTS  LAST",
+                "web     running  ready   12         0  -",
+                "worker  fatal    -        -         0  killed by TERM",
+                "    not ready after 20 s",
+            ]
+        );
+        for width in 1..100 {
+            let lines = lines(&status, Paint::PLAIN, Some(width));
+            assert!(
+                lines.iter().all(|line| line.chars().count() <= width && !line.ends_with(' ')),
+                "{lines:#?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_supervisor_that_ends_says_so_below() {
         let mut status = status(vec![]);
         status.phase = "draining".to_owned();
         assert_eq!(lines(&status, Paint::PLAIN, None).last().unwrap(), "minisup is draining");
+        status.phase = "boot".to_owned();
+        assert_eq!(lines(&status, Paint::PLAIN, None).last().unwrap(), "minisup is starting");
     }
 
     #[test]

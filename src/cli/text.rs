@@ -106,6 +106,11 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// How wide its widest line is.
+    pub fn width(&self) -> usize {
+        self.lines(Paint::PLAIN, &[], None).iter().map(|line| line.chars().count()).max().unwrap_or(0)
+    }
+
     /// One line a row; numbers (cells of columns in `right`) stand to the right. Where `width` is given no line is wider.
     pub fn lines(&self, paint: Paint, right: &[usize], width: Option<usize>) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -124,7 +129,7 @@ impl Table {
                     break;
                 }
                 let shown = cut(text, room);
-                let pad = widths[column].saturating_sub(shown.chars().count()).min(room);
+                let pad = widths[column].min(room).saturating_sub(shown.chars().count());
                 let (before, after) = match right.contains(&column) {
                     true => (pad, 0),
                     false if column + 1 == last => (0, 0),
@@ -135,6 +140,8 @@ impl Table {
                 let _ = write!(line, "{:gap$}{:before$}{painted}{:after$}", "", "", "");
                 used += gap + pad + shown.chars().count();
             }
+            // What was to stand behind the last cell had no room.
+            line.truncate(line.trim_end_matches(' ').len());
             line
         };
         self.rows.iter().map(line).collect()

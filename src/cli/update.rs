@@ -4,11 +4,16 @@ use super::ask::{self, Socket, Trouble};
 use super::patience::Patience;
 use super::say;
 use super::text::{self, Colour, Paint};
+use crate::config::values;
 use crate::control::wire::{ChangeKind, ChangedKey, Reply, Request, Updated};
 use std::io::{self, Write};
+use std::time::Duration;
 
 /// `minisup update`.
 #[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Exit code: 0; 1 a service did not come up; 78 the configuration has errors, and nothing was changed.
+HUP to PID 1 does the same.")]
 pub struct Args {
     /// Only show what would change
     #[arg(long)]
@@ -16,6 +21,9 @@ pub struct Args {
     /// The same for programs: one JSON object
     #[arg(long)]
     json: bool,
+    /// Wait no longer than this, and fail; the update goes on
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    timeout: Option<Duration>,
     #[command(flatten)]
     socket: Socket,
 }
@@ -32,7 +40,8 @@ fn update(args: &Args) -> Result<u8, Trouble> {
         begun: (!args.dry_run).then(|| "the update".to_owned()),
         names: &[],
         is_met: &|it| it.ready || !it.wanted,
-        timeout: None,
+        yet: "",
+        timeout: args.timeout,
     };
     let updated = match patience.reply()? {
         Reply::Updated(updated) => updated,

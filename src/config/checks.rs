@@ -25,6 +25,7 @@ pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut 
         both_can_serve(service, problems);
         one_stop_fits(service, supervisor, problems);
     }
+    usual_stops_fit(services, supervisor, problems);
     all_stops_fit(services, supervisor, problems);
     none_enabled(services, problems);
 }
@@ -193,9 +194,33 @@ fn both_can_serve(service: &Resolved, problems: &mut Problems) {
     }
 }
 
+/// Neither it nor its preset says anything of its stop.
+fn stops_as_usual(service: &Resolved) -> bool {
+    service.stop.is_none() && service.preset.is_none() && !service.spec.is_satellite()
+}
+
+/// Those that stop as usual all take as long: that is said once.
+fn usual_stops_fit(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
+    let too_long = |service: &&Resolved| service.spec.stop.longest() > supervisor.shutdown_timeout;
+    let mut found = services.iter().filter(|service| stops_as_usual(service)).filter(too_long);
+    let Some(first) = found.next() else { return };
+    let and = match found.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let message = format!(
+        "{}{and} may take {} to stop, for nothing else is said, but the whole shutdown ends after {}",
+        first.spec.name,
+        duration_text(first.spec.stop.longest()),
+        duration_text(supervisor.shutdown_timeout)
+    );
+    let mark = "[defaults] stop = { grace_period = … }, or a longer supervisor.shutdown_timeout";
+    problems.warning(first.name, message).mark(mark);
+}
+
 fn one_stop_fits(service: &Resolved, supervisor: &SupervisorSpec, problems: &mut Problems) {
     let longest = service.spec.stop.longest();
-    if longest > supervisor.shutdown_timeout {
+    if !stops_as_usual(service) && longest > supervisor.shutdown_timeout {
         let message = format!(
             "{} may take {} to stop, but the whole shutdown ends after {}",
             service.spec.name,

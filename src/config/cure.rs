@@ -42,7 +42,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("stop_grace_period", "stop.grace_period"),
     ("stop_signal", "stop.signal"),
     ("stop_timeout", "stop.grace_period"),
-    ("stopasgroup", "stop.tree"),
+    ("stopasgroup", "stop.to"),
     ("stopsignal", "stop.signal"),
     ("stopwaitsecs", "stop.grace_period"),
     ("uid", "user"),

@@ -414,7 +414,15 @@ pub fn did_you_mean<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a st
     let score = |name: &str| {
         let lower = name.to_lowercase();
         let begins = wrong.len() >= 3 && (lower.starts_with(&wrong) || wrong.starts_with(&lower));
-        strsim::jaro_winkler(&wrong, &lower).max(if begins { 0.9 } else { 0.0 })
+        // Two letters that have changed places in a short word: "wbe".
+        let is_slip = wrong.len() >= 3 && strsim::osa_distance(&wrong, &lower) == 1;
+        strsim::jaro_winkler(&wrong, &lower).max(if begins {
+            0.96
+        } else if is_slip {
+            0.9
+        } else {
+            0.0
+        })
     };
     let scored = candidates.into_iter().filter(|c| c.len() <= 100).map(|c| (score(c), c));
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;

@@ -147,7 +147,8 @@ impl Reader<'_> {
         if let Some(span) = place {
             let problem = self.problems.error(span, message);
             problem
-                .mark("write the services as supervise.toml: [service.NAME] with command, user, directory …");
+                .mark("write the services as supervise.toml: [service.NAME] with command, user, directory …")
+                .note("docs/coming-from-supervisord.md has what takes the place of each key");
         }
         None
     }

@@ -150,6 +150,7 @@ impl FirstStart {
                 sequence: [(Signal::TERM, grace)].into(),
                 delay: Duration::ZERO,
                 tree: true,
+                to_tree: false,
             }),
             reload: None,
             reopen: None,

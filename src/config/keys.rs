@@ -420,6 +420,12 @@ pub const STOP: &[Key] = &[
     key("grace_period", "duration", r#""8s""#, "From the first signal to KILL."),
     key("delay", "duration", r#""0s""#, "Before the first signal, for load balancers to notice."),
     key("tree", "switch", "true", "Whether it has stopped only when every process it started has."),
+    key(
+        "to",
+        "\"main\", \"tree\"",
+        r#""main""#,
+        "Whom the signals ask: the main process, or at once every process it started, as for a shell that waits for its child.",
+    ),
 ];
 
 /// `reload`.

@@ -53,7 +53,8 @@ pub fn schedule(service: &View<'_>, kind: Kind, problems: &mut Problems) -> Opti
         }
         Ok(_) => Some(Box::new(Schedule::Cron(line))),
         Err(why) => {
-            problems.error(field.span(), format!("`schedule` is not understood: {why}"));
+            let problem = problems.error(field.span(), format!("`schedule` is not understood: {why}"));
+            problem.mark("minute hour day month weekday, such as \"30 3 * * *\"");
             None
         }
     }

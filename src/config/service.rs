@@ -126,7 +126,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let problems = &mut *all.problems;
     let (stop, stop_span) = stop::stop(&view, problems).unwrap_or_else(|| {
         let sequence = Box::new([(Signal::TERM, Duration::ZERO)]);
-        (Stop { sequence, delay: Duration::ZERO, tree: true }, key)
+        (Stop { sequence, delay: Duration::ZERO, tree: true, to_tree: false }, key)
     });
     let grace = stop.longest().saturating_sub(stop.delay);
     let held = sockets::sockets(&view, all.around, &mut all.addresses, problems);

@@ -30,8 +30,9 @@ pub fn stop(service: &View<'_>, problems: &mut Problems) -> Option<(Stop, Span)>
     let (period, steps) = (grace.duration(problems), steps(signal, problems));
     let delay = table.get("delay")?.duration(problems);
     let tree = table.get("tree")?.switch(problems);
+    let to_tree = table.get("to")?.choice(&[("main", false), ("tree", true)], problems);
     let sequence = timed(&steps?, signal, grace, period?, problems)?;
-    let stop = Stop { sequence: sequence.into(), delay: delay?, tree: tree? };
+    let stop = Stop { sequence: sequence.into(), delay: delay?, tree: tree?, to_tree: to_tree? };
     let place = if grace.layer < signal.layer { grace } else { signal };
     Some((stop, place.span()))
 }

@@ -127,10 +127,18 @@ impl<'a> Field<'a> {
     pub fn wrong<T>(&self, expected: &str, problems: &mut Problems) -> Option<T> {
         match &self.node.value {
             Value::Lost => return None,
+            // What is wrong with one of them has been said.
+            Value::Array(elements) if elements.iter().any(|node| matches!(node.value, Value::Lost)) => {
+                return None;
+            }
             Value::String(text) if !text.is_empty() => {
                 problems.error(self.span(), format!("{} must be {expected}", self.title()));
             }
             Value::String(_) => {
+                problems.error(self.span(), format!("{} must be {expected}, not empty", self.title()));
+            }
+            // Of another length it may be right.
+            Value::Array(elements) if elements.is_empty() => {
                 problems.error(self.span(), format!("{} must be {expected}, not empty", self.title()));
             }
             other => {

@@ -159,7 +159,7 @@ pub struct Instance {
     /// The number within the service, from 0; absent where there is only one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<u32>,
-    /// stopped, waiting, launching, starting, running, stopping, killing, sweeping, backoff, exited, fatal.
+    /// stopped, waiting, launching, preparing, starting, running, stopping, killing, sweeping, backoff, exited, fatal.
     pub state: String,
     /// "longrun" or "oneshot".
     #[serde(rename = "type")]
@@ -188,6 +188,9 @@ pub struct Instance {
     /// What the service said of itself (STATUS= of sd_notify).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
+    /// Seconds until it is tried again, in `backoff`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in: Option<f64>,
     /// When its schedule runs it next: RFC 3339 in UTC with milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run: Option<String>,
@@ -257,8 +260,8 @@ pub struct ChangedKey {
 pub struct Event {
     /// When.
     pub time: String,
-    /// `state`, `waits`, `health`, `phase`, `draining`, `signal`, `updated`, `removed`, `dropped` (events
-    /// that the client was too slow for).
+    /// `state`, `taken-over`, `waits`, `said`, `health`, `phase`, `draining`, `signal`, `updated`, `removed`,
+    /// `skipped`, `dropped` (events that the client was too slow for).
     pub event: String,
     /// Of whom; absent when it is about all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

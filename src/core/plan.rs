@@ -205,6 +205,8 @@ pub struct Stop {
     pub delay: Duration,
     /// Stopped only when its whole process tree is gone, also what did setsid.
     pub tree: bool,
+    /// Each signal goes to the whole tree; else to the main process.
+    pub to_tree: bool,
 }
 
 impl Stop {

@@ -225,7 +225,7 @@ impl Supervisor {
         let can = |id: InstanceId| self.is_program(id) && !self.instance(id).is_stopping();
         let obstacle = |service: &ServiceId| {
             if self.plan.service(*service).reload.is_none() {
-                Some("it has no `reload`")
+                Some("it has no `reload`; a restart replaces its process")
             } else if !self.graph.instances(*service).any(can) {
                 Some("it is not running")
             } else {

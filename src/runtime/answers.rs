@@ -77,6 +77,10 @@ fn instance(supervisor: &Supervisor, schedules: &Schedules, it: &InstanceStatus)
         last: it.last.map(|outcome| outcome.to_string()),
         reason: why(supervisor, spec, it, &now.state),
         said: it.said.as_deref().map(str::to_owned),
+        retry_in: match now.state {
+            State::Backoff { until, .. } => Some(until.since(clock::now()).as_secs_f64()),
+            _ => None,
+        },
         next_run: next.map(|at| stamp_of((at, 0))),
         memory: it.pid.and_then(proc::resident),
     }

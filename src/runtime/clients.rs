@@ -19,6 +19,7 @@ use crate::core::action::{Change, Refusal, Reply};
 use crate::core::ids::{InstanceId, RequestId, ServiceId};
 use crate::core::input::{Input, Request};
 use crate::core::instance::State;
+use crate::core::phase::Phase;
 use crate::core::plan::{Kind, SupervisorSpec};
 use crate::core::signal::Signal;
 use crate::sys::{clock, peer, pid1};
@@ -115,7 +116,7 @@ fn find_place(spec: &SupervisorSpec) -> Option<Listener> {
         match Listener::open(&path, owner) {
             Ok(listener) => {
                 if let Some(why) = why_not {
-                    info!("the control socket is {}, for {why}", path.display());
+                    info!("the control socket is {} ({why})", path.display());
                 }
                 return Some(listener);
             }
@@ -239,7 +240,8 @@ impl Turn {
             }
             wire::Request::Events => {
                 let phase = self.supervisor.phase();
-                let message = format!("following; the supervisor is {}", phase.name());
+                let is = if phase == Phase::Boot { "starting" } else { phase.name() };
+                let message = format!("following; the supervisor is {is}");
                 let event = answers::event(&self.supervisor, &Change::Phase(phase), message);
                 self.clients.server.send(client, &wire::Reply::Event(event));
                 self.clients.followers.push(client);

@@ -80,12 +80,18 @@ pub(super) fn wishes(
             Some((of, what)) => (of, Some(awaited(what, name)?)),
             None => (name, None),
         };
-        let is_enabled = |service: ServiceId| supervisor.plan().service(service).enabled;
-        for service in services(supervisor, &[of.to_owned()], is_enabled)? {
-            let usual = match supervisor.plan().service(service).kind {
+        let spec = |service: ServiceId| supervisor.plan().service(service);
+        let can_be =
+            |service: ServiceId| spec(service).kind == Kind::Oneshot || awaited != Some(Awaited::Done);
+        for service in services(supervisor, &[of.to_owned()], |it| spec(it).enabled && can_be(it))? {
+            let usual = match spec(service).kind {
                 Kind::Oneshot => Awaited::Done,
                 Kind::Longrun => Awaited::Ready,
             };
+            if !can_be(service) {
+                let text = format!("cannot wait for {name}: a longrun is never done");
+                return Err((ErrorKind::BadRequest, text));
+            }
             wishes.push((service, awaited.unwrap_or(usual)));
         }
     }
@@ -141,7 +147,7 @@ fn meaning(supervisor: &Supervisor, name: &str) -> Result<Meaning, Refused> {
             .map_err(|error| (ErrorKind::BadRequest, format!("cannot read the pattern {name}: {error}")))?;
         let all: Vec<_> = everybody().filter(|(_, spec)| pattern.matches(&spec.name)).collect();
         return match all.is_empty() {
-            true => Err((ErrorKind::UnknownName, format!("no service is called like {name}"))),
+            true => Err((ErrorKind::UnknownName, format!("no service is called like \"{name}\""))),
             false => Ok(Meaning::Several(all.into_iter().map(|(service, _)| service).collect())),
         };
     }

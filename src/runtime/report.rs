@@ -219,9 +219,12 @@ impl Story<'_> {
             State::Killing { failure: Some(failure), .. } if matches!(from, State::Executing { .. }) => {
                 paper.line(Warn, format_args!("{name} {}: KILL", self.why(failure)))
             }
-            State::Killing { .. } => {
-                paper.line(Warn, format_args!("{name} has not ended within its grace period: KILL"))
-            }
+            State::Killing { .. } => match from {
+                State::Stopping { at, .. } if *at <= clock::now() => {
+                    paper.line(Warn, format_args!("{name} has not ended within its grace period: KILL"))
+                }
+                _ => paper.line(Warn, format_args!("{name} gets no more time to end: KILL")),
+            },
             State::Sweeping { end, .. } => self.tell_sweep(end, paper),
             State::Stopped => match from {
                 State::Waiting { .. } | State::Backoff { .. } | State::Launching { .. } => {

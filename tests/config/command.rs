@@ -46,6 +46,26 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn what_the_clock_launches_is_not_shown_as_launched_at_boot() {
+    let text_of = |words: &[&str]| {
+        let config = "[service.app]\ncommand = \"/bin/sleep 1000\"\n[service.backup]\ntype = \"oneshot\"\n\
+            command = \"/bin/true\"\nschedule = \"30 3 * * *\"\n";
+        text(&check(config, words).stdout)
+    };
+    let expected = "launch order\n   1  app     /bin/sleep 1000\n   -  backup  /bin/true\n              by its schedule: 30 3 * * *\n";
+    assert!(text_of(&["--plan"]).starts_with(expected), "{}", text_of(&["--plan"]));
+    let value: serde_json::Value = serde_json::from_str(&text_of(&["--plan", "--json"])).unwrap();
+    assert_eq!(value["plan"]["launch_order"], serde_json::json!([["app"]]));
+}
+
+#[test]
+fn what_tells_that_it_is_ready_is_not_said_to_be_asked() {
+    let config = "[service.app]\ncommand = \"/bin/sleep 1000\"\nready = { log = \"up\", timeout = \"5s\" }\n";
+    let shown = text(&check(config, &["--plan"]).stdout);
+    assert!(shown.contains("  ready             a line that matches /up/, within 5s  "), "{shown}");
+}
+
+#[test]
 fn a_plan_is_shown_with_its_reasons() {
     let output = check(GOOD, &["--plan"]);
     let expected = "\
@@ -60,7 +80,7 @@ stop order
 
 [service.migrate]  oneshot
   command           /bin/sh -c 'exit 0'                                # supervise.toml:10
-  ready             as soon as it has started
+  ready             when it is done
   restart           never
   max_failures      3 in a row                                         # [defaults] supervise.toml:6
   stop              TERM 8s, then KILL

@@ -8,6 +8,7 @@ mod first_start;
 mod fuzz;
 mod images;
 mod limits;
+mod manual;
 mod presets;
 mod reference;
 mod scripts;

@@ -60,6 +60,15 @@ fn a_stop_that_does_not_fit_is_found() {
 }
 
 #[test]
+fn a_shutdown_that_is_too_short_for_all_is_said_once() {
+    let text = "[supervisor]\nshutdown_timeout = \"4s\"\n[service.x]\ncommand = \"sleep 1\"\n\
+        [service.y]\ncommand = \"sleep 1\"\n[service.z]\ncommand = \"sleep 1\"\nstop = { grace_period = \"2s\" }\n";
+    let said = warnings(text);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("x and 1 more may take 8s to stop"), "{said:?}");
+}
+
+#[test]
 fn a_dependency_that_cannot_hold_is_found() {
     let text = "[service.x]\ncommand = \"sleep 1\"\nenabled = false\n\
         [service.y]\ncommand = \"sleep 1\"\nrequires = [\"x\", \"x:healthy\"]\nafter = \"x\"\n";

@@ -20,10 +20,43 @@ fn stop_waits_until_it_is_down_and_start_until_it_is_ready() {
 fn stop_takes_along_who_requires_it() {
     needs_namespaces!();
     let run = supervisor(USUAL);
-    assert_eq!(ask(&run, &["stop", "app"]).good(), "app: stopped\n");
+    let said = ask(&run, &["stop", "app"]).good();
+    assert_eq!(said, "app: stopped\nweb: stopped, for it requires app\n");
     assert_eq!(status_of(&run, "web")["state"], "stopped");
+    // Nobody goes along twice.
+    assert_eq!(ask(&run, &["stop", "app"]).good(), "app: stopped\n");
     ask(&run, &["start", "web"]).good();
     assert_eq!(status_of(&run, "app")["state"], "running");
+    run.stops_with(0);
+}
+
+#[test]
+fn programs_get_the_outcome_as_one_document() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let names = |text: &str| {
+        let all = json(text)["instances"].clone();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|it| format!("{} {}", it["service"], it["state"]))
+            .collect::<Vec<_>>()
+    };
+    let stopped = ask(&run, &["stop", "app", "--json"]).good();
+    assert_eq!(names(&stopped), [r#""app" "stopped""#, r#""web" "stopped""#]);
+    for words in [&["start", "web", "--json"][..], &["restart", "web", "--json"], &["wait", "web", "--json"]]
+    {
+        assert_eq!(names(&ask(&run, words).good()), [r#""web" "running""#], "{words:?}");
+    }
+    let failed = ask(&run, &["start", "spare", "--json"]);
+    assert_eq!((failed.code, failed.stderr.as_str()), (1, ""));
+    let failed = json(&failed.stdout);
+    assert_eq!(failed["service"], "spare");
+    assert!(failed["message"].as_str().unwrap().contains("exit code 3"), "{failed}");
+    assert_eq!(failed["log"].as_array().unwrap().len(), 2, "{failed}");
+    let unknown = ask(&run, &["start", "spre", "--json"]);
+    assert_eq!(unknown.code, 1);
+    assert!(json(&unknown.stdout)["message"].as_str().unwrap().contains("did you mean"), "{unknown:?}");
     run.stops_with(0);
 }
 
@@ -45,6 +78,8 @@ fn globs_and_all_mean_several() {
     let run = supervisor(USUAL);
     let said = ask(&run, &["restart", "[wa]*"]).good();
     assert_eq!(said.lines().count(), 2, "{said}");
+    assert_eq!(ask(&run, &["stop", "[wa]*"]).good(), "web: stopped\napp: stopped\n");
+    ask(&run, &["start", "web"]).good();
     ask(&run, &["stop", "all"]).good();
     for service in ["web", "app"] {
         assert_eq!(status_of(&run, service)["state"], "stopped");
@@ -63,6 +98,11 @@ fn a_start_that_fails_says_why_with_the_last_lines() {
     let run = supervisor(USUAL);
     let said = ask(&run, &["start", "spare"]).fails_with(1);
     assert!(said.starts_with("minisup: ") && said.contains("exit code 3"), "{said}");
+    // It is not enabled, so "all" does not mean it, and has not failed because of it.
+    for words in [&["start", "all"], &["restart", "all"]] {
+        ask(&run, words).good();
+    }
+    assert_eq!(status_of(&run, "spare")["state"], "exited");
     let (_, log) = said.split_once("the last lines of spare:\n").expect(&said);
     let mut lines: Vec<&str> = log.lines().collect();
     // They came by two pipes.

@@ -233,6 +233,23 @@ fn events_tell_what_happens_to_people_and_to_programs() {
 }
 
 #[test]
+fn events_of_one_service_are_not_mixed_with_those_of_others() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let (_client, mut lines) = follow(&run, &["events", "web"]);
+    assert!(lines.next().unwrap().ends_with("following; the supervisor is up"));
+    ask(&run, &["restart", "app", "web"]).good();
+    ask(&run, &["stop", "web"]).good();
+    let mut seen = Vec::new();
+    while !seen.last().is_some_and(|line: &String| line.contains("web stopped")) || seen.len() < 4 {
+        seen.push(lines.next().expect("more events"));
+    }
+    assert!(seen.iter().all(|line| line.contains(" web ") || line.ends_with(" web")), "{seen:#?}");
+    assert!(ask(&run, &["events", "wbe"]).fails_with(1).contains("did you mean \"web\"?"));
+    run.stops_with(0);
+}
+
+#[test]
 fn a_follower_whose_reader_has_gone_ends() {
     needs_namespaces!();
     let run = supervisor(USUAL);

@@ -27,6 +27,19 @@ fn the_manual_has_every_command_with_every_option() {
     );
 }
 
+#[test]
+fn whoever_ends_with_a_code_that_means_something_says_so_in_its_help() {
+    let mut command = cli::command();
+    command.build();
+    assert!(command.render_long_help().to_string().contains("Exit codes: 0; 1 it failed;"));
+    for name in ["run", "check", "status", "health", "start", "stop", "restart", "reload", "wait", "update"] {
+        let help = command.find_subcommand(name).unwrap().get_after_help().unwrap().to_string();
+        assert!(help.starts_with("Exit code: 0"), "{help}");
+        // Longer ones would be broken once more.
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+}
+
 fn reference() -> String {
     let mut command = cli::command();
     command.build();

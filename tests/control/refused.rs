@@ -93,6 +93,8 @@ fn an_unknown_name_is_answered_with_one_that_is_alike() {
         let said = ask(&run, words).fails_with(1);
         assert!(said.contains("did you mean \"web\"?"), "{words:?}: {said}");
     }
+    let said = ask(&run, &["stop", "wbe"]).fails_with(1);
+    assert!(said.contains("did you mean \"web\"?"), "two letters have changed places: {said}");
     assert_eq!(ask(&run, &["health"]).code, 0);
     run.stops_with(0);
 }

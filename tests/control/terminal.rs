@@ -89,3 +89,25 @@ fn control_c_says_that_what_was_begun_goes_on() {
     assert_eq!(status_of(&run, "slow")["state"], "starting");
     run.stops_with(0);
 }
+
+#[test]
+fn who_is_to_be_replaced_is_not_taken_for_who_replaces_it() {
+    needs_namespaces!();
+    let services = r#"
+        [service.app]
+        command = "sleep 1001"
+        ready = { exec = ["test", "!", "-e", "${DIR}/down"], interval = "20ms" }
+        restart_mode = "rolling"
+    "#;
+    let run = supervisor(services);
+    run.write("down", "");
+    let pid = status_of(&run, "app")["pid"].clone();
+    let mut screen = Screen::of(&run, &["restart", "app"], &[]);
+    let line = format!("app: running, ready, pid {pid}, to be replaced (");
+    screen.shows("progress", |lines| lines.iter().any(|shown| shown.starts_with(&line)));
+    std::fs::remove_file(run.path("down")).unwrap();
+    let seen = screen.at_the_end();
+    let pid = status_of(&run, "app")["pid"].clone();
+    assert_eq!(seen, [format!("app: running, ready, pid {pid}")]);
+    run.stops_with(0);
+}

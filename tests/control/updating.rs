@@ -94,3 +94,18 @@ fn a_wrong_configuration_is_78_with_all_errors_and_changes_nothing() {
     assert_eq!(status_of(&run, "web")["pid"], web);
     run.stops_with(0);
 }
+
+#[test]
+fn an_update_that_takes_too_long_goes_on_without_whoever_waited() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let slow =
+        "[service.slow]\ncommand = \"sleep 1004\"\nready = { file = \"${DIR}/up\" }\nessential = false\n";
+    write(&run, &format!("{USUAL}\n{slow}"));
+    let said = ask(&run, &["update", "--timeout", "300ms"]).fails_with(1);
+    assert!(said.contains("not within 0.3 s: slow: starting"), "{said}");
+    assert!(said.ends_with("the update goes on\n"), "{said}");
+    run.write("up", "");
+    assert!(ask(&run, &["wait", "slow"]).good().starts_with("slow: running, ready"));
+    run.stops_with(0);
+}

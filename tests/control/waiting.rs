@@ -32,11 +32,33 @@ fn what_does_not_come_in_time_is_said_and_goes_on() {
 }
 
 #[test]
+fn whom_all_leaves_out_is_not_said_to_be_waited_for() {
+    needs_namespaces!();
+    let services = r#"
+        [service.spare]
+        command = "sleep 1000"
+        enabled = false
+        [service.slow]
+        command = "sleep 1001"
+        ready = { file = "${DIR}/up" }
+    "#;
+    let mut run = crate::asking::stage(services).start();
+    run.said("slow started");
+    let said = ask(&run, &["start", "all", "--timeout", "200ms"]).fails_with(1);
+    assert!(said.starts_with("minisup: not within 0.2 s: slow: starting"), "{said}");
+    assert!(!said.contains("more"), "{said}");
+    run.stops_with(0);
+}
+
+#[test]
 fn what_will_never_be_is_not_waited_for() {
     needs_namespaces!();
     let run = supervisor(USUAL);
     let said = ask(&run, &["wait", "migrate:dnoe"]).fails_with(2);
     assert!(said.contains("did you mean"), "{said}");
+    let said = ask(&run, &["wait", "web:done"]).fails_with(2);
+    assert_eq!(said, "minisup: cannot wait for web:done: a longrun is never done\n");
+    assert!(ask(&run, &["wait", "all:done"]).good().contains("migrate: done"));
     let said = ask(&run, &["wait", "spare"]).fails_with(1);
     assert!(said.contains("spare"), "{said}");
     run.stops_with(0);

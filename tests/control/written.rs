@@ -99,3 +99,22 @@ fn what_was_written_before_the_first_question_is_remembered() {
     assert_eq!(ask(&run, &["logs", "once"]).good(), "said once\n");
     run.stops_with(0);
 }
+
+#[test]
+fn who_has_written_nothing_is_said_to_people_and_not_in_the_log() {
+    needs_namespaces!();
+    let run = supervisor(
+        "[service.mute]\ncommand = \"sleep 1000\"\n[service.other]\ncommand = \"sleep 1001\"\nstdout = \"inherit\"\n",
+    );
+    let said = |words: &[&str]| {
+        let answer = ask(&run, words);
+        assert_eq!((answer.code, answer.stdout.as_str()), (0, ""), "{words:?}");
+        answer.stderr
+    };
+    let mute = said(&["logs", "mute"]);
+    assert!(mute.starts_with("minisup: mute has written nothing that is remembered"), "{mute}");
+    let all = said(&["logs"]);
+    assert!(all.starts_with("minisup: none of them has written anything that is remembered"), "{all}");
+    assert_eq!(said(&["logs", "--json"]), "");
+    run.stops_with(0);
+}

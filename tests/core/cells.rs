@@ -92,23 +92,27 @@ pub fn kinds() -> Vec<Sort> {
         sort("max_failures 3", with(|s| s.max_failures = Some(3))),
         sort("backoff 0s", with(|s| s.backoff.initial = Duration::ZERO)),
         sort("stop without tree", with(tree)),
+        sort(
+            "stop by signals to the whole tree",
+            with(|s| s.stop = Rc::new(Stop { to_tree: true, ..(*s.stop).clone() })),
+        ),
         sort("stop without grace", ServiceSpec { stop: no_grace, ..service("x") }),
         sort("stop by QUIT 5s TERM 2s", ServiceSpec { stop: sequence, ..service("x") }),
         sort("stop after a delay", with(delay)),
         sort("ready by tcp", with(|s| s.ready = ready(tcp()))),
         sort("ready by notify", with(|s| s.ready = ready(Probe::Notify))),
-        Sort { like: 12, ..sort("oneshot, restart never, ready by notify", once) },
-        Sort { like: 12, ..sort("ready by notify, max_failures 3", few) },
-        Sort { like: 12, ..sort("ready by notify, backoff 0s", at_once) },
+        Sort { like: 13, ..sort("oneshot, restart never, ready by notify", once) },
+        Sort { like: 13, ..sort("ready by notify, max_failures 3", few) },
+        Sort { like: 13, ..sort("ready by notify, backoff 0s", at_once) },
         sort("health by tcp", with(|s| s.health = health(tcp()))),
         Sort {
-            like: 16,
+            like: 17,
             ..sort("health by tcp, action none", ServiceSpec { health: no_action, ..service("x") })
         },
-        Sort { like: 16, ..sort("health by watchdog", with(|s| s.health = health(Probe::Notify))) },
+        Sort { like: 17, ..sort("health by watchdog", with(|s| s.health = health(Probe::Notify))) },
         sort("before_start hook", with(|s| s.hooks = hooks(&[Hook::BeforeStart]))),
         Sort {
-            like: 19,
+            like: 20,
             ..sort(
                 "before_start hook, restart never",
                 with(|s| {
@@ -122,7 +126,7 @@ pub fn kinds() -> Vec<Sort> {
             with(|s| s.hooks = hooks(&[Hook::AfterReady, Hook::BeforeStop, Hook::AfterExit])),
         ),
         Sort {
-            like: 21,
+            like: 22,
             ..sort(
                 "all other hooks, stop after a delay",
                 with(|s| {

@@ -68,7 +68,7 @@ pub fn satellite(name: &str) -> ServiceSpec {
 }
 
 pub fn stop(sequence: &[(Signal, Duration)]) -> Rc<Stop> {
-    Rc::new(Stop { sequence: sequence.into(), delay: Duration::ZERO, tree: true })
+    Rc::new(Stop { sequence: sequence.into(), delay: Duration::ZERO, tree: true, to_tree: false })
 }
 
 /// These hooks, each with 60 seconds.
@@ -229,7 +229,7 @@ fn random_stop(rng: &mut Rng) -> Rc<Stop> {
         _ => Box::new([(Signal::TERM, grace)]),
     };
     let delay = rng.pick(&[Duration::ZERO, Duration::ZERO, Duration::ZERO, ms(400)]);
-    Rc::new(Stop { sequence, delay, tree: rng.percent(75) })
+    Rc::new(Stop { sequence, delay, tree: rng.percent(75), to_tree: !delay.is_zero() })
 }
 
 /// The plan as somebody might change it: one thing of it, no cycles.

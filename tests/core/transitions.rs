@@ -86,7 +86,7 @@ fn table() -> String {
             }
         }
         // Being wanted down makes the same difference for all that have the same states.
-        if index == 0 || index == 16 {
+        if index == 0 || index == 17 {
             let than = ", wanted down, compared with: wanted up";
             write(sort.name, than, part(&sort.spec, Want::Down, Some((&sort.spec, Want::Up))));
         }
@@ -201,6 +201,27 @@ fn the_diagram_in_the_manual_is_what_the_core_does() {
     let (head, rest) = text.split_once(BEGIN).expect("where the diagram begins");
     let (_, tail) = rest.split_once(END).expect("where the diagram ends");
     is_fresh(&path, &format!("{head}{BEGIN}{}{END}{tail}", diagram()));
+}
+
+#[test]
+fn the_manual_names_every_state_and_no_other() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect(path);
+    let states: BTreeSet<_> =
+        forms().iter().map(|form| format!("| {} | {} |", variant(&form.state), form.state.name())).collect();
+    let page = read("docs/states.md");
+    let cells =
+        |line: &str| line.split('|').skip(1).take(2).map(|cell| format!("|{cell}")).collect::<String>();
+    let (table, _) = page.split_once("What is *wanted*").expect("what stands behind the table");
+    let shown: BTreeSet<_> =
+        table.lines().filter(|line| line.starts_with("| ")).skip(1).map(|line| cells(line) + "|").collect();
+    assert_eq!(shown, states, "docs/states.md");
+
+    let page = read("docs/control-protocol.md");
+    let line =
+        page.lines().find(|line| line.starts_with("| `state` | `stopped`")).expect("the field `state`");
+    let shown: BTreeSet<&str> = line.split('`').skip(3).step_by(2).collect();
+    let names: BTreeSet<&str> = forms().iter().map(|form| form.state.name()).collect();
+    assert_eq!(shown, names, "docs/control-protocol.md");
 }
 
 #[test]

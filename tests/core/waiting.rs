@@ -148,7 +148,7 @@ fn a_reload_that_cannot_be_is_refused_with_the_reason() {
     let early = stage.reload("web");
     assert_eq!(stage.refusal(early), "cannot reload web: it is not running");
     let never = stage.reload("x");
-    assert_eq!(stage.refusal(never), "cannot reload x: it has no `reload`");
+    assert_eq!(stage.refusal(never), "cannot reload x: it has no `reload`; a restart replaces its process");
     stage.exec("web");
     let reload = stage.reload("web");
     stage.exits("web", 4);

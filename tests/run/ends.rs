@@ -59,6 +59,7 @@ pub fn a_second_term_skips_the_grace_periods(place: Place) {
     run.signal(libc::SIGTERM);
     run.heard("asked");
     run.signal(libc::SIGTERM);
+    run.said("slow gets no more time to end: KILL");
     run.ends_within(SLACK, 137);
 }
 

@@ -50,6 +50,23 @@ pub fn what_is_left_of_a_service_is_ended_before_it_is_launched_again(place: Pla
 }
 
 #[test]
+fn a_shell_that_waits_for_its_child_is_asked_together_with_it() {
+    needs_namespaces!();
+    let config = r#"
+        [service.tree]
+        command = ["sh", "-c", "trap 'echo bye' TERM; echo made; sleep 2001; echo cleaned up"]
+        stop = { to = "tree" }
+    "#;
+    let mut run = supervise(Place::Pid1, config).start();
+    run.heard("made");
+    run.process("sleep 2001");
+    run.signal(libc::SIGTERM);
+    run.heard("bye");
+    run.heard("cleaned up");
+    run.ends_within(Duration::from_secs(5), 0);
+}
+
+#[test]
 fn a_daemon_that_ignores_term_is_killed_after_the_grace_period() {
     needs_namespaces!();
     let config = r#"

@@ -187,7 +187,7 @@ fn an_unknown_name_has_the_one_that_was_meant() {
     let mut person = Person::of(&run);
     for (name, said) in [
         ("weeb", "there is no service \"weeb\"; did you mean \"web\"?"),
-        ("zz*", "no service is called like zz*"),
+        ("zz*", "no service is called like \"zz*\""),
         ("web:3", "there is no web:3: web has one instance"),
     ] {
         match person.get(&Request::Status { names: names(&[name]) }) {

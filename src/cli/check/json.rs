@@ -177,7 +177,8 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         },
         "max_failures": spec.max_failures.unwrap_or(0),
         "essential": spec.essential,
-        "stop": { "delay": seconds(spec.stop.delay), "sequence": steps, "tree": spec.stop.tree },
+        "stop": { "delay": seconds(spec.stop.delay), "sequence": steps, "tree": spec.stop.tree,
+            "to": if spec.stop.to_tree { "tree" } else { "main" } },
         "reload": spec.reload.as_ref().map(|reload| json!({
             "timeout": seconds(reload.timeout),
             "check": reload.check.as_deref().map(mask),

@@ -73,7 +73,11 @@ impl<'a> Words<'a> {
         }
         steps.extend(stop.sequence.iter().map(|(signal, time)| format!("{signal} {}", duration_text(*time))));
         steps.push("KILL".into());
-        let tree = if stop.tree { "" } else { " (its main process only)" };
+        let tree = match (stop.to_tree, stop.tree) {
+            (true, _) => " (to all of its processes)",
+            (false, true) => "",
+            (false, false) => " (its main process only)",
+        };
         format!("{}{tree}", steps.join(", then "))
     }
 
@@ -153,8 +157,12 @@ impl<'a> Words<'a> {
             "environment_files" | "preset" => return None,
             "clear_environment" => "only what is set here".into(),
             "ready" => match &spec.ready {
-                None => "as soon as it has started".into(),
                 Some(ready) if ready.is_time_limit() => "when it is done".into(),
+                None if spec.kind == Kind::Oneshot => "when it is done".into(),
+                None => "as soon as it has started".into(),
+                Some(ready) if matches!(ready.probe, Probe::Notify | Probe::Fd(_) | Probe::Log(_)) => {
+                    format!("{}, within {}", self.probe(&ready.probe), duration_text(ready.timeout))
+                }
                 Some(ready) => format!(
                     "{}; asked every {}, for {}",
                     self.probe(&ready.probe),

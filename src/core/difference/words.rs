@@ -298,7 +298,7 @@ fn of_backoff(Backoff { initial, max, factor, jitter }: &Backoff, out: &mut Pair
 }
 
 /// One signal has its grace period as a key of its own; a sequence has all in one.
-fn of_stop(Stop { sequence, delay, tree }: &Stop, out: &mut Pairs) {
+fn of_stop(Stop { sequence, delay, tree, to_tree }: &Stop, out: &mut Pairs) {
     match sequence.as_ref() {
         [(signal, grace)] => {
             out.push(("stop.signal".into(), signal.to_string()));
@@ -311,6 +311,7 @@ fn of_stop(Stop { sequence, delay, tree }: &Stop, out: &mut Pairs) {
     }
     out.push(("stop.delay".into(), duration_text(*delay)));
     out.push(("stop.tree".into(), tree.to_string()));
+    out.push(("stop.to".into(), if *to_tree { "tree" } else { "main" }.to_owned()));
 }
 
 fn of_log(LogPolicy { prefix, timestamps, max_line, when_full }: &LogPolicy, out: &mut Pairs) {

@@ -45,9 +45,13 @@ impl Step<'_> {
 
     /// A stopped process (SIGSTOP) takes a signal only when it goes on.
     pub(super) fn ask_to_end(&mut self, pid: Pid, signal: Signal) {
-        self.deeds.push(Deed::Signal(pid, signal));
-        if signal != Signal::KILL {
-            self.deeds.push(Deed::Resume(pid));
+        let to_tree = self.spec.stop.to_tree;
+        let deed = if to_tree { Deed::SignalTree } else { Deed::Signal };
+        self.deeds.push(deed(pid, signal));
+        match signal {
+            Signal::KILL => {}
+            _ if to_tree => self.deeds.push(Deed::SignalTree(pid, Signal::CONT)),
+            _ => self.deeds.push(Deed::Resume(pid)),
         }
     }
 
