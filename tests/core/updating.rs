@@ -398,6 +398,21 @@ fn an_update_after_the_drain_began_is_refused_and_one_under_way_is_answered() {
 }
 
 #[test]
+fn in_a_drain_a_surplus_instance_is_asked_to_stop_as_soon_as_nobody_needs_it_any_more() {
+    let web = || ServiceSpec { after: [on(0, Condition::Ready)].into(), ..service("web") };
+    let two = ServiceSpec { instances: 2, ..service("db") };
+    let mut stage = up(&["db", "db:1", "web", "app"], [two, web(), requiring(0, service("app"))]);
+    stage.update([service("db"), web()]);
+    assert_eq!(stage.signals_to("db:1"), [], "app, which goes too, still needs it");
+    stage.signal(Signal::TERM);
+    stage.exits("app", 0);
+    assert_eq!(stage.signals_to("db:1"), [], "web comes down first");
+    stage.exits("web", 0);
+    assert_eq!(stage.signals_to("db"), [Signal::TERM]);
+    assert_eq!(stage.signals_to("db:1"), [Signal::TERM], "not only KILL when the drain has had its time");
+}
+
+#[test]
 fn when_an_update_leaves_nothing_to_run_everything_ends() {
     let mut stage = up(&["app"], [service("app")]);
     let update = stage.update([ServiceSpec { enabled: false, ..service("other") }]);
