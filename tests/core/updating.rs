@@ -307,6 +307,21 @@ fn enabling_starts_a_service_and_disabling_stops_it_with_its_dependents() {
 }
 
 #[test]
+fn what_is_started_again_while_it_goes_is_replaced_before_what_it_requires() {
+    let mut stage = up(&["db", "app"], [service("db"), requiring(0, service("app"))]);
+    stage.update([ServiceSpec { enabled: false, ..another("db") }, requiring(0, another("app"))]);
+    assert_eq!(stage.signals_to("app"), [Signal::TERM]);
+    stage.start("app");
+    assert_eq!(stage.signals_to("db"), [], "the old app still needs it");
+    stage.exits("app", 0);
+    assert_eq!(stage.signals_to("db"), [Signal::TERM]);
+    stage.exits("db", 0);
+    stage.exec("db");
+    stage.exec("app");
+    assert_eq!((stage.state("db"), stage.state("app")), ("Running", "Running"));
+}
+
+#[test]
 fn what_a_client_has_stopped_stays_stopped() {
     let mut stage = up(&["app", "x"], [service("app"), service("x")]);
     stage.stop("app");
