@@ -72,7 +72,7 @@ containers: dist ## real Docker engine: build, run, stop under load, every way o
 stacks: dist ## real Docker engine: every stack of docker/ in one container and per tier, killed, stopped, without its database
 	@tests/setup/stacks
 
-soak: dist ## crashes, orphans, 20,000 restarts, 100,000 requests, log storms: nothing left over, nobody waits
+soak: dist ## 100,000 simulated containers (SOAK_SEEDS=N), crashes, orphans, 20,000 restarts, 100,000 requests, log storms: nothing left over, nobody waits
 	@tests/setup/soak
 
 .PHONY: soak-servers

@@ -84,7 +84,7 @@ pub fn difference(from: &Plan, to: &Plan) -> Difference {
 
 /// The plan `to`, with each service at the place that it has in `from`, new ones behind them, and
 /// the order in which `to` has them. What `to` has no more stays at its place.
-pub(super) fn align(from: &Plan, to: &Plan) -> (Plan, Box<[ServiceId]>) {
+pub fn align(from: &Plan, to: &Plan) -> (Plan, Box<[ServiceId]>) {
     let names = from.services.iter().enumerate();
     let places: BTreeMap<&str, ServiceId> =
         names.map(|(index, spec)| (&*spec.name, ServiceId(index as u32))).collect();

@@ -36,6 +36,10 @@ impl Supervisor {
                 let both = [Some(id), self.slot(id).partner];
                 both.into_iter().flatten().for_each(|id| self.stop_if_free(id, now));
             }
+            // Those that an update removes are not among the service's instances any more.
+            let is_its = |id: &InstanceId| self.slot(*id).service == service;
+            let leaving: Vec<InstanceId> = self.updates.leaving(&self.slots).filter(is_its).collect();
+            leaving.into_iter().for_each(|id| self.stop_if_free(id, now));
         }
     }
 

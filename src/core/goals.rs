@@ -61,6 +61,17 @@ impl Supervisor {
         self.pending.push(Pending { id: id.into(), goals, missing });
     }
 
+    /// Whoever waits for the instance to be up waits for this, too.
+    pub(super) fn await_too(&mut self, id: InstanceId, goal: Goal) {
+        let is_up = |(of, goal, _): &(InstanceId, Goal, bool)| *of == id && *goal == Goal::Up;
+        for pending in self.pending.iter_mut().filter(|pending| pending.goals.iter().any(is_up)) {
+            let mut goals = std::mem::take(&mut pending.goals).into_vec();
+            goals.push((id, goal, false));
+            goals.sort_by_key(|(id, ..)| *id);
+            (pending.goals, pending.missing) = (goals.into(), pending.missing + 1);
+        }
+    }
+
     /// Whoever asked has gone. A reload that is under way still has an answer to come, which
     /// must not be taken for another one's.
     pub(super) fn abandoned(&mut self, id: RequestId) {

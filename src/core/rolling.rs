@@ -135,6 +135,16 @@ impl Supervisor {
         id
     }
 
+    /// This instance alone is replaced, in its turn. Whoever waits for it to be up waits for that, too.
+    pub(super) fn roll_one(&mut self, id: InstanceId) {
+        self.rolls.last = self.rolls.last.wrapping_add(1);
+        let (roll, service) = (RollId(self.rolls.last), self.slot(id).service);
+        self.rolls.list.push(Roll { id: roll, service, to_come: Some([id].into()), pair: None });
+        self.slots[id.index()].rolls = true;
+        (self.rolls.stirred, self.updates.stirred) = (true, true);
+        self.await_too(id, Goal::Rolled(roll));
+    }
+
     /// The roll of this service, if there is one, comes to nothing: something else is wanted of it.
     pub(super) fn call_off(&mut self, service: ServiceId, now: Moment) {
         let name = self.plan.service(service).name.clone();

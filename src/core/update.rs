@@ -151,7 +151,7 @@ impl Supervisor {
     /// The next step of the update that has its turn, and the next update when that is over.
     pub(super) fn go_on_updating(&mut self, now: Moment) {
         loop {
-            if std::mem::take(&mut self.updates.stirred) {
+            while std::mem::take(&mut self.updates.stirred) {
                 self.advance(now);
             }
             let is_busy = self.updates.before.is_some() || !self.rolls.is_empty() || self.phase.is_ending();
@@ -190,8 +190,15 @@ impl Supervisor {
     pub(super) fn replace_if_free(&mut self, id: InstanceId, now: Moment) {
         let Slot { age: Age::Outdated, service, instance, .. } = self.slot(id) else { return };
         let goes = instance.want == Want::Up && instance.pid().is_some() && !instance.is_stopping();
-        if goes && !self.is_rolling(id) && !self.phase.is_ending() && !self.updates.is_in_the_way(*service) {
-            self.apply(id, Event::Replace, now);
+        // Who needs whom is about to be looked at anew: then it has its turn.
+        if self.updates.stirred || !goes || self.is_rolling(id) || self.phase.is_ending() {
+            return;
+        }
+        match self.updates.is_in_the_way(*service) {
+            true => {}
+            // It has got ready since the update began: now it has something to lose.
+            false if self.plan.service(*service).rolling && self.can_roll(id) => self.roll_one(id),
+            false => self.apply(id, Event::Replace, now),
         }
     }
 

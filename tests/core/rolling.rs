@@ -4,7 +4,7 @@ use crate::specs::{health, ms, on, ready, secs, service, tcp};
 use crate::stage::Stage;
 use minisup::core::action::Action;
 use minisup::core::exit::Outcome;
-use minisup::core::ids::{InstanceId, Pid};
+use minisup::core::ids::{InstanceId, Pid, RequestId};
 use minisup::core::input::{Input, Request};
 use minisup::core::plan::{Condition, Probe, ServiceSpec};
 use minisup::core::signal::Signal;
@@ -235,6 +235,43 @@ fn a_drain_during_the_hand_over_ends_both() {
     ends(&mut stage, new, 0);
     ends(&mut stage, old, 0);
     assert_eq!(stage.exit_code(), 0);
+}
+
+/// An update replaces the app while it is on its way up, and a worker still stands on it; then it is ready.
+fn ready_since_the_update_began() -> (Stage, (InstanceId, Pid), RequestId) {
+    let worker = ServiceSpec { requires: [on(0, Condition::Started)].into(), ..service("worker") };
+    let mut stage = Stage::of([app(), worker]);
+    stage.exec("app");
+    stage.exec("worker");
+    let update = stage.update([other("/bin/other")]);
+    let worker = (stage.id("worker"), stage.pid("worker"));
+    stage.is_ready("app");
+    let old = (stage.id("app"), stage.pid("app"));
+    ends(&mut stage, worker, 0);
+    assert_eq!((signals(&mut stage, old.1), stage.state("app")), (vec![], "Running"));
+    (stage, old, update)
+}
+
+#[test]
+fn who_gets_ready_while_it_waits_to_be_replaced_has_something_to_lose_by_then() {
+    let (mut stage, old, update) = ready_since_the_update_began();
+    let new = newest(&stage);
+    assert_ne!(new, old);
+    becomes_ready(&mut stage, new);
+    assert_eq!(signals(&mut stage, old.1), [Signal::TERM]);
+    assert!(stage.is_open(update));
+    ends(&mut stage, old, 0);
+    assert!(stage.is_done(update));
+}
+
+#[test]
+fn an_update_whose_late_hand_over_fails_has_failed() {
+    let (mut stage, old, update) = ready_since_the_update_began();
+    let new = newest(&stage);
+    ends(&mut stage, new, 3);
+    let why = "app was not replaced: its new process ended before it was ready (exit code 3)";
+    assert_eq!(stage.refusal(update), why);
+    assert_eq!((stage.pid("app"), stage.state("app")), (old.1, "Running"));
 }
 
 #[test]

@@ -24,6 +24,11 @@ fn trace_of(seed: u64) -> (Vec<String>, Result<Report, String>) {
     let mut world = World::of_seed(seed, Flaw::None);
     world.trace = Some(vec![format!("{:#?}", world.written.services)]);
     let result = world.run();
+    if let (Err(_), Some(trace)) = (&result, &mut world.trace) {
+        // What was decided with what broke the rule.
+        let rest = std::iter::from_fn(|| world.supervisor.poll_action());
+        trace.extend(rest.map(|action| format!("{:>12}    and then {action:?}", "")));
+    }
     (world.trace.take().unwrap_or_default(), result)
 }
 
@@ -36,6 +41,20 @@ fn seeds_keep_the_rules(seeds: std::ops::Range<u64>) {
     }
     let shown = broken.iter().take(12).cloned().collect::<Vec<_>>().join("\n");
     assert!(broken.is_empty(), "{} seeds break a rule. The first:\n{shown}", broken.len());
+}
+
+/// By itself, and with another number of seeds:
+/// `SOAK_SEEDS=1000000 cargo test --profile simulation --test core -- --ignored`.
+#[test]
+#[ignore = "takes minutes; `make soak`"]
+fn a_hundred_thousand_seeds_keep_all_the_rules() {
+    let count = std::env::var("SOAK_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000);
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    std::thread::scope(|scope| {
+        for core in 0..cores {
+            scope.spawn(move || seeds_keep_the_rules(count * core / cores..count * (core + 1) / cores));
+        }
+    });
 }
 
 // Halves, so that two cores share the work.

@@ -307,6 +307,21 @@ fn enabling_starts_a_service_and_disabling_stops_it_with_its_dependents() {
 }
 
 #[test]
+fn what_is_started_again_while_it_goes_is_replaced_before_what_it_requires() {
+    let mut stage = up(&["db", "app"], [service("db"), requiring(0, service("app"))]);
+    stage.update([ServiceSpec { enabled: false, ..another("db") }, requiring(0, another("app"))]);
+    assert_eq!(stage.signals_to("app"), [Signal::TERM]);
+    stage.start("app");
+    assert_eq!(stage.signals_to("db"), [], "the old app still needs it");
+    stage.exits("app", 0);
+    assert_eq!(stage.signals_to("db"), [Signal::TERM]);
+    stage.exits("db", 0);
+    stage.exec("db");
+    stage.exec("app");
+    assert_eq!((stage.state("db"), stage.state("app")), ("Running", "Running"));
+}
+
+#[test]
 fn what_a_client_has_stopped_stays_stopped() {
     let mut stage = up(&["app", "x"], [service("app"), service("x")]);
     stage.stop("app");
@@ -395,6 +410,21 @@ fn an_update_after_the_drain_began_is_refused_and_one_under_way_is_answered() {
     stage.exits("app", 0);
     stage.exits("x", 0);
     assert_eq!(stage.exit_code(), 0);
+}
+
+#[test]
+fn in_a_drain_a_surplus_instance_is_asked_to_stop_as_soon_as_nobody_needs_it_any_more() {
+    let web = || ServiceSpec { after: [on(0, Condition::Ready)].into(), ..service("web") };
+    let two = ServiceSpec { instances: 2, ..service("db") };
+    let mut stage = up(&["db", "db:1", "web", "app"], [two, web(), requiring(0, service("app"))]);
+    stage.update([service("db"), web()]);
+    assert_eq!(stage.signals_to("db:1"), [], "app, which goes too, still needs it");
+    stage.signal(Signal::TERM);
+    stage.exits("app", 0);
+    assert_eq!(stage.signals_to("db:1"), [], "web comes down first");
+    stage.exits("web", 0);
+    assert_eq!(stage.signals_to("db"), [Signal::TERM]);
+    assert_eq!(stage.signals_to("db:1"), [Signal::TERM], "not only KILL when the drain has had its time");
 }
 
 #[test]

@@ -1,19 +1,21 @@
 //! A container without a kernel: it obeys the supervisor's actions and tells it what
 //! happened, on a clock of its own. Everything it does follows from one seed.
 
+mod lives;
+mod operator;
+
 use crate::cells::variant;
 use crate::judge::Judge;
-use crate::process::{Effect, Life, Manner, Process};
+use crate::process::Process;
 use crate::rng::Rng;
-use crate::specs::{ms, mutate, random_plan, secs, with_other_names};
+use crate::specs::{ms, random_plan, secs};
 use minisup::core::action::{Action, Change};
 use minisup::core::difference::ChangeKind;
 use minisup::core::exit::Outcome;
-use minisup::core::ids::{InstanceId, Pid, RequestId, ServiceId};
-use minisup::core::input::{Awaited, Input, Request};
-use minisup::core::instance::{Fault, State};
+use minisup::core::ids::{InstanceId, Pid, RequestId};
+use minisup::core::input::{Input, Request};
 use minisup::core::phase::Phase;
-use minisup::core::plan::{Kind, Plan, Probe};
+use minisup::core::plan::Plan;
 use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
@@ -131,100 +133,6 @@ impl World {
         }
     }
 
-    /// Requests and signals at random moments; in the end somebody asks it to stop.
-    fn invite_an_operator(&mut self) {
-        let horizon = self.rng.pick(&[secs(2), secs(10), secs(25)]);
-        for _ in 0..self.rng.below(9) {
-            let at = self.rng.upto(horizon);
-            self.later(at, Happening::Wish);
-        }
-        if self.rng.percent(40) {
-            for _ in 0..=self.rng.below(4) {
-                let at = self.rng.upto(horizon);
-                self.later(at, Happening::Update);
-            }
-        }
-        let stop = match self.rng.below(4) {
-            0 => {
-                let within = self.rng.pick(&[None, Some(secs(1)), Some(secs(30))]);
-                Happening::Ask(Request::Shutdown(within))
-            }
-            1 => Happening::Tell(Input::Signal(Signal::RTMIN_3)),
-            _ => Happening::Tell(Input::Signal(Signal::TERM)),
-        };
-        self.later(horizon, stop);
-        if self.rng.percent(15) {
-            let again = horizon + self.rng.upto(secs(4));
-            self.later(again, Happening::Tell(Input::Signal(Signal::TERM)));
-        }
-    }
-
-    fn random_wish(&mut self) -> Happening {
-        let mut services = Vec::new();
-        for service in 0..self.supervisor.plan().services.len() as u32 {
-            if self.rng.percent(40) {
-                services.push(ServiceId(service));
-            }
-        }
-        let services: Box<[ServiceId]> = services.into();
-        let signals = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::WINCH, Signal::QUIT, Signal::CHLD];
-        let one = ServiceId(self.rng.below(self.supervisor.plan().services.len() as u64) as u32);
-        match self.rng.below(44) {
-            20..=25 => Happening::Update,
-            26..=30 => {
-                let all =
-                    [Awaited::Started, Awaited::Ready, Awaited::Healthy, Awaited::Done, Awaited::Stopped];
-                let wishes = services.iter().map(|service| (*service, self.rng.pick(&all))).collect();
-                Happening::Ask(Request::Wait(wishes))
-            }
-            31..=34 => Happening::Ask(Request::Reload(services)),
-            35..=39 => Happening::Tell(Input::Abandoned(RequestId(1 + self.rng.below(self.requests + 1)))),
-            40 | 41 => Happening::Tell(Input::Scheduled(one)),
-            42 | 43 => Happening::Tell(Input::Changed(one)),
-            0..=4 => Happening::Ask(Request::Stop(services)),
-            5..=8 => Happening::Ask(Request::Start(services)),
-            9..=12 => Happening::Ask(Request::Restart(services)),
-            13 => Happening::Ask(Request::Status),
-            14 | 15 => {
-                let signal = self.rng.pick(&[Signal::HUP, Signal::TERM, Signal::KILL, Signal::STOP]);
-                Happening::Ask(Request::Signal(services, signal))
-            }
-            16 => Happening::Tell(self.stray_input()),
-            _ => Happening::Tell(Input::Signal(self.rng.pick(&signals))),
-        }
-    }
-
-    /// What somebody makes of the plan that he wrote last.
-    fn another_plan(&mut self) -> Rc<Plan> {
-        let rng = &mut self.rng;
-        match rng.below(10) {
-            0 => self.written.clone(),
-            1 => Rc::new(with_other_names(rng, random_plan)),
-            _ => {
-                let mut plan = (*self.written).clone();
-                for _ in 0..=rng.below(3) {
-                    mutate(rng, &mut plan);
-                }
-                Rc::new(plan)
-            }
-        }
-    }
-
-    /// An answer that comes too late, from a process long gone.
-    fn stray_input(&mut self) -> Input {
-        let instances = (0..).find(|id| !self.supervisor.has_instance(InstanceId(*id))).unwrap_or(1);
-        let instance = InstanceId(self.rng.below(u64::from(instances)) as u32);
-        let pid = Pid(90_000 + self.rng.below(9) as i32);
-        match self.rng.below(6) {
-            0 => Input::Ready { instance, pid },
-            1 => Input::Answered { instance, pid, answer: Ok(()) },
-            2 => Input::Answered { instance, pid, answer: Err("late".into()) },
-            3 => Input::Alive { instance, pid },
-            4 => Input::Said { instance, pid, text: "late".into() },
-            _ => Input::TreeGone { instance, leader: pid },
-        }
-    }
-
     /// Runs to the end. The error is the first rule that was broken.
     pub fn run(&mut self) -> Result<Report, String> {
         let born = self.now;
@@ -327,147 +235,9 @@ impl World {
         }
     }
 
-    fn exec(&mut self, pid: Pid) -> Result<(), String> {
-        let Some(process) = self.alive(pid).filter(|process| !process.doomed) else { return Ok(()) };
-        let (instance, life) = (process.instance, process.life.clone());
-        if let Some(code) = life.exec_fails {
-            self.processes.remove(&pid);
-            let fault = Fault { code, text: "cannot execute x: no such file or directory".into() };
-            return self.feed(Input::ExecFailed { instance, pid, fault });
-        }
-        process.program = true;
-        let leader = pid;
-        for (manner, stray) in &life.children {
-            let child = self.fork(instance, Some(leader), Life::of_child(*manner));
-            let child = self.processes.get_mut(&child).expect("just forked");
-            (child.program, child.stray) = (true, *stray);
-        }
-        if life.flash {
-            return self.end(pid, life.end.map_or(Outcome::Exited(0), |(_, outcome)| outcome), true);
-        }
-        self.feed(Input::Executed { instance, pid })?;
-        if let Some((after, outcome)) = life.end {
-            self.later(after, Happening::End(pid, outcome, true));
-        }
-        if let Some(after) = life.halt {
-            self.later(after, Happening::Halt(pid));
-        }
-        self.expect(pid, instance, &life);
-        Ok(())
-    }
-
-    /// What the program is going to say, and to whom it is going to hand over.
-    fn expect(&mut self, pid: Pid, instance: InstanceId, life: &Life) {
-        if let Some(after) = life.heir {
-            self.later(after, Happening::HandOver(pid));
-        }
-        let spec = self.supervisor.spec_of(instance);
-        let speaks = spec.ready.as_ref().is_some_and(|r| matches!(r.probe, Probe::Notify | Probe::Fd(_)));
-        let watched = spec.health.as_ref().filter(|h| h.probe == Probe::Notify).map(|h| h.interval);
-        if let Some(after) = life.ready.filter(|_| speaks) {
-            self.later(after, Happening::Ready(pid));
-        }
-        if let Some(interval) = watched {
-            self.later(interval / 2, Happening::Alive(pid));
-        }
-    }
-
-    /// A service's process ends and leaves an heir, which executes its program anew; and all of its tree.
-    fn hand_over(&mut self, pid: Pid) -> Result<(), String> {
-        let able = |process: &&mut Process| process.program && !process.stopped && !process.doomed;
-        let Some(process) = self.alive(pid).filter(able) else { return Ok(()) };
-        let (instance, mut life) = (process.instance, process.life.clone());
-        let it = self.supervisor.instance(instance);
-        let is_service = matches!(
-            it.state,
-            State::Starting { .. } | State::Running { .. } | State::Stopping { .. } | State::Killing { .. }
-        );
-        if !is_service || it.pid() != Some(pid) {
-            return Ok(());
-        }
-        life.heir = life.heir.filter(|_| self.dice.percent(30));
-        let heir = self.fork(instance, None, life.clone());
-        for (member, process) in &mut self.processes {
-            process.program |= *member == heir;
-            process.leader = if process.leader == pid { heir } else { process.leader };
-        }
-        self.processes.remove(&pid);
-        self.heirs += 1;
-        self.feed(Input::TakenOver { instance, pid, heir })?;
-        if let Some((after, outcome)) = life.end {
-            self.later(after, Happening::End(heir, outcome, true));
-        }
-        self.expect(heir, instance, &life);
-        Ok(())
-    }
-
-    fn say_alive(&mut self, pid: Pid) -> Result<(), String> {
-        let age = self.now.since(self.judge.born(pid));
-        let Some(process) = self.alive(pid) else { return Ok(()) };
-        let (instance, sick) = (process.instance, process.life.sick.is_some_and(|sick| sick <= age));
-        if !process.stopped && !sick {
-            self.feed(Input::Alive { instance, pid })?;
-        }
-        let spec = self.supervisor.spec_of(instance);
-        let interval = spec.health.as_ref().map_or(secs(1), |h| h.interval);
-        self.later((interval / 2).max(ms(20)), Happening::Alive(pid));
-        Ok(())
-    }
-
-    fn end(&mut self, pid: Pid, outcome: Outcome, by_itself: bool) -> Result<(), String> {
-        let Some(process) = self.alive(pid) else { return Ok(()) };
-        if by_itself && process.stopped {
-            return Ok(());
-        }
-        process.zombie = true;
-        let (instance, leader) = (process.instance, process.leader);
-        if leader == pid {
-            let leftovers = self.tree(leader).any(|member| member != pid);
-            if self.flaw == Flaw::ReaperLosesDeaths && self.rng.percent(33) {
-                return Ok(());
-            }
-            self.feed(Input::Ended { instance, pid, outcome, leftovers })?;
-            self.processes.remove(&pid);
-        } else {
-            self.processes.remove(&pid);
-            let led = self.processes.contains_key(&leader);
-            if !led && self.tree(leader).next().is_none() {
-                self.feed(Input::TreeGone { instance, leader })?;
-            }
-        }
-        if self.sweeping && self.processes.is_empty() {
-            self.feed(Input::AllGone)?;
-        }
-        Ok(())
-    }
-
-    /// Who is alive of a tree, without those that nobody can tell apart any more.
-    pub fn tree(&self, leader: Pid) -> impl Iterator<Item = Pid> + '_ {
-        let all = self.processes.iter();
-        all.filter(move |(_, p)| p.leader == leader && !p.zombie && !p.stray).map(|(pid, _)| *pid)
-    }
-
-    fn fork(&mut self, instance: InstanceId, leader: Option<Pid>, life: Life) -> Pid {
-        self.last_pid += 1;
-        let pid = Pid(self.last_pid);
-        let leader = leader.unwrap_or(pid);
-        let process = Process {
-            instance,
-            leader,
-            stray: false,
-            program: false,
-            stopped: false,
-            waiting: None,
-            zombie: false,
-            doomed: false,
-            life,
-        };
-        self.processes.insert(pid, process);
-        pid
-    }
-
     /// Tells the supervisor, has its answer judged, and obeys.
     pub fn feed(&mut self, input: Input) -> Result<(), String> {
+        self.judge.turn_begins(&self.supervisor);
         self.tell(input)?;
         while let Some(action) = self.supervisor.poll_action() {
             if let Some(trace) = &mut self.trace {
@@ -476,7 +246,6 @@ impl World {
             self.judge.judge_action(&action, &self.supervisor, &self.processes, self.now)?;
             self.perform(action)?;
         }
-        self.judge.turn_is_over()?;
         self.judge.every_leader_is_known(&self.supervisor, &self.processes)?;
         self.judge.after_turn(&self.supervisor, self.now)
     }
@@ -551,46 +320,5 @@ impl World {
             Action::Reply(..) => {}
         }
         Ok(())
-    }
-
-    fn launch(&mut self, instance: InstanceId, as_hook: bool) -> Result<(), String> {
-        if self.refusals > 0 || self.rng.percent(2) {
-            self.refusals = self.refusals.saturating_sub(1);
-            return self.tell(Input::Refused { instance });
-        }
-        let (service, _) = self.supervisor.whose(instance);
-        let kind = if as_hook { Kind::Oneshot } else { self.supervisor.spec_of(instance).kind };
-        while self.tempers.len() <= service.index() {
-            let temper = self.rng.percent(60).then(|| self.rng.next());
-            self.tempers.push(temper);
-        }
-        let mut life = match self.tempers[service.index()] {
-            _ if as_hook && self.rng.percent(60) => {
-                let end = Some((self.rng.upto(secs(5)), Outcome::Exited(0)));
-                Life { end, ..Life::of_child(Manner::Dies) }
-            }
-            Some(temper) => Life::random(&mut Rng::new(temper), kind),
-            None => Life::random(&mut self.rng, kind),
-        };
-        if self.rng.percent(5) {
-            // Its program is being replaced right now.
-            life.exec_fails = Some(126);
-        }
-        life.heir = (kind == Kind::Longrun && self.dice.percent(20)).then(|| self.dice.upto(secs(4)));
-        let exec = life.exec;
-        let pid = self.fork(instance, None, life);
-        self.later(exec, Happening::Exec(pid));
-        self.tell(Input::Forked { instance, pid })
-    }
-
-    fn hit(&mut self, pid: Pid, signal: Signal) {
-        if self.flaw == Flaw::KillIsSwallowed && signal == Signal::KILL {
-            return;
-        }
-        let Some(process) = self.processes.get_mut(&pid).filter(|process| !process.zombie) else { return };
-        match process.take(signal, &mut self.rng) {
-            Effect::None => {}
-            Effect::Ends(after, outcome) => self.later(after, Happening::End(pid, outcome, false)),
-        }
     }
 }

@@ -4,7 +4,7 @@ use super::Judge;
 use minisup::core::exit::Outcome;
 use minisup::core::ids::{InstanceId, Pid, ServiceId};
 use minisup::core::input::Input;
-use minisup::core::instance::State;
+use minisup::core::instance::{State, Want};
 use minisup::core::plan::{Condition, Kind};
 use minisup::core::signal::Signal;
 use minisup::core::supervisor::Supervisor;
@@ -13,14 +13,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What the judge knows of an instance.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Known {
+    /// What was asked of it when the turn began, or by an update since.
+    pub(super) wanted: Want,
     pub(super) pid: Option<Pid>,
     pub(super) program: bool,
     pub(super) ready: bool,
     pub(super) healthy: bool,
     pub(super) failed_checks: u32,
-    pub(super) succeeded: bool,
+    /// How its program ended by itself, if it did.
+    pub(super) by_itself: Option<Outcome>,
+    /// It is not to come back, and that is how it ended.
+    pub(super) rests_with: Option<Outcome>,
     /// Its process is, or is to be, its `before_start` hook.
     pub(super) hook: bool,
     /// That hook has succeeded, and nothing has been launched since.
@@ -41,6 +46,33 @@ pub(super) struct Known {
     pub(super) delay: Option<(bool, u32, Duration)>,
     /// A client wants a new process in its place.
     pub(super) restarts: bool,
+}
+
+impl Known {
+    /// Nothing is known, but what is asked of it.
+    pub(super) fn nothing(wanted: Want) -> Known {
+        Known {
+            wanted,
+            pid: None,
+            program: false,
+            ready: false,
+            healthy: false,
+            failed_checks: 0,
+            by_itself: None,
+            rests_with: None,
+            hook: false,
+            prepared: false,
+            leave: None,
+            stopping: None,
+            asked_health: false,
+            asked_ready: false,
+            leader: None,
+            forced: false,
+            last: None,
+            delay: None,
+            restarts: false,
+        }
+    }
 }
 
 /// By which plan an instance lives.
@@ -69,8 +101,8 @@ impl Judge {
                 self.born.insert(*pid, now);
                 let old = &self.known[instance.index()];
                 let (last, delay, hook) = (old.last, old.delay, old.hook);
-                let (pid, leader) = (Some(*pid), Some(*pid));
-                self.known[instance.index()] = Known { pid, leader, last, delay, hook, ..Known::default() };
+                let (pid, leader, nothing) = (Some(*pid), Some(*pid), Known::nothing(old.wanted));
+                self.known[instance.index()] = Known { pid, leader, last, delay, hook, ..nothing };
             }
             Input::HookEnded { instance, pid, .. } => {
                 self.hooks = self.hooks.saturating_sub(1);
@@ -169,7 +201,7 @@ impl Judge {
         supervisor: &Supervisor,
     ) {
         let spec = supervisor.spec_of(id);
-        let (tree, success) = (spec.stop.tree, spec.kind == Kind::Oneshot && spec.is_success(outcome));
+        let tree = spec.stop.tree;
         let known = &mut self.known[id.index()];
         if known.pid != Some(pid) {
             return;
@@ -180,12 +212,12 @@ impl Judge {
         *known = Known {
             leader: known.leader,
             forced: known.forced,
-            succeeded: success && known.stopping.is_none() && !known.hook,
+            by_itself: Some(outcome).filter(|_| known.stopping.is_none() && !known.hook),
             prepared: known.hook && known.stopping.is_none() && outcome == Outcome::Exited(0),
             leave: known.leave,
             last: Some(outcome),
             delay: known.delay.filter(|_| !lived),
-            ..Known::default()
+            ..Known::nothing(known.wanted)
         };
         if !(leftovers && tree) {
             self.gone(id, supervisor);
@@ -214,26 +246,30 @@ impl Judge {
     }
 
     pub(super) fn holds(&self, service: ServiceId, condition: Condition, sup: &Supervisor) -> bool {
-        let spec = self.plan.service(service);
         sup.instances_of(service).all(|id| {
-            let known = &self.known[id.index()];
+            // The one by which its process lives.
+            let (known, spec) = (&self.known[id.index()], sup.spec_of(id));
             if self.ages[id.index()] == Age::Outdated {
                 return false;
             }
             let up = known.pid.is_some() && known.program && known.stopping.is_none();
-            known.succeeded
+            self.has_succeeded(id)
                 || match condition {
                     Condition::Started => up,
                     Condition::Ready => {
                         up && known.ready && (spec.kind == Kind::Longrun || spec.ready.is_some())
                     }
-                    // By the plan that its process lives by.
-                    Condition::Healthy => {
-                        up && known.ready && (sup.spec_of(id).health.is_none() || known.healthy)
-                    }
+                    Condition::Healthy => up && known.ready && (spec.health.is_none() || known.healthy),
                     Condition::Done => false,
                 }
         })
+    }
+
+    /// A oneshot that has ended as its service may, by the plan in force.
+    pub(super) fn has_succeeded(&self, id: InstanceId) -> bool {
+        let spec = self.plan.service(self.service_of[id.index()]);
+        let rests_with = self.known[id.index()].rests_with;
+        spec.kind == Kind::Oneshot && rests_with.is_some_and(|outcome| spec.is_success(outcome))
     }
 
     /// Whether any process is left of whoever depends on the service, directly or through

@@ -11,7 +11,7 @@ impl Judge {
     pub(super) fn meet_newcomers(&mut self, sup: &Supervisor) {
         let mut next = self.known.len() as u32;
         while sup.has_instance(InstanceId(next)) {
-            self.known.push(Known::default());
+            self.known.push(Known::nothing(sup.instance(InstanceId(next)).want));
             self.ages.push(Age::Current);
             self.service_of.push(sup.whose(InstanceId(next)).0);
             next += 1;

@@ -2,14 +2,17 @@
 
 use super::{Judge, Verdict};
 use crate::judge::known::{Age, Known};
-use minisup::core::difference::{ChangeKind, Difference};
+use minisup::core::action::{Action, Change};
+use minisup::core::difference::{ChangeKind, Difference, align};
 use minisup::core::ids::{InstanceId, ServiceId};
 use minisup::core::input::Request;
 use minisup::core::instance::{State, Want};
 use minisup::core::phase::Phase;
+use minisup::core::plan::ServiceSpec;
 use minisup::core::supervisor::Supervisor;
 use minisup::core::time::Moment;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 impl Judge {
     pub(super) fn asked_for(&mut self, request: &Request, sup: &Supervisor, now: Moment) {
@@ -28,6 +31,7 @@ impl Judge {
                     self.kill_due = self.kill_due.map(|before| before.min(at));
                 }
             }
+            Request::Update(plan) if !sup.phase().is_ending() => self.waiting.push_back(Rc::clone(plan)),
             Request::Start(_)
             | Request::Stop(_)
             | Request::Restart(_)
@@ -39,31 +43,19 @@ impl Judge {
         }
     }
 
-    pub(super) fn update_began(&mut self, difference: &Difference, sup: &Supervisor) {
-        self.begun += 1;
-        self.doubt = self.updating(difference, sup).err();
-        if self.begun > 1 {
-            self.doubt = None;
-            for index in 0..self.known.len() {
-                let id = InstanceId(index as u32);
-                self.ages[index] = match (sup.instances().any(|(it, _)| it == id), sup.is_outdated(id)) {
-                    (true, true) => Age::Outdated,
-                    (true, false) => Age::Current,
-                    (false, true) => Age::Leaving,
-                    (false, false) => Age::Gone,
-                };
-            }
+    /// How many updates have begun of which nothing has been judged yet.
+    pub(super) fn look_for_updates(&mut self, sup: &Supervisor) {
+        if self.waiting.is_empty() || self.is_ending() {
+            return;
         }
-    }
-
-    /// All that one input brought about has been seen.
-    pub fn turn_is_over(&mut self) -> Verdict {
-        self.begun = 0;
-        self.doubt.take().map_or(Ok(()), Err)
+        let mut ahead = sup.clone();
+        let decided = std::iter::from_fn(|| ahead.poll_action());
+        let begins = |action: &Action| matches!(action, Action::Publish(change) if matches!(**change, Change::Updating(_)));
+        self.to_come = decided.filter(begins).count();
     }
 
     /// Another plan is in force: who is old now, and who must not be?
-    fn updating(&mut self, difference: &Difference, sup: &Supervisor) -> Verdict {
+    pub(super) fn update_began(&mut self, difference: &Difference, sup: &Supervisor) -> Verdict {
         // Whose roll has just failed goes on, and may be old again by now.
         let rolls = |index: usize| self.plan.service(self.service_of[index]).rolling;
         let is_old = |(index, age): &(usize, &Age)| match age {
@@ -74,49 +66,105 @@ impl Judge {
         if let Some((_, age)) = self.ages.iter().enumerate().find(is_old) {
             return Err(format!("an update begins while somebody is still {age:?}"));
         }
-        self.before = std::mem::replace(&mut self.plan, sup.plan().clone());
-        let mut next = self.known.len() as u32;
-        while sup.has_instance(InstanceId(next)) {
-            self.known.push(Known::default());
-            self.ages.push(Age::Gone);
-            self.service_of.push(sup.whose(InstanceId(next)).0);
-            next += 1;
-        }
+        self.to_come -= 1;
+        let new = self.waiting.pop_front().ok_or("an update begins that nobody asked for")?;
+        let (plan, order) = align(&self.plan, &new);
+        self.before = std::mem::replace(&mut self.plan, Rc::new(plan));
+        let old = std::mem::replace(&mut self.order, order);
+        self.follow_wants(&old, sup)?;
         for index in 0..self.known.len() {
             let id = InstanceId(index as u32);
             let (service, number) = sup.whose(id);
-            let spec = self.plan.service(service);
-            let is_there = sup.order().contains(&service) && number < spec.instances;
-            let kind = difference.services.iter().find(|c| c.name == spec.name).map(|changed| changed.kind);
+            let spec = self.plan.services.get(service.index());
+            let is_there = spec.is_some_and(|spec| self.order.contains(&service) && number < spec.instances);
+            let changed = |spec: &ServiceSpec| difference.services.iter().find(|c| c.name == spec.name);
+            let kind = spec.and_then(changed).map(|changed| changed.kind);
             if kind.is_some() {
                 self.known[index].delay = None;
             }
-            let known = &self.known[index];
-            self.ages[index] = match (self.ages[index], is_there) {
-                (Age::Gone, false) => Age::Gone,
-                (Age::Gone, true) => {
-                    self.known[index] = Known::default();
-                    Age::Current
-                }
-                (_, false) if known.leader.is_some() => Age::Leaving,
-                (_, false) => Age::Gone,
-                (_, true) if known.leader.is_none() => Age::Current,
-                (_, true) => match kind {
-                    Some(ChangeKind::Replaced) => Age::Outdated,
-                    // Only if it is on its way, up or down.
-                    Some(ChangeKind::InPlace) if !self.is_settled(id) && sup.is_outdated(id) => Age::Outdated,
-                    Some(ChangeKind::InPlace | ChangeKind::Added | ChangeKind::Removed) | None => {
-                        Age::Current
-                    }
-                },
-            };
+            self.ages[index] = self.age_after(id, is_there, kind, sup);
+            if is_there && self.ages[index] == Age::Gone {
+                self.ages[index] = Age::Current;
+                self.known[index] = Known::nothing(self.known[index].wanted);
+            }
+            if self.ages[index] == Age::Current && spec.is_some_and(|spec| spec.health.is_none()) {
+                // What was once asked says nothing to whoever asks again.
+                self.known[index].healthy = false;
+            }
             let is_old = matches!(self.ages[index], Age::Outdated | Age::Leaving);
             let launching = matches!(sup.instance(id).state, State::Launching { .. });
-            if is_old != sup.is_outdated(id) && !launching {
-                return Err(format!("{} is {:?}, which is not known rightly", spec.name, self.ages[index]));
+            // Of several updates only what the last has made is to be seen.
+            if is_old != sup.is_outdated(id) && !launching && self.to_come == 0 {
+                let name = &sup.spec_of(id).name;
+                return Err(format!("{name} is {:?}, which is not known rightly", self.ages[index]));
             }
         }
         Ok(())
+    }
+
+    /// What an update asks of those that it enables or disables. Whoever requires what is disabled goes, too.
+    fn follow_wants(&mut self, old: &[ServiceId], sup: &Supervisor) -> Verdict {
+        let was = |service: &ServiceId| {
+            let spec = old.contains(service).then(|| self.before.service(*service));
+            spec.map(ServiceSpec::first_want)
+        };
+        let is = |service: &ServiceId| self.plan.service(*service).first_want();
+        let turns = |from, to| {
+            let all = self.order.iter().copied();
+            all.filter(|it| was(it) == Some(from) && is(it) == to).collect::<Vec<ServiceId>>()
+        };
+        let (enabled, mut disabled) = (turns(Want::Down, Want::Up), turns(Want::Up, Want::Down));
+        let mut next = 0;
+        while let Some(on) = disabled.get(next).copied() {
+            let requires = |it: &&ServiceId| self.plan.service(**it).requires.iter().any(|d| d.service == on);
+            let more = self.order.iter().filter(requires).copied();
+            disabled.extend(more.filter(|it| !disabled.contains(it)).collect::<Vec<ServiceId>>());
+            next += 1;
+        }
+        let mut is_kept_up = None;
+        for index in 0..self.known.len() {
+            let id = InstanceId(index as u32);
+            let service = sup.whose(id).0;
+            if disabled.contains(&service) {
+                self.known[index].wanted = Want::Down;
+                is_kept_up = is_kept_up.or((sup.instance(id).want == Want::Up).then_some(id));
+            } else if enabled.contains(&service) {
+                self.known[index].wanted = Want::Up;
+            }
+        }
+        match is_kept_up.filter(|_| self.to_come == 0) {
+            Some(id) => Err(format!("{} is wanted, but what it requires is not", sup.spec_of(id).name)),
+            None => Ok(()),
+        }
+    }
+
+    /// By which plan an instance lives when an update has begun that means this for its service.
+    fn age_after(&self, id: InstanceId, is_there: bool, kind: Option<ChangeKind>, sup: &Supervisor) -> Age {
+        let has_process = self.known[id.index()].leader.is_some();
+        match (self.ages[id.index()], is_there) {
+            (Age::Gone, _) => Age::Gone,
+            (_, false) if has_process => Age::Leaving,
+            (_, false) => Age::Gone,
+            (_, true) if !has_process => Age::Current,
+            (_, true) => match kind {
+                Some(ChangeKind::Replaced) => Age::Outdated,
+                // Only if it is on its way, up or down; and if this is the last update, for the next one
+                // does not begin before what is old has gone.
+                Some(ChangeKind::InPlace) if self.to_come == 0 && !self.is_settled(id) => {
+                    if sup.is_outdated(id) { Age::Outdated } else { Age::Current }
+                }
+                Some(ChangeKind::InPlace | ChangeKind::Added | ChangeKind::Removed) | None => Age::Current,
+            },
+        }
+    }
+
+    /// After each turn the plan that is known is the one in force.
+    pub(super) fn knows_the_plan(&self, sup: &Supervisor) -> Verdict {
+        let same = |service: &ServiceId| self.plan.service(*service) == sup.plan().service(*service);
+        match *self.order == *sup.order() && self.order.iter().all(same) && self.to_come == 0 {
+            true => Ok(()),
+            false => Err("another plan is in force than the one that was asked for".into()),
+        }
     }
 
     /// It runs, and nobody has asked it to end.
