@@ -8,6 +8,7 @@ mod drops;
 #[path = "../support/load.rs"]
 mod load;
 mod long;
+mod pid_files;
 mod reloads;
 mod stage;
 #[path = "../support/mod.rs"]

@@ -97,6 +97,8 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if (draft.sockets.is_none() || is_by_number) && !settings.get("master").is_some_and(off) {
         draft.renews = Some(RENEWAL);
         draft.check = settings.trial(&draft.argv);
+        draft.logs =
+            LOGS.iter().filter_map(|name| settings.get(name)).map(|path| draft.resolve(path)).collect();
     }
     if settings.get("http").or(settings.get("https")).is_some() {
         let message = "uWSGI's http router is gone as soon as it is to stop: whoever came by it is cut off";

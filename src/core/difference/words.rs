@@ -231,7 +231,7 @@ impl Words<'_> {
     }
 
     fn reload(&self, reload: Option<&Reload>, out: &mut Pairs) {
-        let Some(Reload { check, how, timeout, renews: _ }) = reload else { return };
+        let Some(Reload { check, how, timeout, renews: _, logs: _ }) = reload else { return };
         out.push(("reload.timeout".into(), duration_text(*timeout)));
         out.push(match how {
             ReloadHow::Signal(signal) => ("reload.signal".into(), signal.to_string()),
