@@ -334,8 +334,9 @@ mod uwsgi {
         let tcp = |text: &str| ProbeAddress::Tcp(text.into());
         let Probe::Http(http) = probe(&[], "--http-socket :81") else { panic!() };
         assert_eq!((http.address, http.status), (tcp("127.0.0.1:81"), (100, 599)));
-        assert_eq!(probe(&[], "-s 127.0.0.1:82"), Probe::Uwsgi(tcp("127.0.0.1:82")));
-        assert_eq!(probe(&[], "--socket=/run/x"), Probe::Uwsgi(ProbeAddress::Unix("/run/x".into())));
+        let asks = |address| Probe::Uwsgi(UwsgiProbe { address, path: "/".into() });
+        assert_eq!(probe(&[], "-s 127.0.0.1:82"), asks(tcp("127.0.0.1:82")));
+        assert_eq!(probe(&[], "--socket=/run/x"), asks(ProbeAddress::Unix("/run/x".into())));
         let files = [("a.ini", "[uwsgi]\nsocket = 127.0.0.1:83\nprotocol = http\n")];
         assert!(matches!(probe(&files, "a.ini"), Probe::Http(_)));
         assert_eq!(probe(&[("a.ini", "[uwsgi]\nsocket = %n.sock\n")], "a.ini"), Probe::Notify);

@@ -22,7 +22,7 @@ use super::{options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told, UwsgiProbe};
 use crate::core::signal::Signal;
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
 
 fn any_answer(address: ProbeAddress, speaks_http: bool) -> Probe {
     match speaks_http {
-        false => Probe::Uwsgi(address),
+        false => Probe::Uwsgi(UwsgiProbe { address, path: "/".into() }),
         true => {
             Probe::Http(HttpProbe { address, host: "localhost".into(), path: "/".into(), status: (100, 599) })
         }
