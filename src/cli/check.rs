@@ -7,7 +7,9 @@ use super::ConfigArgs;
 use crate::config::command::{self, Meaning};
 use crate::config::{self, Loaded, Reasons, Surroundings, presets};
 use crate::core::exit::code;
+use crate::core::ids::ServiceId;
 use crate::core::plan::{Kind, Plan, ServiceSpec};
+use crate::core::yielding;
 use std::io::{self, Write};
 use words::Words;
 
@@ -198,10 +200,20 @@ fn plan(loaded: &Loaded, around: &Surroundings, text: &mut String) {
         );
     }
     *text += "\nstop order\n";
+    let runs = |it: ServiceId| {
+        let spec = plan.service(it);
+        spec.enabled && spec.kind == Kind::Longrun
+    };
+    let behind = yielding::behind(plan, runs);
     for (number, wave) in stop_waves(plan).iter().enumerate() {
         for at in wave {
             let words = Words::new(plan, &plan.services[*at], around);
-            *text += &format!("  {:>2}  {:width$}  {}\n", number + 1, words.spec.name, words.stop());
+            *text += &format!("  {:>2}  {:width$}  {}", number + 1, words.spec.name, words.stop());
+            if behind[*at] > 0 {
+                let by = yielding::part(plan.supervisor.shutdown_timeout, behind[*at]);
+                *text += &format!("; after {} at the latest", config::values::duration_text(by));
+            }
+            *text += "\n";
         }
     }
     let timeout = config::values::duration_text(plan.supervisor.shutdown_timeout);

@@ -6,7 +6,7 @@
 //! - [`init`]: a database's first start
 //! - [`render`]: templates into files
 //! - [`probe`]: asks a server one question; [`gzip`]: compresses an old log file;
-//!   [`envsh`]: sources a script and hands on what it exports; launched by the supervisor
+//!   [`envsh`]: sources a script and hands on what it exports; [`pid_file`]: writes one anew; launched by the supervisor
 //!
 //! What talks to a supervisor:
 //!
@@ -32,6 +32,7 @@ pub mod init;
 pub mod kill;
 pub mod logs;
 pub mod patience;
+pub mod pid_file;
 pub mod probe;
 pub mod render;
 pub mod run;
@@ -119,6 +120,9 @@ Signals: TERM, INT, QUIT stop, twice at once; HUP updates; USR1 opens log files 
     /// Compress an old log file
     #[command(hide = true)]
     Gzip(gzip::Args),
+    /// Write a server's pid file, which its predecessor has taken along, anew
+    #[command(hide = true)]
+    PidFile(pid_file::Args),
 }
 
 /// In which order and under which heads `--help` shows the commands.
@@ -163,6 +167,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Probe(args)) => probe::run(args),
         Some(Command::Gzip(args)) => gzip::run(args),
+        Some(Command::PidFile(args)) => pid_file::run(args),
         Some(Command::Envsh(args)) => envsh::run(args),
         Some(Command::Check(args)) => check::run(args),
         Some(Command::Exec(args)) => exec::run(args),

@@ -349,7 +349,7 @@ pub const PROBES: &[Key] = &[
         "address or path",
         "",
         r#""127.0.0.1:3031""#,
-        "A request in the uwsgi protocol is answered.",
+        "A request in the uwsgi protocol is answered; for a path: \"127.0.0.1:3031/healthz\", \"/run/app.sock:/healthz\".",
     ),
     free(
         "exec",

@@ -41,6 +41,8 @@ pub struct Draft<'a> {
     pub cannot_reload: bool,
     /// So long the preset's reload waits for new workers: see [`Reload::renews`](crate::core::plan::Reload).
     pub renews: Option<Duration>,
+    /// Files in which it says what goes wrong: see [`Reload::logs`](crate::core::plan::Reload).
+    pub logs: Vec<PathBuf>,
     /// How an heir of its process is known.
     pub heirs: Option<Heirs>,
     /// Whether a new process stands beside the old one while it is replaced.
@@ -131,6 +133,7 @@ pub fn draft<'a>(
         takes_all: false,
         cannot_reload: false,
         renews: None,
+        logs: Vec::new(),
         heirs: None,
         rolling: false,
         reopen: None,

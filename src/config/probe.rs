@@ -4,7 +4,7 @@ use super::diagnostics::{Problems, Span};
 use super::file::Value;
 use super::keys::PROBES;
 use super::view::{Field, View};
-use crate::core::plan::{Health, HttpProbe, Kind, Probe, ProbeAddress, Ready, with_instance};
+use crate::core::plan::{Health, HttpProbe, Kind, Probe, ProbeAddress, Ready, UwsgiProbe, with_instance};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -150,10 +150,7 @@ fn probe(layer: &View<'_>, problems: &mut Problems) -> Option<(Probe, Span)> {
         "tcp" => Probe::Tcp(socket_address(field, problems)?),
         "unix" => Probe::Unix(path(field, problems)?),
         "http" => Probe::Http(http(field, via, layer.get("status"), problems)?),
-        "uwsgi" => Probe::Uwsgi(match via {
-            Some(path) => ProbeAddress::Unix(path),
-            None => address(field, problems)?,
-        }),
+        "uwsgi" => Probe::Uwsgi(uwsgi(field, via, problems)?),
         "exec" => Probe::Exec(field.command(problems)?),
         "log" => {
             let pattern = field.text(problems)?;
@@ -206,15 +203,36 @@ fn socket_address(field: Field<'_>, problems: &mut Problems) -> Option<SocketAdd
     field.wrong(r#"an address with a port, such as "127.0.0.1:8000""#, problems)
 }
 
-/// `host:port`, or the path of a unix socket.
-fn address(field: Field<'_>, problems: &mut Problems) -> Option<ProbeAddress> {
+/// `host:port/path`, `/run/app.sock:/path`, or the path alone where `unix` beside it says where; each
+/// without a path asks `/`.
+fn uwsgi(field: Field<'_>, via: Option<PathBuf>, problems: &mut Problems) -> Option<UwsgiProbe> {
     let text = field.text(problems)?;
-    let found = if text.contains('/') {
-        path(field, problems).map(ProbeAddress::Unix)
-    } else {
-        host_and_port(text, None).map(ProbeAddress::Tcp)
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return field.wrong("an address and a path without spaces", problems);
+    }
+    if let Some(socket) = via {
+        return match text.starts_with('/') {
+            true => Some(UwsgiProbe { address: ProbeAddress::Unix(socket), path: text.to_owned() }),
+            false => field.wrong(r#"a path such as "/healthz", since `unix` beside it says where"#, problems),
+        };
+    }
+    let (host, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+    let found = match host_and_port(host, None).filter(|_| !host.is_empty()) {
+        Some(address) => Some((ProbeAddress::Tcp(address), path)),
+        None if text.contains('/') => {
+            let bare =
+                text.strip_prefix("unix:").map_or(text, |path| path.strip_prefix("//").unwrap_or(path));
+            let cut = bare.find(":/").unwrap_or(bare.len());
+            let (socket, path) = bare.split_at(cut);
+            Some((ProbeAddress::Unix(PathBuf::from(socket)), path.trim_start_matches(':')))
+        }
+        None => None,
     };
-    found.or_else(|| field.wrong(r#""127.0.0.1:3031", or the path of a unix socket"#, problems))
+    match found {
+        Some((address, "")) => Some(UwsgiProbe { address, path: "/".into() }),
+        Some((address, path)) => Some(UwsgiProbe { address, path: path.to_owned() }),
+        None => field.wrong(r#""127.0.0.1:3031/healthz", or "/run/app.sock:/healthz""#, problems),
+    }
 }
 
 /// `host:port` with loopback for an empty or a wildcard host. `${instance}` may stand in it.

@@ -385,7 +385,8 @@ fn reload(view: &View<'_>, draft: &launch::Draft<'_>, problems: &mut Problems) -
     };
     let timeout = table.get("timeout").and_then(|timeout| probe::some_time(timeout, problems))?;
     let renews = draft.renews.filter(|_| how == ReloadHow::Signal(Signal::HUP));
-    Some(Box::new(Reload { check, how, renews, timeout }))
+    let logs = draft.logs.clone().into();
+    Some(Box::new(Reload { check, how, renews, logs, timeout }))
 }
 
 fn memory_limit(view: &View<'_>, problems: &mut Problems) -> Option<u64> {

@@ -308,7 +308,7 @@ pub fn asks(sockets: &Sockets, ready: Option<&Ready>) -> Asks {
         Some(Probe::Tcp(address)) => (ProbeAddress::Tcp(address.to_string()), Asks::WhoListens),
         Some(Probe::Unix(path)) => (ProbeAddress::Unix(path.clone()), Asks::WhoListens),
         Some(Probe::Http(http)) => (http.address.clone(), Asks::WhoAnswers),
-        Some(Probe::Uwsgi(address)) => (address.clone(), Asks::WhoAnswers),
+        Some(Probe::Uwsgi(uwsgi)) => (uwsgi.address.clone(), Asks::WhoAnswers),
         _ => return Asks::Elsewhere,
     };
     if sockets.is_reached_by(&address) { asks } else { Asks::Elsewhere }

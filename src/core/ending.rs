@@ -121,6 +121,7 @@ impl Supervisor {
         self.queue.clear();
         self.refuse_updates();
         self.rolls.forget_all();
+        self.line_up();
         self.occupancy.keep_order(&self.plan);
         for id in self.all() {
             self.want_down(id, now);

@@ -26,7 +26,7 @@
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - `slot`: one place for one process; `rolling`: two for one instance
-//! - [`admission`], `ending`: its rules for launching, and for stopping
+//! - [`admission`], `ending`: its rules for launching, and for stopping; [`yielding`]: who leaves time to whom
 //! - [`exports`]: what scripts add to the environment of those launched after them
 //! - `occupancy`: who still stands on whom
 //! - `update`: from one plan to the next
@@ -62,3 +62,4 @@ pub mod socket;
 pub mod supervisor;
 pub mod time;
 mod update;
+pub mod yielding;

@@ -10,7 +10,7 @@
 use super::ids::{InstanceId, ServiceId};
 use super::instance::Want;
 pub use super::launch::{Credentials, Launch, LaunchExtra, Limit, Resource};
-pub use super::probe::{Health, HttpProbe, Probe, ProbeAddress, Ready};
+pub use super::probe::{Health, HttpProbe, Probe, ProbeAddress, Ready, UwsgiProbe};
 use super::signal::Signal;
 pub use super::sink::{FileSink, LogPolicy, Sink, Sinks, WhenFull};
 pub use super::socket::{HeldSocket, SocketAddress, SocketOptions, Sockets, Told};
@@ -226,6 +226,8 @@ pub struct Reload {
     /// It is done only when its process has children that it did not have before: a preset knows that
     /// this is how they read anything again. Within this time, and twice what the check took.
     pub renews: Option<Duration>,
+    /// Files in which the server may say why not, instead of on its stderr.
+    pub logs: Box<[PathBuf]>,
     /// So long the check may take, and so long the command.
     pub timeout: Duration,
 }
@@ -234,8 +236,8 @@ pub struct Reload {
 /// environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heirs {
-    /// The file that names it.
-    pub pid_file: Option<PathBuf>,
+    /// The file that names it; where nobody says which it is, those that it may be.
+    pub pid_files: Box<[PathBuf]>,
     /// What its command line has, and that of no other process of the service that has executed a program.
     pub titles: Box<[String]>,
 }
@@ -296,6 +298,13 @@ impl Plan {
     /// The service.
     pub fn service(&self, id: ServiceId) -> &ServiceSpec {
         &self.services[id.index()]
+    }
+}
+
+impl Heirs {
+    /// Its pid files, for the instance with this number.
+    pub fn pid_files_of(&self, number: u32) -> impl Iterator<Item = PathBuf> {
+        self.pid_files.iter().map(move |path| PathBuf::from(with_instance(&path.to_string_lossy(), number)))
     }
 }
 

@@ -46,7 +46,7 @@ pub enum Probe {
     /// An HTTP GET is answered; made by a `minisup probe` process, never by PID 1.
     Http(HttpProbe),
     /// A request in the uwsgi protocol is answered; made by a `minisup probe` process.
-    Uwsgi(ProbeAddress),
+    Uwsgi(UwsgiProbe),
     /// This command exits with 0; it runs with the service's user, directory and environment.
     Exec(Box<[String]>),
     /// A line of output matches this regular expression (its syntax has been checked).
@@ -68,6 +68,22 @@ pub struct HttpProbe {
     pub path: String,
     /// The lowest and the highest status that counts as an answer.
     pub status: (u16, u16),
+}
+
+/// A request in the uwsgi protocol.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UwsgiProbe {
+    /// Where the server listens.
+    pub address: ProbeAddress,
+    /// The path, with the query.
+    pub path: String,
+}
+
+impl UwsgiProbe {
+    /// The path, if it is not the usual one.
+    pub fn special_path(&self) -> &str {
+        if self.path == "/" { "" } else { &self.path }
+    }
 }
 
 /// Where a probe connects.
@@ -105,7 +121,9 @@ impl Probe {
                 path: text(&http.path),
                 status: http.status,
             }),
-            Probe::Uwsgi(address) => Probe::Uwsgi(at(address)),
+            Probe::Uwsgi(UwsgiProbe { address, path }) => {
+                Probe::Uwsgi(UwsgiProbe { address: at(address), path: text(path) })
+            }
             Probe::Exec(command) => Probe::Exec(command.iter().map(|word| text(word)).collect()),
             Probe::Notify | Probe::Fd(_) | Probe::Tcp(_) | Probe::Log(_) | Probe::End => self.clone(),
         }

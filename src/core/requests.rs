@@ -7,7 +7,8 @@
 //! the named services and all that require them. Those others stay down: to start a service
 //! again does not start its dependents, as with systemd. *Reload* asks every instance that
 //! runs to read its configuration again, and leaves those alone that do not: they will read it
-//! when they are launched. Who knows no way to read it again, but can be replaced without a gap, is: each of the
+//! when they are launched. Who runs but is not ready yet is asked when it is: nobody knows what it has read so far,
+//! and servers that are still loading may not survive the signal. Who knows no way to read it again, but can be replaced without a gap, is: each of the
 //! named ones goes its own way. A database's first start is refused while the database runs. *Wait* changes nothing.
 
 use super::action::{Action, Occasion, Refusal, Reply};
@@ -244,7 +245,12 @@ impl Supervisor {
         }
         for (instance, goal) in &goals {
             if let Goal::Reloaded(pid) = *goal {
-                self.actions.push_back(Action::Reload { instance: *instance, pid });
+                match self.instance(*instance).state {
+                    State::Running { .. } => {
+                        self.actions.push_back(Action::Reload { instance: *instance, pid });
+                    }
+                    _ => self.slots[instance.index()].reloads += 1,
+                }
             }
         }
         goals.extend(self.instances_in_order(&rolling).into_iter().map(|instance| (instance, Goal::Up)));

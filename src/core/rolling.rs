@@ -111,7 +111,7 @@ impl Supervisor {
     /// anything, is held.
     pub fn reloads_by_roll(&self, service: ServiceId) -> bool {
         let spec = self.plan.service(service);
-        let runs = |id| matches!(self.instance(id).state, State::Running { .. });
+        let runs = |id| self.is_program(id) && !self.instance(id).is_stopping();
         let may = spec.reload.is_none() && (spec.rolling || spec.sockets.is_some());
         may && self.graph.instances(service).any(runs)
     }

@@ -27,6 +27,8 @@ pub(super) struct Slot {
     pub(super) role: Role,
     /// The other slot of the same instance, if it has ever had a second one.
     pub(super) partner: Option<InstanceId>,
+    /// So many reloads wait until its process is ready.
+    pub(super) reloads: u32,
     /// Its process is to be handed over to a successor.
     pub(super) rolls: bool,
     /// The plan that its process lives by, if that is neither the one in force nor the one before.
@@ -71,6 +73,7 @@ impl Slot {
             turn: Turn::None,
             role: Role::Member,
             partner: None,
+            reloads: 0,
             rolls: false,
             kept: None,
         }

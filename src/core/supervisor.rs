@@ -21,7 +21,7 @@
 //! those that only come after. A *restart* (by hand, or because a check failed) is a
 //! replacement, not a stop: what depends on the service is left in peace.
 //!
-//! **Draining has a limit.** After `shutdown_timeout` there is no more grace and no more
+//! **Draining has a limit**, and whoever stops first leaves time to those behind ([`yielding`](super::yielding)). After `shutdown_timeout` there is no more grace and no more
 //! order: everything gets KILL. A second later we are Done, whatever the kernel still holds
 //! in an uninterruptible sleep. A second stop signal brings that moment forward.
 //!
@@ -84,6 +84,8 @@ pub struct Supervisor {
     pub(super) open: u32,
     /// Hooks that have been ordered and are not over: the last sweep waits for them.
     pub(super) hooks: u32,
+    /// Once everything stops: how many stop after each service, one after the other.
+    pub(super) behind: Box<[u32]>,
     /// The container's exit code, once something has decided it.
     pub(super) verdict: Option<u8>,
     deeds: Vec<Deed>,
@@ -122,6 +124,7 @@ impl Supervisor {
             unsettled: wanted,
             open: wanted,
             hooks: 0,
+            behind: Box::default(),
             verdict: None,
             deeds: Vec::new(),
             #[cfg(debug_assertions)]
@@ -383,9 +386,10 @@ impl Supervisor {
             self.succeeds_early(id);
         }
         let die = backoff::die(self.seed, id);
+        let yielding = self.yielding(id, now);
         let slot = &mut self.slots[id.index()];
         let plan = Rc::clone(self.updates.plan_of(slot, &self.plan));
-        let spec = plan.service(slot.service);
+        let spec = yielding.as_ref().unwrap_or_else(|| plan.service(slot.service));
         let one_try = (slot.role == Role::Successor).then(|| spec.with_one_try());
         let spec = one_try.as_ref().unwrap_or(spec);
         let before = slot.instance.clone();
@@ -485,6 +489,11 @@ impl Supervisor {
             failures: after.failures,
             last: after.last,
         })));
+        // What was to be read again is read now; or by another process anyway.
+        let reloads = std::mem::take(&mut self.slots[id.index()].reloads);
+        if let State::Running { pid, .. } = after.state {
+            (0..reloads).for_each(|_| self.actions.push_back(Action::Reload { instance: id, pid }));
+        }
         self.executing -= u32::from(is_executing(&before.state));
         self.executing += u32::from(is_executing(&after.state));
         self.changed.push(id);

@@ -7,6 +7,7 @@ use super::deaths::Children;
 use super::errands::Errands;
 use super::hearing::Hearing;
 use super::launching::Launches;
+use super::pid_files::PidFiles;
 use super::probe::Probes;
 use super::report::Reporter;
 use super::rescue;
@@ -95,6 +96,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         reporter: Reporter::new(now),
         updates: Updates::new(origin, &plan),
         sockets,
+        pid_files: PidFiles::new(),
         compressing: None,
         supervisor: Supervisor::new(plan, seed),
         logs_are_next: false,

@@ -150,6 +150,7 @@ impl Turn {
             return self.hand_over(instance, pid, heir);
         }
         self.take_exports(instance, outcome);
+        self.cut_reload_short(instance, pid, outcome);
         let leftovers = self.spec(instance).stop.tree && self.has_leftovers(pid);
         if !leftovers {
             self.children.leaders.retain(|(_, leader)| *leader != pid);

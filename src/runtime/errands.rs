@@ -53,6 +53,8 @@ pub(super) enum Purpose {
     Reload,
     /// A hook.
     Hook(Hook),
+    /// Its pid file is written anew.
+    PidFile,
 }
 
 /// What is to be done.
@@ -206,7 +208,7 @@ impl Turn {
         // A server that only looks at its configuration opens what that says, if it is not given it.
         let given = match purpose {
             Purpose::Check => self.sockets.give(spec, None, &mut more_env)?,
-            Purpose::Reload | Purpose::Hook(_) => Given::default(),
+            Purpose::Reload | Purpose::Hook(_) | Purpose::PidFile => Given::default(),
         };
         let order = Order {
             argv,
@@ -294,6 +296,7 @@ impl Turn {
             Purpose::Check => self.checked(&over),
             Purpose::Reload => self.reloaded(&over),
             Purpose::Hook(hook) => self.hook_ended(&over, hook),
+            Purpose::PidFile => self.pid_file_written(&over),
         }
     }
 }

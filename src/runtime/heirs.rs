@@ -85,10 +85,8 @@ fn is_heir(orphan: Pid, (of, is_near): (Pid, bool), spec: &ServiceSpec, number: 
         Probe::File(path) => Some(path),
         _ => None,
     });
-    let known = spec.heirs.as_ref().and_then(|heirs| heirs.pid_file.as_ref());
-    let known = known.map(|path| PathBuf::from(with_instance(&path.to_string_lossy(), number)));
-    let files = [file, known];
-    if files.into_iter().flatten().any(|path| names_it(&path) || names_it(&second(&path))) {
+    let known = spec.heirs.iter().flat_map(|heirs| heirs.pid_files_of(number));
+    if file.into_iter().chain(known).any(|path| names_it(&path) || names_it(&second(&path))) {
         return true;
     }
     let Some(heirs) = &spec.heirs else {

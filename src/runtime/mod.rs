@@ -8,6 +8,8 @@
 //! - `heirs`: main processes that end and leave another one in their place
 //! - `errands`: short-lived processes on a service's behalf
 //! - `hooks`: commands around a service's life
+//! - `own_logs`: what a server writes into a file of its own while it reloads
+//! - `pid_files`: which one of two processes takes along, and the other one needs
 //! - `rounds`: what is looked after by the clock (`schedules`), in files (`watches`), in `memory`
 //! - `reload`: carrying a reload out
 //! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
@@ -34,7 +36,9 @@ mod last_words;
 mod launching;
 mod memory;
 mod names;
+mod own_logs;
 mod perform;
+mod pid_files;
 mod probe;
 mod readers;
 mod reload;

@@ -61,6 +61,9 @@ impl Turn {
             }
         }
         self.show_last_words(change);
+        if let Change::State { instance, .. } = change {
+            self.mind_pid_files(*instance);
+        }
         match change {
             // All that boot needed and the loop does not.
             Change::Phase(Phase::Up) => memory::give_back_before_sleep(),

@@ -11,7 +11,7 @@ use super::deaths::Owner;
 use super::turn::Turn;
 use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
-use crate::core::plan::{HttpProbe, LaunchExtra, Probe, ProbeAddress, ServiceSpec};
+use crate::core::plan::{HttpProbe, LaunchExtra, Probe, ProbeAddress, ServiceSpec, UwsgiProbe};
 use crate::core::signal::Signal;
 use crate::sys::launch::{Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
@@ -134,7 +134,7 @@ impl Turn {
         let door = if which == Which::Ready { self.sockets.door_of(instance) } else { None };
         let probe = probe.map(|probe| match (probe.of_instance(number), door) {
             (Probe::Http(http), Some(address)) => Probe::Http(HttpProbe { address, ..http }),
-            (Probe::Uwsgi(_), Some(address)) => Probe::Uwsgi(address),
+            (Probe::Uwsgi(uwsgi), Some(address)) => Probe::Uwsgi(UwsgiProbe { address, ..uwsgi }),
             (probe, _) => probe,
         });
         match probe.as_ref() {
@@ -170,8 +170,9 @@ impl Turn {
                 let argv = self.http_command(http, within);
                 self.ask_process(asked, spec, argv, within);
             }
-            Some(Probe::Uwsgi(address)) => {
-                let argv = self.probe_command("uwsgi", address, within);
+            Some(Probe::Uwsgi(UwsgiProbe { address, path })) => {
+                let mut argv = self.probe_command("uwsgi", address, within);
+                ["--path", path].into_iter().for_each(|word| argv.push(word));
                 self.ask_process(asked, spec, argv, within);
             }
             // Nobody asks where the service speaks by itself.

@@ -7,12 +7,14 @@
 //! Where a preset knows that a server which has read it has new workers (`renews`), the answer waits for
 //! them: children of the main process that were not there before, and still are after a moment,
 //! for a worker that cannot work ends at once. If none come in time the answer is what the service has said
-//! on its stderr since the signal. Nobody tells us of somebody else's children, so we look, ever more rarely,
+//! since the signal, on its stderr or in a log file of its own ([`own_logs`](super::own_logs)). Nobody tells us of somebody else's children, so we look, ever more rarely,
 //! as long as a reload is under way, and never else.
 
 use super::errands::{Errand, Over, Purpose};
+use super::own_logs::OwnLogs;
 use super::report::seconds;
 use super::turn::Turn;
+use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::plan::{Reload, ReloadHow};
@@ -28,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// And at most.
 const LOOK_MAX: Duration = Duration::from_millis(80);
 
-/// A new worker that lives so long has begun to work.
+/// A new worker that lives so long has begun to work; or as long as the check took, which loads the same code.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// So many of the last lines are shown if it fails.
@@ -53,12 +55,16 @@ pub(super) struct Reloading {
 struct Renewal {
     since: Moment,
     limit: Duration,
+    /// So long a new worker must live.
+    settled: Duration,
     /// The children that it had before.
     before: Vec<Pid>,
     /// New ones, and since when.
     new: Option<(Moment, Vec<Pid>)>,
     /// Who hears what it says.
     listener: FollowerId,
+    /// What it writes into files.
+    logs: OwnLogs,
     said: Said,
 }
 
@@ -67,6 +73,8 @@ struct Renewal {
 struct Said {
     complaints: [VecDeque<String>; 2],
     all: VecDeque<String>,
+    /// Of which kind the last line was: a traceback goes on with lines that look like nothing.
+    last: Option<usize>,
 }
 
 impl Turn {
@@ -145,10 +153,13 @@ impl Turn {
         self.pump.last_lines(instance, 0);
         let listener = self.pump.follow(Some([instance].into()));
         let before = proc::children(pid).iter().map(|child| child.pid).collect();
+        let logs = self.spec(instance).reload.as_ref().map_or(&[][..], |reload| &reload.logs);
+        let logs = OwnLogs::of(pid, logs);
         let since = clock::now();
         if let Some(it) = self.reloading(instance, pid) {
-            let limit = limit + 2 * since.since(it.began);
-            it.renewal = Some(Renewal { since, limit, before, new: None, listener, said: Said::default() });
+            let check = since.since(it.began);
+            let (limit, settled, said) = (limit + 2 * check, check.max(SETTLED), Said::default());
+            it.renewal = Some(Renewal { since, limit, settled, before, new: None, listener, logs, said });
         }
         self.errands.remind(instance, pid, LOOK);
     }
@@ -156,26 +167,16 @@ impl Turn {
     /// Whether the process has new workers by now.
     pub(super) fn look_for_new_workers(&mut self, instance: InstanceId, pid: Pid, pause: Duration) {
         let runs = self.supervisor.instance(instance).pid() == Some(pid);
-        // Up to what it has written by now.
-        self.pump.last_lines(instance, 0);
-        let Some(it) = self.reloads.iter_mut().find(|it| (it.instance, it.pid) == (instance, pid)) else {
-            return;
-        };
-        let Some(renewal) = &mut it.renewal else { return };
-        for line in self.pump.take_followed(renewal.listener, usize::MAX).lines {
-            if line.stream == Std::Err {
-                renewal.said.hear(&String::from_utf8_lossy(&line.text));
-            }
-        }
+        let Some(renewal) = self.hear_renewal(instance, pid) else { return };
         let now = clock::now();
         let waited = now.since(renewal.since);
         let answer = if !runs {
-            Some(Err(renewal.said.after("it has ended meanwhile".into())))
+            Some(Err(renewal.reason("it has ended meanwhile".into())))
         } else if renewal.has_new_workers(pid, now) {
             Some(Ok(()))
         } else if waited >= renewal.limit {
             let why = format!("no new worker after {}: the old ones go on", seconds(waited));
-            Some(Err(renewal.said.after(why)))
+            Some(Err(renewal.reason(why)))
         } else {
             None
         };
@@ -185,7 +186,40 @@ impl Turn {
         }
     }
 
+    /// A renewal that is under way, with all that was said until now.
+    fn hear_renewal(&mut self, instance: InstanceId, pid: Pid) -> Option<&mut Renewal> {
+        // Up to what it has written by now.
+        self.pump.last_lines(instance, 0);
+        let of_it = |it: &&mut Reloading| (it.instance, it.pid) == (instance, pid);
+        let renewal = self.reloads.iter_mut().find(of_it)?.renewal.as_mut()?;
+        for line in self.pump.take_followed(renewal.listener, usize::MAX).lines {
+            if line.stream == Std::Err {
+                renewal.said.hear(&String::from_utf8_lossy(&line.text));
+            }
+        }
+        Some(renewal)
+    }
+
+    /// The process has just been reaped: it will have no new workers, but may have said why.
+    pub(super) fn cut_reload_short(&mut self, instance: InstanceId, pid: Pid, outcome: Outcome) {
+        if self.reloading(instance, pid).is_none() {
+            return;
+        }
+        let why = format!("it has ended meanwhile ({outcome})");
+        let Some(why) = self.hear_renewal(instance, pid).map(|it| it.reason(why)) else { return };
+        // Nobody signals it for those who come after, either.
+        while self.reloading(instance, pid).is_some() {
+            self.answer_reload(instance, pid, Err(why.clone()));
+        }
+        self.begin_next_reload(instance);
+    }
+
     fn has_reloaded(&mut self, instance: InstanceId, pid: Pid, answer: Result<(), String>) {
+        self.answer_reload(instance, pid, answer);
+        self.begin_next_reload(instance);
+    }
+
+    fn answer_reload(&mut self, instance: InstanceId, pid: Pid, answer: Result<(), String>) {
         let label = self.reporter.label(&self.supervisor, instance);
         let done = self.reloads.iter().position(|it| (it.instance, it.pid) == (instance, pid));
         let renewal = done.and_then(|done| self.reloads.remove(done).renewal);
@@ -198,7 +232,11 @@ impl Turn {
             Err(why) => ::log::warn!("cannot reload {label}: {}", why.lines().next().unwrap_or_default()),
         }
         self.tell(Input::Reloaded { instance, pid, answer: answer.map_err(Into::into) });
-        let (service, _) = self.supervisor.whose(instance);
+    }
+
+    /// Of another instance of the same service, or of this one once more.
+    fn begin_next_reload(&mut self, after: InstanceId) {
+        let (service, _) = self.supervisor.whose(after);
         let next = self.reloads.iter().find(|it| self.supervisor.whose(it.instance).0 == service);
         if let Some((instance, pid)) = next.map(|it| (it.instance, it.pid)) {
             self.begin_reload(instance, pid);
@@ -207,12 +245,18 @@ impl Turn {
 }
 
 impl Renewal {
+    /// What has happened, and what was said of it.
+    fn reason(&mut self, why: String) -> String {
+        self.logs.new_lines().iter().for_each(|line| self.said.hear(line));
+        self.said.after(why)
+    }
+
     fn has_new_workers(&mut self, of: Pid, now: Moment) -> bool {
         let mut new: Vec<Pid> = proc::children(of).iter().map(|child| child.pid).collect();
         new.retain(|child| !self.before.contains(child));
         match &self.new {
             Some((since, seen)) if new.iter().any(|child| seen.contains(child)) => {
-                now.since(*since) >= SETTLED
+                now.since(*since) >= self.settled
             }
             Some(_) | None => {
                 self.new = (!new.is_empty()).then_some((now, new));
@@ -225,6 +269,9 @@ impl Renewal {
 impl Said {
     fn hear(&mut self, line: &str) {
         let kind = COMPLAINTS.iter().position(|words| words.iter().any(|word| line.contains(word)));
+        let is_stamped = line.starts_with(|first: char| first == '[' || first.is_ascii_digit());
+        let kind = kind.or(self.last.filter(|_| !is_stamped));
+        self.last = kind;
         let places = kind.map(|kind| &mut self.complaints[kind]).into_iter().chain([&mut self.all]);
         for place in places {
             place.push_back(line.chars().take(LINE).collect());
@@ -239,7 +286,7 @@ impl Said {
         let worst = self.complaints.iter().chain([&self.all]).find(|lines| !lines.is_empty());
         match worst {
             Some(lines) => format!("{why}\n{}", lines.iter().cloned().collect::<Vec<_>>().join("\n")),
-            None => format!("{why}; it has said nothing on its stderr, perhaps in a log of its own"),
+            None => format!("{why}; it has said nothing, neither on its stderr nor in a log that is known"),
         }
     }
 }

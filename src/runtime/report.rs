@@ -374,7 +374,7 @@ fn describe(probe: &Probe) -> String {
         Probe::Tcp(address) => format!("tcp {address}"),
         Probe::Unix(path) => format!("unix socket {}", path.display()),
         Probe::Http(http) => format!("http {}{}", at(&http.address), http.path),
-        Probe::Uwsgi(address) => format!("uwsgi {}", at(address)),
+        Probe::Uwsgi(uwsgi) => format!("uwsgi {}{}", at(&uwsgi.address), uwsgi.special_path()),
         Probe::Exec(command) => format!("exec {}", command.join(" ")),
         Probe::Log(pattern) => format!("a line of log like {pattern:?}"),
         Probe::File(path) => format!("file {}", path.display()),

@@ -8,6 +8,7 @@ use super::deaths::Children;
 use super::errands::{Errands, News};
 use super::hearing::{Hearing, Voice};
 use super::launching::Launches;
+use super::pid_files::PidFiles;
 use super::probe::{Answer, Probes};
 use super::reload::Reloading;
 use super::report::Reporter;
@@ -65,6 +66,7 @@ pub(super) struct Turn {
     pub(super) was_due: bool,
     pub(super) updates: Updates,
     pub(super) sockets: Held,
+    pub(super) pid_files: PidFiles,
 }
 
 /// What woke us.

@@ -37,6 +37,11 @@ fn check(service: &ServiceSpec) -> Vec<&str> {
     service.reload.as_ref().unwrap().check.as_ref().unwrap().iter().map(String::as_str).collect()
 }
 
+fn logs(service: &ServiceSpec) -> Vec<String> {
+    let logs = &service.reload.as_ref().unwrap().logs;
+    logs.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+}
+
 mod nginx {
     use super::*;
 
@@ -82,6 +87,30 @@ mod nginx {
         assert_eq!(ready("events {}", "-g 'pid /run/g.pid'"), file("/run/g.pid"));
         assert_eq!(ready("pid logs/nginx.pid;", ""), None, "it begins at the prefix, which is built in");
         assert_eq!(ready("events {}", ""), None);
+    }
+
+    #[test]
+    fn the_pid_file_that_another_nginx_takes_along_is_known_or_one_of_those_that_are_built_in() {
+        let files = |conf: &str| {
+            let keys = format!("{NGINX}command = \"nginx -c @/n.conf\"");
+            let files = service(&[("n.conf", conf)], &keys).heirs.unwrap().pid_files;
+            files.iter().map(|file| file.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(files("pid /srv/n.pid; events {}"), ["/srv/n.pid"]);
+        let built_in = files("events {}");
+        assert!(built_in.iter().any(|file| file == "/run/nginx.pid"), "{built_in:?}");
+    }
+
+    #[test]
+    fn it_is_known_where_it_complains() {
+        let logs = |conf: &str, arguments: &str| {
+            let keys = format!("{NGINX}command = \"nginx -c @/n.conf {arguments}\"");
+            super::logs(&service(&[("n.conf", conf)], &keys))
+        };
+        assert_eq!(logs("error_log /a.log warn; http { error_log /b.log; }", ""), ["/a.log", "/b.log"]);
+        assert_eq!(logs("events {}", "-g 'error_log /c.log;'"), ["/c.log"]);
+        assert!(logs("error_log stderr; http { error_log logs/at-its-prefix; }", "").is_empty());
+        assert!(logs("events {}", "").contains(&"/var/log/nginx/error.log".to_owned()));
     }
 
     #[test]
@@ -189,6 +218,14 @@ mod gunicorn {
     }
 
     #[test]
+    fn its_own_log_is_known_where_it_has_one() {
+        let logs = |files: &[(&str, &str)], arguments: &str| super::logs(&service(files, &app(arguments)));
+        assert_eq!(logs(&[], "--error-logfile /a.log a:a"), ["/a.log"]);
+        assert_eq!(logs(&[("gunicorn.conf.py", "errorlog = '/b.log'")], "a:a"), ["/b.log"]);
+        assert!(logs(&[], "--error-logfile - a:a").is_empty() && logs(&[], "a:a").is_empty());
+    }
+
+    #[test]
     fn where_it_speaks_tls_a_connection_is_enough() {
         let spec = service(&[], &app("-b 127.0.0.1:81 --certfile x a:a"));
         assert_eq!(spec.ready.unwrap().probe, Probe::Tcp("127.0.0.1:81".parse().unwrap()));
@@ -210,6 +247,11 @@ mod gunicorn {
     fn a_reload_is_checked_and_the_background_is_found() {
         assert_eq!(check(&service(&[], &app("a:a"))).last(), Some(&"--check-config"));
         assert!(warnings(&[], &app("-D a:a"))[0].contains("in the background"));
+        let refuses = |keys: &str| {
+            let all = warnings(&[], &format!("{}\n{keys}", app("--pid /run/a.pid a:a")));
+            all.iter().any(|m| m.contains("refuses to start beside") && m.contains("/run/a.pid"))
+        };
+        assert!(refuses("restart_mode = \"rolling\"") && !refuses(""));
         assert!(
             warnings(&[("gunicorn.conf.py", "daemon = True")], &app("a:a"))[0].contains("in the background")
         );
@@ -258,6 +300,7 @@ mod uwsgi {
         assert_eq!(spec.reopen, Some(Signal::USR1));
         assert_eq!(service(&[], &app("-s :1")).reopen, None, "it has no log file");
         assert_eq!(service(&[], &app("--logto /x -s :1")).reopen, None, "each worker has it open");
+        assert_eq!(logs(&service(&[], &app("--logto /x -s :1"))), ["/x"], "and why not is said there");
         let own = format!("{}\nreopen = \"none\"", app("--logto /x --log-master -s :1"));
         assert_eq!(service(&[], &own).reopen, None);
     }
@@ -291,8 +334,9 @@ mod uwsgi {
         let tcp = |text: &str| ProbeAddress::Tcp(text.into());
         let Probe::Http(http) = probe(&[], "--http-socket :81") else { panic!() };
         assert_eq!((http.address, http.status), (tcp("127.0.0.1:81"), (100, 599)));
-        assert_eq!(probe(&[], "-s 127.0.0.1:82"), Probe::Uwsgi(tcp("127.0.0.1:82")));
-        assert_eq!(probe(&[], "--socket=/run/x"), Probe::Uwsgi(ProbeAddress::Unix("/run/x".into())));
+        let asks = |address| Probe::Uwsgi(UwsgiProbe { address, path: "/".into() });
+        assert_eq!(probe(&[], "-s 127.0.0.1:82"), asks(tcp("127.0.0.1:82")));
+        assert_eq!(probe(&[], "--socket=/run/x"), asks(ProbeAddress::Unix("/run/x".into())));
         let files = [("a.ini", "[uwsgi]\nsocket = 127.0.0.1:83\nprotocol = http\n")];
         assert!(matches!(probe(&files, "a.ini"), Probe::Http(_)));
         assert_eq!(probe(&[("a.ini", "[uwsgi]\nsocket = %n.sock\n")], "a.ini"), Probe::Notify);

@@ -48,7 +48,10 @@ mod commands {
         assert_eq!(probe("unix = \"/run/${instance}\""), Probe::Unix("/run/2".into()));
         assert_eq!(
             probe("uwsgi = \":303${instance}\""),
-            Probe::Uwsgi(ProbeAddress::Tcp("127.0.0.1:3032".into()))
+            Probe::Uwsgi(UwsgiProbe {
+                address: ProbeAddress::Tcp("127.0.0.1:3032".into()),
+                path: "/".into()
+            })
         );
         let Probe::Http(http) = probe("http = \"http://h:80${instance}/${instance}\"") else { panic!() };
         assert_eq!((http.address, http.path.as_str()), (ProbeAddress::Tcp("h:802".into()), "/2"));
@@ -393,8 +396,23 @@ mod probes {
         assert_eq!(probe("exec = \"a 'b c'\""), Probe::Exec(["a".into(), "b c".into()].into()));
         assert_eq!(probe("log = \"^ready\""), Probe::Log("^ready".into()));
         assert_eq!(probe("file = \"/run/x\""), Probe::File("/run/x".into()));
-        assert_eq!(probe("uwsgi = \":3031\""), Probe::Uwsgi(ProbeAddress::Tcp("127.0.0.1:3031".into())));
-        assert_eq!(probe("uwsgi = \"/run/x\""), Probe::Uwsgi(ProbeAddress::Unix("/run/x".into())));
+    }
+
+    #[test]
+    fn a_question_in_uwsgis_protocol_may_name_a_path_as_one_in_http_may() {
+        let asks = |text: &str, address: ProbeAddress, path: &str| {
+            assert_eq!(probe(text), Probe::Uwsgi(UwsgiProbe { address, path: path.into() }), "{text}");
+        };
+        let tcp = || ProbeAddress::Tcp("127.0.0.1:3031".into());
+        let unix = |path: &str| ProbeAddress::Unix(path.into());
+        asks("uwsgi = \":3031\"", tcp(), "/");
+        asks("uwsgi = \"localhost:3031\"", ProbeAddress::Tcp("localhost:3031".into()), "/");
+        asks("uwsgi = \":3031/healthz?deep=1\"", tcp(), "/healthz?deep=1");
+        asks("uwsgi = \"/run/x\"", unix("/run/x"), "/");
+        asks("uwsgi = \"run/x.sock\"", unix("run/x.sock"), "/");
+        asks("uwsgi = \"unix:///run/x:/healthz\"", unix("/run/x"), "/healthz");
+        asks("uwsgi = \"/run/x:/a:/b\"", unix("/run/x"), "/a:/b");
+        asks("uwsgi = \"/healthz\", unix = \"/run/x\"", unix("/run/x"), "/healthz");
     }
 
     #[test]

@@ -118,6 +118,7 @@ fn what_only_minisup_reads_changes_under_a_living_process() {
         ("stop.grace_period", |s| s.stop = crate::specs::stop(&[(Signal::TERM, secs(9))])),
         ("reload.signal", |s| {
             s.reload = Some(Box::new(Reload {
+                logs: Box::default(),
                 check: None,
                 how: ReloadHow::Signal(Signal::HUP),
                 renews: None,

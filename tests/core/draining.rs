@@ -1,6 +1,6 @@
 //! Stopping everything: order, limits, and the exit code.
 
-use crate::specs::{ms, on, oneshot, plan, secs, service};
+use crate::specs::{self, ms, on, oneshot, plan, secs, service};
 use crate::stage::Stage;
 use minisup::core::exit::Outcome;
 use minisup::core::plan::{Condition, Restart, ServiceSpec};
@@ -58,6 +58,55 @@ fn whoever_outlives_its_grace_period_is_killed_and_the_container_says_137() {
     assert_eq!(stage.signals_to("app"), [Signal::TERM, Signal::KILL]);
     stage.ends("app", Outcome::Killed(Signal::KILL), false);
     assert_eq!(stage.exit_code(), 137);
+}
+
+/// web stops before the app.
+fn chain() -> Stage {
+    let stop = specs::stop(&[(Signal::QUIT, secs(6)), (Signal::TERM, secs(2))]);
+    let mut stage = Stage::of([service("app"), ServiceSpec { stop, ..after("web", 0) }]);
+    stage.exec("app");
+    stage.exec("web");
+    stage
+}
+
+#[test]
+fn who_stops_first_leaves_time_to_those_behind() {
+    let mut stage = chain();
+    stage.signal(Signal::TERM);
+    stage.wait(ms(4999));
+    assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
+    stage.wait(ms(1));
+    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
+    stage.wait(secs(2));
+    assert_eq!(stage.signals_to("web"), [Signal::KILL]);
+    assert_eq!(stage.signals_to("app"), []);
+    stage.ends("web", Outcome::Killed(Signal::KILL), false);
+    assert_eq!(stage.signals_to("app"), [Signal::TERM], "it is asked, 2 s before the end");
+    stage.wait(secs(2));
+    assert_eq!(stage.signals_to("app"), [Signal::KILL], "the shutdown's own limit");
+}
+
+#[test]
+fn what_the_first_one_does_not_need_those_behind_have_besides() {
+    let mut stage = chain();
+    stage.signal(Signal::TERM);
+    stage.wait(ms(500));
+    stage.exits("web", 0);
+    stage.wait(ms(7999));
+    assert_eq!(stage.signals_to("app"), [Signal::TERM]);
+    stage.wait(ms(1));
+    assert_eq!(stage.signals_to("app"), [Signal::KILL], "its own grace period");
+}
+
+#[test]
+fn a_stop_that_is_no_shutdown_leaves_time_to_nobody_until_it_becomes_one() {
+    let mut stage = chain();
+    stage.stop("web");
+    stage.wait(ms(5999));
+    assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
+    stage.signal(Signal::TERM);
+    stage.wait(ms(1));
+    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
 }
 
 #[test]

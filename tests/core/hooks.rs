@@ -162,6 +162,7 @@ fn what_runs_once_at_boot_by_its_schedule_keeps_nobody_waiting() {
 #[test]
 fn changed_files_reload_or_replace_whoever_has_read_them() {
     let reload = Some(Box::new(Reload {
+        logs: Box::default(),
         check: None,
         how: ReloadHow::Signal(Signal::HUP),
         renews: None,

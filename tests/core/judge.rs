@@ -235,6 +235,9 @@ impl Judge {
                 Ok(())
             }
             Action::Reload { instance, pid } => match self.about(*instance, *pid) {
+                Some(_) if matches!(sup.instance(*instance).state, State::Starting { .. }) => {
+                    Err(format!("{instance:?} is to reload before it is ready"))
+                }
                 Some(known) if known.program => Ok(()),
                 Some(_) | None => Err(format!("{instance:?} is to reload without a program")),
             },

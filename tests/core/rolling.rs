@@ -84,6 +84,21 @@ fn the_old_process_is_asked_to_end_when_the_new_one_is_ready_and_not_before() {
 }
 
 #[test]
+fn who_is_not_ready_yet_has_nothing_to_lose_and_is_replaced_at_once() {
+    let mut stage = Stage::of([app()]);
+    stage.exec("app");
+    let old = (stage.id("app"), stage.pid("app"));
+    let request = stage.restart("app");
+    assert_eq!(signals(&mut stage, old.1), [Signal::TERM], "nobody waits for a process that serves nobody");
+    assert_eq!(newest(&stage), old, "nor is a second one launched beside it");
+    ends(&mut stage, old, 0);
+    let new = newest(&stage);
+    assert_eq!(new.0, old.0);
+    becomes_ready(&mut stage, new);
+    assert!(stage.is_done(request));
+}
+
+#[test]
 fn who_does_not_get_ready_is_stopped_and_the_old_one_goes_on() {
     let mut stage = up([app(), ServiceSpec { requires: [on(0, Condition::Ready)].into(), ..service("web") }]);
     stage.exec("web");

@@ -169,6 +169,7 @@ fn random_service(rng: &mut Rng, index: u32, earlier: &[ServiceSpec]) -> Service
         reopen: rng.percent(20).then_some(Signal::USR1),
         reload: rng.percent(40).then(|| {
             Box::new(Reload {
+                logs: Box::default(),
                 check: None,
                 how: ReloadHow::Signal(Signal::HUP),
                 renews: None,

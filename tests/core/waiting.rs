@@ -13,7 +13,13 @@ fn slow(name: &str) -> ServiceSpec {
 }
 
 fn reloading(name: &str) -> ServiceSpec {
-    let reload = Reload { check: None, how: ReloadHow::Signal(Signal::HUP), renews: None, timeout: secs(60) };
+    let reload = Reload {
+        check: None,
+        how: ReloadHow::Signal(Signal::HUP),
+        renews: None,
+        logs: Box::default(),
+        timeout: secs(60),
+    };
     ServiceSpec { reload: Some(Box::new(reload)), ..service(name) }
 }
 
@@ -140,6 +146,48 @@ fn a_reload_is_done_when_every_instance_has_reloaded() {
     let reload = stage.reload("web");
     stage.has_reloaded("web:0", Err("the check failed: exit code 1"));
     assert_eq!(stage.refusal(reload), "web was not reloaded: the check failed: exit code 1");
+}
+
+fn reloads(stage: &mut Stage) -> usize {
+    stage.take_actions().iter().filter(|action| matches!(action, Action::Reload { .. })).count()
+}
+
+#[test]
+fn who_is_not_ready_yet_reloads_when_it_is_and_whoever_asked_waits() {
+    let mut stage = Stage::of([ServiceSpec { ready: ready(Probe::Notify), ..reloading("web") }]);
+    stage.exec("web");
+    let asked = [stage.reload("web"), stage.reload("web")];
+    assert_eq!(reloads(&mut stage), 0, "it may still be loading");
+    stage.is_ready("web");
+    assert_eq!(reloads(&mut stage), 2);
+    stage.has_reloaded("web", Ok(()));
+    assert!(stage.is_done(asked[0]) && stage.is_open(asked[1]));
+    stage.has_reloaded("web", Ok(()));
+    assert!(stage.is_done(asked[1]));
+
+    // A process that never gets ready never reloads; the next one has read everything.
+    stage.restart("web");
+    stage.exits("web", 0);
+    stage.exec("web");
+    let asked = stage.reload("web");
+    stage.exits("web", 3);
+    assert_eq!(stage.refusal(asked), "web ended during its reload (exit code 3)");
+    stage.wait(secs(1));
+    stage.exec("web");
+    stage.is_ready("web");
+    assert_eq!(reloads(&mut stage), 0);
+}
+
+#[test]
+fn who_is_to_be_replaced_by_a_reload_but_is_not_ready_is_replaced_at_once() {
+    let mut stage = Stage::of([ServiceSpec { rolling: true, ..slow("web") }]);
+    stage.exec("web");
+    let asked = stage.reload("web");
+    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
+    stage.exits("web", 0);
+    stage.exec("web");
+    stage.is_ready("web");
+    assert!(stage.is_done(asked));
 }
 
 #[test]

@@ -46,6 +46,34 @@ pub fn what_is_required_starts_first_and_stops_last(place: Place) {
 }
 
 #[test]
+fn who_does_not_end_leaves_time_to_those_behind_it() {
+    needs_namespaces!();
+    let mut run = supervise(
+        Place::Pid1,
+        r#"
+        [supervisor]
+        shutdown_timeout = "2s"
+
+        [service.web]
+        command = ["sh", "-c", "trap '' TERM; echo start web; while :; do sleep 0.05; done"]
+        after = ["app"]
+
+        [service.app]
+        command = "${ACTOR} obey app 0"
+        "#,
+    )
+    .start();
+    let mut lines = vec![run.heard(""), run.heard("")];
+    lines.sort();
+    assert_eq!(lines, ["start app", "start web"]);
+    run.said("all is up");
+    run.signal(libc::SIGTERM);
+    // Its own grace period is 8 s: the app would never have been asked.
+    assert_eq!(run.heard(""), "stop app");
+    run.ends_with(137);
+}
+
+#[test]
 fn nothing_is_launched_once_the_stop_has_begun() {
     needs_namespaces!();
     // The first one's end makes the second one possible: but everything is stopping.

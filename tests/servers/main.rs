@@ -8,6 +8,7 @@ mod drops;
 #[path = "../support/load.rs"]
 mod load;
 mod long;
+mod pid_files;
 mod reloads;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -170,6 +171,32 @@ fn nginx_does_not_start_before_the_app_is_ready() {
 
     stage.write("open", "");
     stage.wait_for_page(&container);
+    container.signal(SIGTERM);
+    let (code, output) = container.wait();
+    assert_eq!(code, 0, "{output}");
+}
+
+/// Its health is no matter of its front page.
+const HEALTHZ: &str = r#"
+import os
+def app(environ, start_response):
+    good = environ["PATH_INFO"] == "/" or os.path.exists("FOLDER/open")
+    start_response("200 OK" if good else "503 Service Unavailable", [])
+    return []
+"#;
+
+#[test]
+fn uwsgi_is_ready_when_the_path_that_it_is_asked_for_answers() {
+    needs_namespaces!();
+    let stage = Stage::new("healthz", TO_UWSGI);
+    stage.write("app/app.py", HEALTHZ);
+    let ready = r#"ready = { uwsgi = "FOLDER/app.sock:/healthz", interval = "20ms" }"#;
+    let container = stage.run(&format!("{UWSGI}{ready}\n"));
+    container.wait_for_output("GET /healthz");
+    container.wait_until("one more", || container.output().matches("GET /healthz").count() >= 3);
+    assert!(!container.output().contains("app is ready"), "{}", container.last_words());
+    stage.write("open", "");
+    container.wait_for_output("app is ready");
     container.signal(SIGTERM);
     let (code, output) = container.wait();
     assert_eq!(code, 0, "{output}");

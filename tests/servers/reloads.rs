@@ -177,6 +177,57 @@ fn a_reload_that_nginx_cannot_carry_out_fails_with_its_reason_though_its_check_s
 }
 
 #[test]
+fn a_reason_that_nginx_writes_into_its_own_error_log_is_shown() {
+    needs_namespaces!();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Where it is named in a file that nginx.conf includes, nobody but nginx knows it.
+    for (name, place) in
+        [("reload-log", "error_log FOLDER/error.log;"), ("reload-log-far", "include FOLDER/far.conf;")]
+    {
+        let stage = Stage::new(name, TO_GUNICORN);
+        let conf = std::fs::read_to_string(stage.folder.join("nginx.conf")).unwrap();
+        stage.write("far.conf", "error_log FOLDER/error.log;");
+        stage.write("nginx.conf", &conf.replace("error_log stderr warn;", place));
+        let web = WEB.replace("-e stderr ", "");
+        let container = stage.run(&format!("{web}{GUNICORN}"));
+        stage.wait_for_page(&container);
+        let site = Site { stage, container };
+        let conf = site.text("nginx.conf");
+        let listen = format!("listen {}", site.stage.address);
+        let both = format!("listen {};\n        {listen}", taken.local_addr().unwrap());
+        site.stage.write("nginx.conf", &conf.replace(&listen, &both));
+        let said = site.refuses(&["reload", "web"], &["no new worker after", "still could not bind()"]);
+        assert!(said.contains("Address already in use"), "{said}");
+        // What was there before is no reason of today.
+        site.stage.write("nginx.conf", &conf);
+        site.does(&["reload", "web"]);
+        site.container.signal(libc::SIGTERM);
+        let (code, output) = site.container.wait();
+        assert_eq!(code, 0, "{output}");
+    }
+}
+
+#[test]
+fn a_reason_that_gunicorn_writes_into_its_own_log_is_shown() {
+    needs_namespaces!();
+    let stage = Stage::new("reload-gunicorn-log", TO_GUNICORN);
+    let code = std::fs::read_to_string(stage.folder.join("app/app.py")).unwrap();
+    // Code that loads only as long as nobody means it.
+    let bare = "import os, sys\nif '--check-config' not in sys.argv and os.path.exists('FOLDER/broken'):\n    \
+        raise RuntimeError('the cupboard is bare')\n";
+    stage.write("app/app.py", &format!("{code}\n{bare}"));
+    let app = GUNICORN.replace("--workers 3", "--workers 1 --error-logfile FOLDER/app.log");
+    let site = Site::of(stage, &app);
+    site.stage.write("broken", "");
+    site.refuses(
+        &["reload", "app"],
+        &["it has ended meanwhile (exit code 3)", "RuntimeError: the cupboard is bare"],
+    );
+    std::fs::remove_file(site.stage.folder.join("broken")).unwrap();
+    site.does(&["wait", "app:ready"]);
+}
+
+#[test]
 fn gunicorn_is_reloaded_only_with_code_that_loads() {
     needs_namespaces!();
     // The check is the service in all respects: its user, its environment, its folder.

@@ -280,7 +280,10 @@ impl<'a> Words<'a> {
                 let path = self.masked(&http.path);
                 format!("GET {path} at {} answers {low} to {high}", at(&http.address))
             }
-            Probe::Uwsgi(address) => format!("a uwsgi answer at {}", at(address)),
+            Probe::Uwsgi(uwsgi) => match uwsgi.special_path() {
+                "" => format!("a uwsgi answer at {}", at(&uwsgi.address)),
+                path => format!("a uwsgi answer for {} at {}", self.masked(path), at(&uwsgi.address)),
+            },
             Probe::Exec(argv) => format!("`{}` succeeds", self.shell(argv)),
             Probe::Log(pattern) => format!("a line that matches /{pattern}/"),
             Probe::File(path) => format!("{} exists", path.display()),

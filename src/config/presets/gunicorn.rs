@@ -46,7 +46,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         let mut check = draft.argv.clone();
         check.push("--check-config".into());
         draft.check = Some(check.into());
-        succession(draft, &words, &settings);
+        succession(draft, &words, &settings, problems);
         preloaded(draft, &words, &settings);
     }
 
@@ -93,12 +93,15 @@ fn held(draft: &mut Draft<'_>, words: &[String], encrypted: bool, problems: &mut
 }
 
 /// How its new workers and its new arbiter are known, unless another program stands before it.
-fn succession(draft: &mut Draft<'_>, words: &[String], settings: &str) {
+fn succession(draft: &mut Draft<'_>, words: &[String], settings: &str, problems: &mut Problems) {
     let program = draft.program();
     if !program.starts_with("gunicorn") && !program.starts_with("python") {
         return;
     }
     draft.renews = Some(RENEWAL);
+    let log = option(words, "--error-logfile", None).or(option(words, "--log-file", None)).map(str::to_owned);
+    let log = log.or_else(|| quoted(setting(settings, "errorlog")?)).filter(|path| path != "-");
+    draft.logs.extend(log.map(|path| draft.resolve(&path)));
     let mut titles = vec!["gunicorn: master [".to_owned()];
     // As long as nobody changes the title, only an arbiter executes gunicorn, with these arguments.
     let is_itself = |word: &String| word.rsplit('/').next().is_some_and(|w| w.starts_with("gunicorn"));
@@ -109,8 +112,14 @@ fn succession(draft: &mut Draft<'_>, words: &[String], settings: &str) {
     }
     let written = option(words, "--pid", Some('p')).map(str::to_owned);
     let written = written.or_else(|| quoted(setting(settings, "pidfile")?));
-    let pid_file = written.map(|path| draft.resolve(&path));
-    draft.heirs = Some(Heirs { pid_file, titles: titles.into() });
+    if let Some(file) = written.as_ref().filter(|_| draft.rolling) {
+        let message = format!(
+            "gunicorn refuses to start beside the one that it is to replace, because of its pid file {file}"
+        );
+        problems.warning(draft.span, message).mark("leave it out: minisup needs none");
+    }
+    let pid_files = written.map(|path| draft.resolve(&path)).into_iter().collect();
+    draft.heirs = Some(Heirs { pid_files, titles: titles.into() });
 }
 
 /// With --preload only a new process has new code: with held sockets a reload is a replacement then.

@@ -22,6 +22,12 @@ use crate::core::plan::{Heirs, Probe, Told};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Where it writes its pid if nobody says where, as it is built: by Debian, by nginx.org, from source.
+const PID_FILES: [&str; 3] = ["/run/nginx.pid", "/var/run/nginx.pid", "/usr/local/nginx/logs/nginx.pid"];
+
+/// Where it complains if nobody says where, as it is built.
+const LOGS: [&str; 2] = ["/var/log/nginx/error.log", "/usr/local/nginx/logs/error.log"];
+
 /// So long new workers may take, besides reading the configuration.
 const RENEWAL: Duration = Duration::from_secs(5);
 
@@ -80,17 +86,34 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let of_file = |name: &str| conf.as_ref().and_then(|(_, text)| directive(text, name));
     let is_alone = of_line("master_process").or_else(|| of_file("master_process"));
     draft.renews = is_alone.is_none_or(|value| value != "off").then_some(RENEWAL);
+    draft.logs = logs(&global, conf.as_ref().map_or("", |(_, text)| text));
     // The pid file is written when nginx.conf has been read and everything listens. Where
     // the path is built in, nobody can know it.
     let pid =
         of_line("pid").or_else(|| of_file("pid")).filter(|path| path.starts_with('/')).map(PathBuf::from);
-    draft.heirs = Some(Heirs { pid_file: pid.clone(), titles: ["nginx: master process".to_owned()].into() });
+    let pid_files = match &pid {
+        Some(pid) => [pid.clone()].into(),
+        None => PID_FILES.map(PathBuf::from).into(),
+    };
+    draft.heirs = Some(Heirs { pid_files, titles: ["nginx: master process".to_owned()].into() });
     match pid {
         Some(pid) => Some(Probe::File(pid)),
         // We listen there ourselves.
         None if draft.sockets.is_some() => None,
         None => listener(&conf?.1),
     }
+}
+
+/// The files of its `error_log`, or the one that is built in. What begins at the prefix is not known here; what goes
+/// to stderr is heard anyway.
+fn logs(global: &str, conf: &str) -> Vec<PathBuf> {
+    let named: Vec<Vec<String>> =
+        [global, conf].iter().flat_map(|text| directives(text, "error_log")).collect();
+    if named.is_empty() {
+        return LOGS.map(PathBuf::from).into();
+    }
+    let paths = named.iter().filter_map(|words| words.first()).filter(|path| path.starts_with('/'));
+    paths.map(PathBuf::from).collect()
 }
 
 /// A connection to the first address that it listens at, if that can be told from its own file.

@@ -22,7 +22,7 @@ use super::{options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told};
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told, UwsgiProbe};
 use crate::core::signal::Signal;
 use std::time::Duration;
 
@@ -97,6 +97,8 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if (draft.sockets.is_none() || is_by_number) && !settings.get("master").is_some_and(off) {
         draft.renews = Some(RENEWAL);
         draft.check = settings.trial(&draft.argv);
+        draft.logs =
+            LOGS.iter().filter_map(|name| settings.get(name)).map(|path| draft.resolve(path)).collect();
     }
     if settings.get("http").or(settings.get("https")).is_some() {
         let message = "uWSGI's http router is gone as soon as it is to stop: whoever came by it is cut off";
@@ -134,7 +136,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
 
 fn any_answer(address: ProbeAddress, speaks_http: bool) -> Probe {
     match speaks_http {
-        false => Probe::Uwsgi(address),
+        false => Probe::Uwsgi(UwsgiProbe { address, path: "/".into() }),
         true => {
             Probe::Http(HttpProbe { address, host: "localhost".into(), path: "/".into(), status: (100, 599) })
         }

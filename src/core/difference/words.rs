@@ -222,7 +222,7 @@ impl Words<'_> {
                 let (host, path) = (self.text(host), self.text(path));
                 format!("http {} {host} {path} {}-{}", at(address), status.0, status.1)
             }
-            Probe::Uwsgi(address) => format!("uwsgi {}", at(address)),
+            Probe::Uwsgi(uwsgi) => format!("uwsgi {} {}", at(&uwsgi.address), self.text(&uwsgi.path)),
             Probe::Exec(argv) => format!("exec {}", self.command(argv)),
             Probe::Log(pattern) => format!("log {pattern}"),
             Probe::File(at) => format!("file {}", path(at)),
@@ -231,7 +231,7 @@ impl Words<'_> {
     }
 
     fn reload(&self, reload: Option<&Reload>, out: &mut Pairs) {
-        let Some(Reload { check, how, timeout, renews: _ }) = reload else { return };
+        let Some(Reload { check, how, timeout, renews: _, logs: _ }) = reload else { return };
         out.push(("reload.timeout".into(), duration_text(*timeout)));
         out.push(match how {
             ReloadHow::Signal(signal) => ("reload.signal".into(), signal.to_string()),

@@ -92,7 +92,11 @@ impl Judge {
             // It has never been the program, and knows nothing of grace.
             return Ok(());
         }
-        let (name, grace) = (&sup.spec_of(id).name, sup.spec_of(id).stop.longest());
+        let (name, mut grace) = (&sup.spec_of(id).name, sup.spec_of(id).stop.longest());
+        if let Some(began) = began {
+            // In a drain it leaves time to those behind it.
+            grace = sup.may_take(id, began);
+        }
         match began.map(|began| now - began) {
             Some(had) if had >= grace => Ok(()),
             had => Err(format!("{name} is killed after {had:?} of {grace:?}")),
