@@ -123,6 +123,7 @@ mod tests {
             sequence: [(Signal::QUIT, secs(6)), (Signal::TERM, secs(2))].into(),
             delay: Duration::ZERO,
             tree: true,
+            to_tree: false,
         };
         let times = |next, left| stop.within(next, left).map(|it| (it.sequence[0].1, it.sequence[1].1));
         assert_eq!(times(0, secs(8)), None);
