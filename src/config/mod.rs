@@ -17,6 +17,7 @@ pub mod command;
 mod credentials;
 mod cure;
 mod cycles;
+mod dependencies;
 pub mod diagnostics;
 mod entrypoint;
 mod environment;

@@ -4,6 +4,7 @@
 //! a service are found at once; a plan with stand-ins is never given out.
 
 use super::credentials::{self, Who};
+use super::dependencies::dependencies;
 use super::diagnostics::{Origin, Problems, Span};
 use super::environment::{Environment, Environments, shared};
 use super::file::Value;
@@ -416,65 +417,6 @@ fn reopen(view: &View<'_>, problems: &mut Problems) -> Option<Signal> {
         },
         _ => field.wrong(r#"a table such as { signal = "USR1" }, or "none""#, problems),
     }
-}
-
-/// `requires` or `after`: the same service once, at its strongest.
-fn dependencies(
-    view: &View<'_>,
-    key: &'static str,
-    own: &str,
-    names: &HashMap<&str, (ServiceId, Kind)>,
-    problems: &mut Problems,
-) -> (Vec<Dependency>, Vec<Span>) {
-    let mut found: Vec<(Dependency, Span)> = Vec::new();
-    let mut places: HashMap<Dependency, usize> = HashMap::new();
-    let field = view.get(key);
-    for (text, element) in field.and_then(|field| field.texts(problems)).unwrap_or_default() {
-        let (name, condition) = match text.split_once(':') {
-            Some((name, condition)) => (name, Some(condition)),
-            None => (text, None),
-        };
-        let Some((service, kind)) = names.get(name).copied() else {
-            let problem = problems.error(element.span(), format!("there is no service \"{name}\""));
-            if let Some(near) = super::diagnostics::did_you_mean(name, names.keys().copied()) {
-                problem.mark(format!("did you mean \"{near}\"?"));
-            }
-            continue;
-        };
-        if name == own && element.layer > 0 {
-            // `requires` in [defaults] is meant for all the others.
-            continue;
-        }
-        if name == own {
-            problems.error(element.span(), format!("`{key}`: a service cannot wait for itself"));
-            continue;
-        }
-        let condition = match (condition, kind) {
-            (None, Kind::Longrun) | (Some("ready"), _) => Condition::Ready,
-            (None, Kind::Oneshot) | (Some("done"), Kind::Oneshot) => Condition::Done,
-            (Some("started"), _) => Condition::Started,
-            (Some("healthy"), _) => Condition::Healthy,
-            (Some("done"), Kind::Longrun) => {
-                let message = format!("\"{name}\" is a longrun: it is never done");
-                problems.error(element.span(), message).mark(format!("\"{name}:ready\"?"));
-                continue;
-            }
-            (Some(wrong), _) => {
-                let known = ["started", "ready", "healthy", "done"];
-                let message = format!("\"{wrong}\" is none of {}", known.join(", "));
-                let problem = problems.error(element.span(), message);
-                if let Some(near) = super::diagnostics::did_you_mean(wrong, known) {
-                    problem.mark(format!("did you mean \"{name}:{near}\"?"));
-                }
-                continue;
-            }
-        };
-        let dependency = Dependency { service, condition };
-        if places.insert(dependency, found.len()).is_none() {
-            found.push((dependency, element.span()));
-        }
-    }
-    found.into_iter().unzip()
 }
 
 /// Whoever asks a held socket whether somebody listens is answered by us, and where there are

@@ -26,6 +26,7 @@
 //! - [`phase`]: what the whole is doing
 //! - [`supervisor`]: many instances, from Boot to Done
 //! - `slot`: one place for one process; `rolling`: two for one instance
+//! - `roster`: who there is, by number, service and place
 //! - [`admission`], `ending`: its rules for launching, and for stopping; [`yielding`]: who leaves time to whom
 //! - [`exports`]: what scripts add to the environment of those launched after them
 //! - `occupancy`: who still stands on whom
@@ -51,6 +52,7 @@ pub mod plan;
 pub mod probe;
 mod requests;
 mod rolling;
+mod roster;
 mod schedule;
 pub mod service;
 pub mod signal;

@@ -22,7 +22,8 @@
 //!
 //! **A roll** takes the instances of one service one after the other: the next one begins when the
 //! predecessor before it has ended. An instance that does not run has nothing to lose: it is
-//! replaced as ever, at once. The first hand-over that fails ends the roll. A service has one roll at a time;
+//! replaced as ever, at once; if others have to go first, and it has got ready by then, by a roll of its
+//! own. The first hand-over that fails ends the roll. A service has one roll at a time;
 //! whoever asks for another meanwhile waits for the one after it, which all who wait share.
 //!
 //! **Heirs.** A process that ends and leaves an heir (`service`) leaves it in its own slot, whichever of the

@@ -2,8 +2,12 @@
 
 use super::exit::Outcome;
 use super::ids::{InstanceId, Pid, ServiceId};
+use super::instance::{State, Want};
 use super::phase::Phase;
 use super::plan::Condition;
+use super::slot::Role;
+use super::supervisor::{Supervisor, checkup};
+use super::time::Moment;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -48,4 +52,45 @@ pub struct InstanceStatus {
     pub waits: Option<(ServiceId, Condition)>,
     /// What its process last said of itself (sd_notify's STATUS).
     pub said: Option<Rc<str>>,
+}
+
+impl Supervisor {
+    /// The whole truth at one moment.
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let instances = self.shown().map(|id| {
+            let (service, number) = self.whose(id);
+            let instance = self.instance(id);
+            let lived = matches!(instance.state, State::Running { since, .. }
+                if now.since(since) >= self.plan.service(service).min_uptime);
+            InstanceStatus {
+                instance: id,
+                service,
+                number,
+                wanted: instance.want == Want::Up,
+                state: instance.state.name(),
+                pid: instance.pid(),
+                uptime: instance.process().map(|(_, since)| now.since(since)),
+                ready: self.instance_holds(id, Condition::Ready),
+                healthy: checkup(&instance.state).map(|checkup| checkup.healthy),
+                // Nobody counts them anew before the process ends; but they are over by now.
+                failures: if lived { 0 } else { instance.failures },
+                launches: instance.launches,
+                last: instance.last,
+                waits: self.waits_for(id),
+                said: self.slot(id).said.clone(),
+            }
+        });
+        Snapshot { phase: self.phase, instances: instances.collect() }
+    }
+
+    /// What an instance's process last said of itself (sd_notify's STATUS).
+    pub fn said(&self, id: InstanceId) -> Option<&str> {
+        self.slot(id).said.as_deref()
+    }
+
+    /// Those that people see: all that have not been removed, and those that are being removed.
+    fn shown(&self) -> impl Iterator<Item = InstanceId> + '_ {
+        let leaving = self.updates.leaving(&self.slots).filter(|id| self.slot(*id).role == Role::Member);
+        self.instances().map(|(id, _)| id).chain(leaving).chain(self.shadows())
+    }
 }

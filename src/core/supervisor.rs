@@ -43,11 +43,10 @@ use super::input::Input;
 use super::instance::{Checkup, Deed, Event, Failure, Instance, State, Want};
 use super::occupancy::Occupancy;
 use super::phase::Phase;
-use super::plan::{Condition, Hook, Kind, Plan, ServiceSpec};
+use super::plan::{Hook, Kind, Plan};
 use super::rolling::Rolls;
 use super::service;
 use super::slot::{Role, Slot};
-use super::snapshot::{InstanceStatus, Snapshot};
 use super::time::Moment;
 use super::update::{Age, Updates};
 use std::collections::{BTreeSet, VecDeque};
@@ -91,7 +90,7 @@ pub struct Supervisor {
     deeds: Vec<Deed>,
     /// How often an instance has been looked at: the measure of what an input costs.
     #[cfg(debug_assertions)]
-    looks: std::cell::Cell<u64>,
+    pub(super) looks: std::cell::Cell<u64>,
 }
 
 impl Supervisor {
@@ -239,117 +238,11 @@ impl Supervisor {
         &self.plan
     }
 
-    /// All services, without those that have been removed, in the order they were written.
-    pub fn order(&self) -> &[ServiceId] {
-        &self.order
-    }
-
-    /// Whether there has been an instance of this number, be it that it has been removed.
-    pub fn has_instance(&self, id: InstanceId) -> bool {
-        id.index() < self.slots.len()
-    }
-
-    /// The instance, as it is now.
-    pub fn instance(&self, id: InstanceId) -> &Instance {
-        &self.slot(id).instance
-    }
-
-    /// The service of an instance, and the instance's number within it, from 0.
-    pub fn whose(&self, id: InstanceId) -> (ServiceId, u32) {
-        let slot = self.slot(id);
-        (slot.service, slot.number)
-    }
-
-    /// The instances of all services, in the order in which people see them, without those that
-    /// an update removes.
-    pub fn instances(&self) -> impl Iterator<Item = (InstanceId, ServiceId)> + '_ {
-        let of = |service: &ServiceId| {
-            let service = *service;
-            self.graph.instances(service).map(move |id| (id, service))
-        };
-        self.order.iter().flat_map(of)
-    }
-
-    /// The instances of a service, in order of their numbers; none if it has been removed.
-    pub fn instances_of(&self, service: ServiceId) -> impl Iterator<Item = InstanceId> + use<> {
-        self.graph.instances(service)
-    }
-
-    /// The whole truth at one moment.
-    pub fn snapshot(&self, now: Moment) -> Snapshot {
-        let instances = self.shown().map(|id| {
-            let (service, number) = self.whose(id);
-            let instance = self.instance(id);
-            let lived = matches!(instance.state, State::Running { since, .. }
-                if now.since(since) >= self.plan.service(service).min_uptime);
-            InstanceStatus {
-                instance: id,
-                service,
-                number,
-                wanted: instance.want == Want::Up,
-                state: instance.state.name(),
-                pid: instance.pid(),
-                uptime: instance.process().map(|(_, since)| now.since(since)),
-                ready: self.instance_holds(id, Condition::Ready),
-                healthy: checkup(&instance.state).map(|checkup| checkup.healthy),
-                // Nobody counts them anew before the process ends; but they are over by now.
-                failures: if lived { 0 } else { instance.failures },
-                launches: instance.launches,
-                last: instance.last,
-                waits: self.waits_for(id),
-                said: self.slot(id).said.clone(),
-            }
-        });
-        Snapshot { phase: self.phase, instances: instances.collect() }
-    }
-
-    /// What an instance's process last said of itself (sd_notify's STATUS).
-    pub fn said(&self, id: InstanceId) -> Option<&str> {
-        self.slot(id).said.as_deref()
-    }
-
     /// How often an instance has been looked at so far, for the tests of scale. Not there in
     /// a release.
     #[cfg(debug_assertions)]
     pub fn looks(&self) -> u64 {
         self.looks.get()
-    }
-
-    pub(super) fn slot(&self, id: InstanceId) -> &Slot {
-        #[cfg(debug_assertions)]
-        self.looks.set(self.looks.get() + 1);
-        &self.slots[id.index()]
-    }
-
-    /// What is meant of an instance. As long as a process is left that an update replaces or
-    /// removes, that is what was meant of it before.
-    pub fn spec_of(&self, id: InstanceId) -> &ServiceSpec {
-        self.plan_of(id).service(self.slot(id).service)
-    }
-
-    /// Whether an update replaces or removes the instance's process, which has not ended yet.
-    pub fn is_outdated(&self, id: InstanceId) -> bool {
-        matches!(self.slot(id).age, Age::Outdated | Age::Leaving)
-    }
-
-    /// The plan that an instance lives by: see [`spec_of`](Self::spec_of).
-    pub fn plan_of(&self, id: InstanceId) -> &Rc<Plan> {
-        self.updates.plan_of(self.slot(id), &self.plan)
-    }
-
-    /// The instance of this number within its service, also while it is being removed.
-    pub fn find_instance(&self, service: ServiceId, number: u32) -> Option<InstanceId> {
-        let leaving = || self.updates.leaving(&self.slots).find(|id| self.whose(*id) == (service, number));
-        self.graph.instances(service).nth(number as usize).or_else(leaving)
-    }
-
-    /// All instances that there have ever been.
-    pub fn all_instances(&self) -> impl Iterator<Item = InstanceId> + use<> {
-        self.all()
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = InstanceId> + use<> {
-        (0..self.slots.len() as u32).map(InstanceId)
     }
 
     fn boot(&mut self, now: Moment) {
@@ -473,12 +366,6 @@ impl Supervisor {
         }
     }
 
-    /// Those that people see: all that have not been removed, and those that are being removed.
-    fn shown(&self) -> impl Iterator<Item = InstanceId> + '_ {
-        let leaving = self.updates.leaving(&self.slots).filter(|id| self.slot(*id).role == Role::Member);
-        self.instances().map(|(id, _)| id).chain(leaving).chain(self.shadows())
-    }
-
     /// An instance has come into another state.
     fn moved(&mut self, id: InstanceId, before: Instance, now: Moment) {
         let after = self.slot(id).instance.clone();
@@ -584,7 +471,7 @@ impl Supervisor {
     }
 }
 
-fn checkup(state: &State) -> Option<&Checkup> {
+pub(super) fn checkup(state: &State) -> Option<&Checkup> {
     match state {
         State::Running { checkup, .. } => checkup.as_ref(),
         _ => None,

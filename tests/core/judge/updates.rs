@@ -87,9 +87,13 @@ impl Judge {
                 self.ages[index] = Age::Current;
                 self.known[index] = Known::nothing(self.known[index].wanted);
             }
-            if self.ages[index] == Age::Current && spec.is_some_and(|spec| spec.health.is_none()) {
-                // What was once asked says nothing to whoever asks again.
-                self.known[index].healthy = false;
+            let was = self.before.services.get(service.index());
+            if let (Age::Current, Some(was), Some(spec)) = (self.ages[index], was, spec)
+                && was.health != spec.health
+            {
+                // Nobody waits for what was asked before, and what it said is nothing to whoever asks anew.
+                self.known[index].asked_health = false;
+                self.known[index].healthy &= was.health.is_some() && spec.health.is_some();
             }
             let is_old = matches!(self.ages[index], Age::Outdated | Age::Leaving);
             let launching = matches!(sup.instance(id).state, State::Launching { .. });
