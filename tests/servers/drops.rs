@@ -1,13 +1,12 @@
 //! Nothing drops: real servers are replaced and reloaded while clients ask without a pause, each
 //! request on a connection of its own; and a deploy that is broken leaves the old one serving.
 
-use crate::load::{Asked, Fate, Load};
+use crate::busy::Busy;
 use crate::needs_namespaces;
 use crate::stage::{Container, Stage};
-use crate::support::MINISUP;
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Output;
+use std::time::Duration;
 
 const WEB: &str = r#"
 [supervisor]
@@ -61,8 +60,7 @@ impl Play {
     }
 
     fn minisup(&self, words: &[&str]) -> Output {
-        let socket = self.stage.folder.join("minisup.sock");
-        Command::new(MINISUP).args(words).env("MINISUP_SOCKET", socket).output().unwrap()
+        self.stage.minisup(words)
     }
 
     fn does(&self, words: &[&str]) {
@@ -91,26 +89,12 @@ impl Play {
     /// Clients ask at this address while something is done; then everything stops. Returns how
     /// many requests there were until then: each has had its whole answer, in time.
     fn nothing_drops(self, address: SocketAddr, act: impl FnOnce(&Play)) -> usize {
-        let load = Load::on(address, 8);
-        self.container.wait_until("fifty answers", || load.answered() >= 50);
+        let busy = Busy::at(address, &self.container);
         act(&self);
-        let before = load.answered();
-        self.container.wait_until("fifty more answers", || load.answered() >= before + 50);
-        let stopped = Instant::now();
-        self.container.signal(libc::SIGTERM);
-        let asked = load.until_refused();
-        let (code, output) = self.container.wait();
-        assert_eq!(code, 0, "{output}");
-        let until_then: Vec<&Asked> = asked.iter().filter(|one| one.time.1 < stopped).collect();
-        let lost: Vec<&&Asked> = until_then.iter().filter(|one| one.fate != Fate::Answered).collect();
-        assert!(lost.is_empty(), "{} of {} requests: {lost:?}\n{output}", lost.len(), until_then.len());
-        let slowest = until_then.iter().map(|one| one.time.1 - one.time.0).max().unwrap();
-        assert!(slowest < self.patience, "{slowest:?}\n{output}");
-        let count = until_then.len();
-        // And at the stop nobody who was taken was cut off.
-        let last: Vec<Asked> = asked.into_iter().filter(|one| one.time.1 >= stopped).collect();
-        crate::load::assert_none_was_cut_off(&last, &output, stopped);
-        count
+        let met = busy.until_stopped(self.container);
+        let slowest = met.until_then.iter().map(|one| one.time.1 - one.time.0).max().unwrap();
+        assert!(slowest < self.patience, "{slowest:?}\n{}", met.output);
+        met.until_then.len()
     }
 }
 

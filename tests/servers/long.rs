@@ -4,10 +4,10 @@
 use crate::load::{Fate, ask, fate};
 use crate::needs_namespaces;
 use crate::stage::{Container, Stage};
-use crate::support::{LONG, MINISUP};
+use crate::support::LONG;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -145,9 +145,7 @@ impl Play {
 
     /// Has it replaced; the old one has been asked to end when this returns.
     fn replace(&self) -> Replacement<'_> {
-        let child = Command::new(MINISUP)
-            .args(["restart", self.replaced.0])
-            .env("MINISUP_SOCKET", self.stage.folder.join("minisup.sock"))
+        let child = (self.stage.command(&["restart", self.replaced.0]))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();

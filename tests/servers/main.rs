@@ -3,6 +3,7 @@
 
 mod adoption;
 mod asker;
+mod busy;
 mod counting;
 mod drops;
 #[path = "../support/load.rs"]

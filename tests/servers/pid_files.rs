@@ -3,7 +3,6 @@
 use crate::needs_namespaces;
 use crate::reloads::below;
 use crate::stage::{Container, Stage};
-use crate::support::MINISUP;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Output};
 
@@ -34,8 +33,7 @@ impl Play {
     }
 
     fn minisup(&self, words: &[&str]) -> Output {
-        let socket = self.stage.folder.join("minisup.sock");
-        Command::new(MINISUP).args(words).env("MINISUP_SOCKET", socket).output().unwrap()
+        self.stage.minisup(words)
     }
 
     fn does(&self, words: &[&str]) {

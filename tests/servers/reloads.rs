@@ -1,13 +1,11 @@
 //! A reload is done when new workers serve; when they do not come it fails, says why, and the old ones serve.
 
-use crate::load::{Asked, Fate, Load};
+use crate::busy::Busy;
 use crate::needs_namespaces;
 use crate::stage::{Container, Stage};
-use crate::support::MINISUP;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
-use std::time::Instant;
+use std::process::Output;
 
 /// The servers' own sockets: nothing is held.
 pub const WEB: &str = r#"
@@ -56,8 +54,7 @@ impl Site {
     }
 
     pub fn minisup(&self, words: &[&str]) -> Output {
-        let socket = self.stage.folder.join("minisup.sock");
-        Command::new(MINISUP).args(words).env("MINISUP_SOCKET", socket).output().unwrap()
+        self.stage.minisup(words)
     }
 
     pub fn does(&self, words: &[&str]) {
@@ -94,22 +91,10 @@ impl Site {
     /// Clients ask while something is done; then everything stops. No request has failed until then,
     /// and none that was taken is cut off at the stop. Returns how many there were, and the log.
     pub fn nothing_drops(self, act: impl FnOnce(&Site)) -> (usize, String) {
-        let load = Load::on(self.stage.address, 8);
-        self.container.wait_until("fifty answers", || load.answered() >= 50);
+        let busy = Busy::at(self.stage.address, &self.container);
         act(&self);
-        let before = load.answered();
-        self.container.wait_until("fifty more answers", || load.answered() >= before + 50);
-        let stopped = Instant::now();
-        self.container.signal(libc::SIGTERM);
-        let asked = load.until_refused();
-        let (code, output) = self.container.wait();
-        assert_eq!(code, 0, "{output}");
-        let (until_then, last): (Vec<Asked>, Vec<Asked>) =
-            asked.into_iter().partition(|one| one.time.1 < stopped);
-        let lost: Vec<&Asked> = until_then.iter().filter(|one| one.fate != Fate::Answered).collect();
-        assert!(lost.is_empty(), "{} of {} requests: {lost:?}\n{output}", lost.len(), until_then.len());
-        crate::load::assert_none_was_cut_off(&last, &output, stopped);
-        (until_then.len(), output)
+        let met = busy.until_stopped(self.container);
+        (met.until_then.len(), met.output)
     }
 }
 

@@ -53,6 +53,18 @@ impl Stage {
         )
     }
 
+    /// `minisup` with these words, and where its supervisor answers: at `FOLDER/minisup.sock`.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(MINISUP);
+        command.args(words).env("MINISUP_SOCKET", self.folder.join("minisup.sock"));
+        command
+    }
+
+    /// What it says.
+    pub fn minisup(&self, words: &[&str]) -> std::process::Output {
+        self.command(words).output().unwrap()
+    }
+
     /// Asks nginx.
     pub fn ask(&self, path: &str) -> (Fate, String) {
         load::ask(self.address, path)

@@ -4,12 +4,12 @@
 //! Readiness is an answer of the application; a reload brings in new code, and code that does not load is
 //! refused; logs are opened again; nobody is cut off by a stop; nobody is lost by a replacement.
 
-use crate::load::{Asked, Fate, Load, assert_none_was_cut_off};
+use crate::busy::{Busy, Met};
+use crate::load::Fate;
 use crate::needs_namespaces;
 use crate::stage::{Container, Stage};
-use crate::support::MINISUP;
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Output;
+use std::time::Duration;
 
 const APP: &str = r#"
 import os, sys, time
@@ -110,8 +110,7 @@ impl Play {
     }
 
     fn minisup(&self, words: &[&str]) -> Output {
-        let socket = self.stage.folder.join("minisup.sock");
-        Command::new(MINISUP).args(words).env("MINISUP_SOCKET", socket).output().unwrap()
+        self.stage.minisup(words)
     }
 
     fn does(&self, words: &[&str]) {
@@ -144,25 +143,12 @@ impl Play {
 
     /// Clients ask meanwhile; then everything is stopped. Every request has had its answer.
     fn nothing_drops(self, act: impl FnOnce(&Play)) -> (usize, Duration) {
-        let load = Load::on(self.stage.address, 8);
-        self.container.wait_until("fifty answers", || load.answered() >= 50);
+        let busy = Busy::at(self.stage.address, &self.container);
         act(&self);
-        let before = load.answered();
-        self.container.wait_until("fifty more answers", || load.answered() >= before + 50);
-        let stopped = Instant::now();
-        self.container.signal(libc::SIGTERM);
-        let asked = load.until_refused();
-        let (code, output) = self.container.wait();
-        let took = stopped.elapsed();
-        assert_eq!(code, 0, "{output}");
-        let until_then: Vec<&Asked> = asked.iter().filter(|one| one.time.1 < stopped).collect();
-        let lost: Vec<&&Asked> = until_then.iter().filter(|one| one.fate != Fate::Answered).collect();
-        assert!(lost.is_empty(), "{} of {}: {lost:?}\n{output}", lost.len(), until_then.len());
-        let last: Vec<Asked> = asked.iter().filter(|one| one.time.1 >= stopped).cloned().collect();
         // A log that is nginx's alone tells as much as both.
-        assert_none_was_cut_off(&last, &output, stopped);
+        let Met { until_then, took, output } = busy.until_stopped(self.container);
         assert!(took < Duration::from_secs(9), "a container's stop would have been over: {took:?}\n{output}");
-        (asked.len(), took)
+        (until_then.len(), took)
     }
 }
 

@@ -64,18 +64,14 @@ fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
         let name = |at: &usize| plan.services[*at].name.to_string();
         waves.iter().map(|wave| wave.iter().map(name).collect()).collect()
     };
-    let signals: Map<String, Value> = plan
-        .signals
-        .iter()
-        .map(|(signal, forward)| {
-            let to = match forward {
-                Forward::To(service, signal) => format!("{}:{signal}", plan.service(*service).name),
-                Forward::All(signal) => format!("all:{signal}"),
-                Forward::Swallow => String::new(),
-            };
-            (signal.to_string(), json!(to))
-        })
-        .collect();
+    let signals = object(plan.signals.iter().map(|(signal, forward)| {
+        let to = match forward {
+            Forward::To(service, signal) => format!("{}:{signal}", plan.service(*service).name),
+            Forward::All(signal) => format!("all:{signal}"),
+            Forward::Swallow => String::new(),
+        };
+        (signal.to_string(), json!(to))
+    }));
     let services = plan.services.iter().zip(&loaded.reasons);
     json!({
         "supervisor": {
@@ -91,6 +87,15 @@ fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
         "stop_order": names(stop_waves(plan)),
         "services": services.map(|(spec, why)| service(plan, spec, why, around)).collect::<Vec<_>>(),
     })
+}
+
+/// An object of these. One by one: to collect them would bring a sort for each kind of iterator along, 4 kB of the program.
+fn object(pairs: impl IntoIterator<Item = (String, Value)>) -> Value {
+    let mut object = Map::new();
+    for (name, value) in pairs {
+        object.insert(name, value);
+    }
+    Value::Object(object)
 }
 
 /// Durations are seconds, as everywhere in our JSON.
@@ -109,22 +114,18 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
     };
     let nothing = LaunchExtra::default();
     let extra = spec.launch.extra.as_deref().unwrap_or(&nothing);
-    let from: Map<String, Value> = reasons
-        .keys
-        .iter()
-        .map(|(key, source)| {
-            let text = match source {
-                Source::Service(place) => place.clone(),
-                Source::Defaults(place) => format!("[defaults] {place}"),
-                Source::Preset(name) => format!("preset {name}"),
-            };
-            (key.clone(), json!(text))
-        })
-        .collect();
+    let from = object(reasons.keys.iter().map(|(key, source)| {
+        let text = match source {
+            Source::Service(place) => place.clone(),
+            Source::Defaults(place) => format!("[defaults] {place}"),
+            Source::Preset(name) => format!("preset {name}"),
+        };
+        (key.clone(), json!(text))
+    }));
     let steps = spec.stop.sequence.iter();
     let steps: Vec<_> = steps.map(|(s, t)| json!({ "signal": s.to_string(), "wait": seconds(*t) })).collect();
-    let environment: Map<String, Value> =
-        words.own_environment().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let own = words.own_environment().into_iter();
+    let environment = object(own.map(|(name, value)| (name.to_owned(), json!(value))));
     let mut value = json!({
         "name": &*spec.name,
         "preset": reasons.preset,
@@ -142,10 +143,10 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         "umask": extra.umask.map(|mask| format!("{mask:03o}")),
         "nice": extra.nice,
         "oom_score_adj": extra.oom_score_adj,
-        "limits": extra.limits.iter().map(|limit| {
+        "limits": object(extra.limits.iter().map(|limit| {
             let name = format!("{:?}", limit.resource).to_lowercase();
             (name, json!({ "soft": limit.soft, "hard": limit.hard }))
-        }).collect::<Map<_, _>>(),
+        })),
         "no_new_privileges": extra.no_new_privileges,
         "capabilities": extra.capabilities.as_ref().map(|_| words.value("capabilities")),
         "environment": environment,
@@ -216,8 +217,7 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
     value["watch"] = json!(spec.watch.as_deref().unwrap_or_default());
     value["memory_limit"] = json!(spec.memory_limit);
     let sockets = spec.sockets.iter().flat_map(|sockets| &sockets.list);
-    value["sockets"] =
-        sockets.map(|socket| (socket.name.clone(), json!(socket.to_string()))).collect::<Map<_, _>>().into();
+    value["sockets"] = object(sockets.map(|socket| (socket.name.clone(), json!(socket.to_string()))));
     value
 }
 

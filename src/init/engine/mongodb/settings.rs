@@ -169,9 +169,8 @@ impl File {
         match self {
             File::Ini(_) => None,
             File::Json(Value::Object(sections)) => {
-                let kept = sections.iter().filter(|(name, _)| !leaves_out(name));
-                let kept: serde_json::Map<String, Value> =
-                    kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+                let mut kept = sections.clone();
+                kept.retain(|name, _| !leaves_out(name));
                 Some(Value::Object(kept).to_string())
             }
             File::Json(_) => None,
