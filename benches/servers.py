@@ -73,8 +73,9 @@ class Servers:
         end = time.monotonic() + 30
         while self.minisup("wait", "all", "--timeout", "30s").returncode:
             if self.supervisor.poll() is not None or time.monotonic() > end:
+                said = (self.room / "log").read_text(errors="replace")[-300:]
                 self.__exit__()
-                raise Flaw(f"not ready: {(self.room / 'log').read_text(errors='replace')[-300:]}")
+                raise Flaw(f"not ready: {said}")
             time.sleep(0.05)
         return self
 
