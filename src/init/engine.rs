@@ -134,13 +134,13 @@ pub trait Engine {
     /// Functions of sh for sourced scripts: docker_process_sql and the like.
     fn prelude(&self) -> &'static str;
 
-    /// After the scripts: expire a password, set a hash. Returns whether it did something that may not be on disk yet.
+    /// After the scripts: expire a password, set a hash.
     ///
     /// # Errors
     /// The server refused something.
-    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
+    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
         let _ = work;
-        Ok(false)
+        Ok(())
     }
 
     /// What a failed client said: the line of the stream and the message.

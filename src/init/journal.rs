@@ -5,6 +5,11 @@
 //! be separated. It is written to a file of its own, fsync(2), rename(2), and fsync of the
 //! directory: after a crash there is the one before or the one after, never half of one.
 //!
+//! What the entries speak of is not waited for: the kernel writes the data when it likes, while the next
+//! script runs. A process that is killed takes nothing of it with it, and after a loss of power, which
+//! takes some, the machine's boot id is another, so that nothing is gone on with. Only before the data
+//! is put in its place is all of it flushed: what is called complete has to survive everything.
+//!
 //! Values of variables are not in it: only a salted SHA-256 of each, enough to say at a later
 //! start that one of them differs and has no effect.
 
@@ -215,6 +220,15 @@ impl Journal {
         sync_directory(directory)
     }
 
+    /// It has come so far.
+    ///
+    /// # Errors
+    /// As [`Journal::write`].
+    pub fn enter(&mut self, state: State, holder: &Path) -> Result<(), Trouble> {
+        self.state = state;
+        self.write(holder, UNDER_WAY)
+    }
+
     /// A script begins.
     pub fn begin_script(&mut self, name: &str, size: u64, sha256: &str) {
         self.state = State::Provisioning;
@@ -228,7 +242,7 @@ impl Journal {
         });
     }
 
-    /// The last script has ended; whether all it did is on disk is another question.
+    /// The last script has ended.
     pub fn end_script(&mut self, outcome: &str) {
         if let Some(script) = self.scripts.last_mut() {
             script.ended = Some(now());
@@ -237,9 +251,9 @@ impl Journal {
     }
 
     /// Whether what was written to disk may be less than what was done: the machine has been
-    /// started again since.
+    /// started again since, or does not say whether it has.
     pub fn is_of_another_boot(&self) -> bool {
-        self.boot != boot()
+        self.boot.is_empty() || self.boot != boot()
     }
 
     /// Names of variables whose values are not those of the first start, or are new, or gone.

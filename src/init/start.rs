@@ -222,25 +222,18 @@ fn make(
     progress.stage("starting the temporary server");
     let server = engine.server(work);
     start_server(engine, work, server)?;
-    let mut is_unwritten = false;
     if plan.backup().is_some() {
         // It has its accounts and its content; that its server answers is all there is to be seen.
         if !resumed {
-            note(work, ground, journal, State::Provisioned)?;
+            journal.enter(State::Provisioned, &ground.holder)?;
         }
     } else if journal.state != State::Stopping {
-        is_unwritten = fill(engine, work, ground, journal, plan, &mut progress, resumed)?;
+        fill(engine, work, ground, journal, plan, &mut progress, resumed)?;
     }
-    match is_unwritten {
-        true => note(work, ground, journal, State::Stopping)?,
-        // What the entry before said to be done is on disk, and nothing was done since.
-        false => {
-            journal.state = State::Stopping;
-            journal.write(&ground.holder, UNDER_WAY)?;
-        }
-    }
+    journal.enter(State::Stopping, &ground.holder)?;
     work.crew.stop_server(work.request.start_timeout)?;
-    note(work, ground, journal, State::Moving)?;
+    ground::sync_all(&work.data)?;
+    journal.enter(State::Moving, &ground.holder)?;
     let count = journal.scripts.len();
     let scripts = if count == 1 { "script".to_owned() } else { format!("{count} scripts") };
     let scripts = if count == 0 { String::new() } else { format!(" and {scripts}") };
@@ -248,8 +241,7 @@ fn make(
     Ok(())
 }
 
-/// Everything in the temporary server: setting up, scripts, what comes after them. Returns whether some of the last may
-/// not be on disk yet.
+/// Everything in the temporary server: setting up, scripts, what comes after them.
 fn fill(
     engine: &dyn Engine,
     work: &mut Work<'_>,
@@ -258,7 +250,7 @@ fn fill(
     plan: &Plan,
     progress: &mut Progress,
     resumed: bool,
-) -> Result<bool, Trouble> {
+) -> Result<(), Trouble> {
     if resumed {
         engine.resume(work)?;
         tell(format_args!(
@@ -269,23 +261,11 @@ fn fill(
     } else {
         progress.stage("setting up");
         engine.set_up(work)?;
-        note(work, ground, journal, State::Provisioned)?;
+        journal.enter(State::Provisioned, &ground.holder)?;
     }
     provision::scripts(engine, work, ground, journal, plan, progress)?;
     progress.stage("finishing");
     engine.finish(work)
-}
-
-/// Writes a state down, when all that it says is on disk.
-pub(super) fn note(
-    work: &Work<'_>,
-    ground: &Ground,
-    journal: &mut Journal,
-    state: State,
-) -> Result<(), Trouble> {
-    ground::sync_all(&work.data)?;
-    journal.state = state;
-    journal.write(&ground.holder, UNDER_WAY)
 }
 
 fn finish_moving(

@@ -5,9 +5,8 @@
 //! copy. (That nothing was written while it was copied is known by the device's own count of writes.) The copy is
 //! mounted, its journal replayed as after a real loss, and the next start must end complete and equal.
 //!
-//! Half of them keep the boot id in our journal, which a real loss would change: then a start may go on where the
-//! journal says, and what it says must be on disk. In the others it begins again. Half have the data directory in the
-//! file system, the others are its root: a mounted volume.
+//! The boot id in our journal becomes another one, as a real loss has it: the next start must not go on with what may be
+//! half on disk. Half have the data directory in the file system, the others are its root: a mounted volume.
 
 use crate::crash::{kill_everything, tool, undisturbed};
 use crate::database::{Database, Dice, Place, number, tempfolder};
@@ -105,7 +104,7 @@ fn power_loss(database: Database) {
         place.data = if is_volume { disk.clone() } else { disk.join("data") };
         // After the end as well: what was said to be complete must be so.
         let moment = span.mul_f64(dice.share() * 1.3);
-        let mut story = format!("{} seed {seed} loss {loss} at {} ms", database.name(), moment.as_millis());
+        let story = format!("{} seed {seed} loss {loss} at {} ms", database.name(), moment.as_millis());
         tool(&["cp", "--sparse=always", fresh.to_str().unwrap(), image.to_str().unwrap()]);
         let was_complete = {
             let mounted = Disk::mount(&image, &disk);
@@ -125,14 +124,11 @@ fn power_loss(database: Database) {
         let is_complete = place.data.join(".minisup-initialised.json").exists();
         assert!(is_complete || !was_complete, "{story}: it had ended well, and is not there");
         complete += u32::from(was_complete);
-        if loss % 4 < 2 {
-            story += ", with another boot id";
-            let holder = if is_volume { ".minisup-first-start" } else { ".data.minisup" };
-            let journal = disk.join(holder).join("journal.json");
-            if let Ok(text) = fs::read_to_string(&journal) {
-                let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-                fs::write(&journal, text.replace(boot.trim(), "another")).unwrap();
-            }
+        let holder = if is_volume { ".minisup-first-start" } else { ".data.minisup" };
+        let journal = disk.join(holder).join("journal.json");
+        if let Ok(text) = fs::read_to_string(&journal) {
+            let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+            fs::write(&journal, text.replace(boot.trim(), "another")).unwrap();
         }
         place.must_complete(&reference, &story);
     }

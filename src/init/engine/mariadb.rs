@@ -378,13 +378,13 @@ impl Engine for MariaDb {
         family::PRELUDE
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
-        let Some(hash) = self.family.text("ROOT_PASSWORD_HASH") else { return Ok(false) };
+    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
+        let Some(hash) = self.family.text("ROOT_PASSWORD_HASH") else { return Ok(()) };
         let mut batch = Batch::new();
         batch.add("leaving the binary log", "SET @@SESSION.sql_log_bin = 0");
         let statement = format!("SET PASSWORD FOR root@localhost = {}", literal(hash));
         batch.add("setting the hash of root's password", statement);
-        self.family.run(work, &batch).map(|()| true)
+        self.family.run(work, &batch)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {

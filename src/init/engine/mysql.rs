@@ -209,14 +209,14 @@ impl Engine for MySql {
         family::PRELUDE
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
+    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
         if !self.family.is_set("ONETIME_PASSWORD") {
-            return Ok(false);
+            return Ok(());
         }
         let root = self.remote_root().unwrap_or_else(|| account("root", "localhost"));
         let mut batch = Batch::new();
         batch.add("letting root's password expire", format!("ALTER USER {root} PASSWORD EXPIRE"));
-        self.family.run(work, &batch).map(|()| true)
+        self.family.run(work, &batch)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {

@@ -428,8 +428,8 @@ impl Engine for Postgres {
         include_str!("postgres/prelude.sh")
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<bool, Trouble> {
-        place::forget_staging(&work.data, &work.final_data).map(|()| false)
+    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
+        place::forget_staging(&work.data, &work.final_data)
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {

@@ -9,7 +9,6 @@ use crate::init::crew::{Feed, Task};
 use crate::init::engine::{self, Engine, Work};
 use crate::init::ground::Ground;
 use crate::init::journal::{self, Journal, State, UNDER_WAY};
-use crate::init::start;
 use crate::init::trouble::{ScriptTrouble, Trouble};
 use crate::init::voice::tell;
 use std::io;
@@ -86,7 +85,7 @@ pub fn scripts(
         };
         journal.end_script(&outcome);
         ran?;
-        start::note(work, ground, journal, State::Provisioned)?;
+        journal.enter(State::Provisioned, &ground.holder)?;
     }
     Ok(())
 }
