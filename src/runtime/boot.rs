@@ -91,6 +91,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         reloads: Vec::new(),
         launches: Launches::default(),
         children: Children::new(),
+        to_resume: Vec::new(),
         sweep: Sweep::sparing_readers_among(tree.inherited()),
         tree,
         reporter: Reporter::new(now),

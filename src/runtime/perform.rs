@@ -20,6 +20,7 @@ impl Turn {
             self.perform(action);
             self.follow_plan();
         }
+        self.resume();
     }
 
     fn perform(&mut self, action: Action) {
@@ -31,7 +32,7 @@ impl Turn {
             }
             // A process that has just ended cannot be signalled; we shall hear of its end.
             Action::Signal { pid, signal, .. } => drop(signals::kill(pid, signal)),
-            Action::Resume { pid, .. } => resume(pid),
+            Action::Resume { pid, .. } => self.to_resume.push(pid),
             Action::SignalTree { instance, leader, signal } => self.signal_tree(instance, leader, signal),
             Action::AskReady { instance, pid, within } => self.ask(instance, pid, within, Which::Ready),
             Action::AskHealth { instance, pid, within } => self.ask(instance, pid, within, Which::Health),
@@ -88,6 +89,18 @@ impl Turn {
         }
     }
 
+    /// A signal costs whoever gets it a wake-up, so one that is not stopped gets none. Nor is each asked about
+    /// whether it is, if nobody is.
+    fn resume(&mut self) {
+        let signalled = std::mem::take(&mut self.to_resume);
+        if signalled.is_empty() || !reap::is_anybody_stopped() {
+            return;
+        }
+        for pid in signalled.into_iter().filter(|pid| reap::is_stopped(*pid)) {
+            let _ = signals::kill(pid, Signal::CONT);
+        }
+    }
+
     fn signal_tree(&mut self, instance: InstanceId, leader: Pid, signal: Signal) {
         let known = Known { children: &self.children, supervisor: &self.supervisor };
         let anybody = self.tree.signal(leader, signal, &known);
@@ -104,13 +117,6 @@ impl Turn {
         } else {
             self.tell(Input::AllGone);
         }
-    }
-}
-
-/// A signal costs whoever gets it a wake-up, so one that is not stopped gets none.
-fn resume(pid: Pid) {
-    if reap::is_stopped(pid) {
-        let _ = signals::kill(pid, Signal::CONT);
     }
 }
 

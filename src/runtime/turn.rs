@@ -55,6 +55,8 @@ pub(super) struct Turn {
     pub(super) reloads: Vec<Reloading>,
     pub(super) launches: Launches,
     pub(super) children: Children,
+    /// Who got a signal to end by, and is to wake up for it.
+    pub(super) to_resume: Vec<Pid>,
     pub(super) tree: Tree,
     pub(super) sweep: Sweep,
     pub(super) reporter: Reporter,

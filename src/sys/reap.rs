@@ -92,6 +92,12 @@ pub fn is_stopped(pid: Pid) -> bool {
     stopped(pid, libc::WNOWAIT)
 }
 
+/// Whether any child is stopped now. May be asked again.
+pub fn is_anybody_stopped() -> bool {
+    let asked = waitid(libc::P_ALL, 0, libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT);
+    asked.is_ok_and(|(stopped, _, _)| stopped != 0)
+}
+
 fn stopped(pid: Pid, flags: libc::c_int) -> bool {
     let asked = waitid(libc::P_PID, pid.0 as libc::id_t, libc::WSTOPPED | libc::WNOHANG | flags);
     asked.is_ok_and(|(stopped, _, _)| stopped == pid.0)
