@@ -91,6 +91,10 @@ soak-databases: dist packages-databases ## databases' first starts killed at 200
 import-databases: dist packages-databases ## employees at full scale (167 MB) into PostgreSQL and MariaDB, against the clients by hand
 	@MINISUP=$(CURDIR)/target/dist/minisup cargo test --locked --test init -- --ignored --nocapture --test-threads 1 all_of_employees
 
+.PHONY: first-start-mysql
+first-start-mysql: packages-build ## first starts of a real MySQL, which only Debian's unstable has: in a root of its own (500 MB)
+	@tests/setup/first-start-mysql
+
 ##@ Rest
 .PHONY: clean
 clean: ## remove what was built

@@ -15,6 +15,7 @@ mod mariadb;
 mod mariadb_in_place;
 mod mariadb_restore;
 mod migrations;
+mod mysql;
 mod postgres;
 mod power;
 mod rules_mariadb;

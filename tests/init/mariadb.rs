@@ -8,15 +8,44 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
+/// The two that take the same scripts and differ in the names of their programs.
+#[derive(Clone, Copy)]
+pub enum Family {
+    MariaDb,
+    MySql,
+}
+
+impl Family {
+    fn engine(self) -> &'static str {
+        match self {
+            Family::MariaDb => "mariadb",
+            Family::MySql => "mysql",
+        }
+    }
+
+    fn server(self) -> &'static str {
+        match self {
+            Family::MariaDb => "mariadbd",
+            Family::MySql => "mysqld",
+        }
+    }
+
+    pub fn client(self) -> &'static str {
+        self.engine()
+    }
+}
+
 /// A folder with scripts and a place for data.
 pub struct Place {
     pub folder: PathBuf,
+    family: Family,
 }
 
 /// The final server, run by the test on what was made.
 pub struct Served {
     server: Child,
     socket: PathBuf,
+    family: Family,
 }
 
 /// Whether MariaDB is here, and we may become its user.
@@ -32,6 +61,10 @@ pub fn is_here() -> bool {
 
 impl Place {
     pub fn new(name: &str) -> Place {
+        Place::of(Family::MariaDb, name)
+    }
+
+    pub fn of(family: Family, name: &str) -> Place {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = folder.join(format!("minisup-first-{name}-{}", std::process::id()));
@@ -42,7 +75,7 @@ impl Place {
         }
         fs::set_permissions(folder.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
         fs::set_permissions(folder.join("run"), fs::Permissions::from_mode(0o1777)).unwrap();
-        Place { folder }
+        Place { folder, family }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -53,16 +86,16 @@ impl Place {
         fs::write(self.path("scripts").join(name), bytes).unwrap();
     }
 
-    fn command(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    pub fn command(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
         self.command_with(&[], variables, arguments)
     }
 
     /// The same with options of minisup's own.
     pub fn command_with(&self, options: &[&str], variables: &[(&str, &str)], arguments: &[&str]) -> Command {
         let mut command = Command::new(MINISUP);
-        command.args(["init", "mariadb", "--directory"]).arg(self.path("scripts")).args(options);
+        command.args(["init", self.family.engine(), "--directory"]).arg(self.path("scripts")).args(options);
         command
-            .args(["--", "mariadbd"])
+            .args(["--", self.family.server()])
             .arg(format!("--datadir={}", self.path("data").display()))
             .args(arguments);
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("TMPDIR", self.path("tmp"));
@@ -91,7 +124,7 @@ impl Place {
         let log = self.path("log");
         // One that was killed leaves it.
         let _ = fs::remove_file(&socket);
-        let mut server = Command::new("mariadbd")
+        let mut server = Command::new(self.family.server())
             .args(["--user=mysql", "--skip-networking"])
             .arg(format!("--datadir={}", self.path("data").display()))
             .arg(format!("--socket={}", socket.display()))
@@ -108,7 +141,7 @@ impl Place {
             assert!(ended.is_none(), "{ended:?}: {}", fs::read_to_string(&log).unwrap());
             socket.exists()
         });
-        Served { server, socket }
+        Served { server, socket, family: self.family }
     }
 }
 
@@ -125,7 +158,7 @@ impl Served {
     }
 
     pub fn ask(&self, user: &str, password: &str, sql: &str) -> Output {
-        Command::new("mariadb")
+        Command::new(self.family.client())
             .args(["--no-defaults", "--default-character-set=utf8mb4", "-N", "-B", "--raw"])
             .arg(format!("--socket={}", self.socket.display()))
             .arg(format!("--user={user}"))
@@ -154,14 +187,16 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-pub const NO_ZONES: (&str, &str) = ("MARIADB_INITDB_SKIP_TZINFO", "1");
+pub const NO_ZONES: (&str, &str) = ("MYSQL_INITDB_SKIP_TZINFO", "1");
 
 #[test]
 fn rule_30_values_with_quotes_backslashes_spaces_newlines_emoji_and_patterns_log_in() {
-    if !is_here() {
-        return;
+    if is_here() {
+        values_log_in(Place::new("values"));
     }
-    let place = Place::new("values");
+}
+
+pub fn values_log_in(place: Place) {
     let root = "ro'o\"t\\ \\n \n\t#;`$(id)`\u{1a} 😀%_ end\\";
     let (database, user) = ("my_s%h`o'p \"x\\y\nü", "o'b`r\"i\\e n\n%_ü");
     let password = " '\"\\\\ \r\n😀 -- ";
@@ -170,10 +205,10 @@ fn rule_30_values_with_quotes_backslashes_spaces_newlines_emoji_and_patterns_log
     let text = place.made(
         &[
             NO_ZONES,
-            ("MARIADB_ROOT_PASSWORD", root),
-            ("MARIADB_DATABASE", database),
-            ("MARIADB_USER", user),
-            ("MARIADB_PASSWORD_FILE", secret.to_str().unwrap()),
+            ("MYSQL_ROOT_PASSWORD", root),
+            ("MYSQL_DATABASE", database),
+            ("MYSQL_USER", user),
+            ("MYSQL_PASSWORD_FILE", secret.to_str().unwrap()),
         ],
         // The mode in which a backslash is a character like any other.
         &["--sql-mode=NO_BACKSLASH_ESCAPES,ANSI_QUOTES"],
@@ -285,10 +320,12 @@ fn rule_31_nobody_outside_reaches_the_server_before_all_is_done_and_scripts_do_p
 
 #[test]
 fn rule_32_bad_sql_in_line_12_345_of_a_gz_is_named_with_script_line_and_statement() {
-    if !is_here() {
-        return;
+    if is_here() {
+        bad_sql_is_named(Place::new("bad"));
     }
-    let place = Place::new("bad");
+}
+
+pub fn bad_sql_is_named(place: Place) {
     let mut sql = String::from("CREATE TABLE t (id INT PRIMARY KEY);\n");
     for line in 2..12_345 {
         sql += &format!("INSERT INTO t VALUES ({line});\n");
@@ -299,7 +336,7 @@ fn rule_32_bad_sql_in_line_12_345_of_a_gz_is_named_with_script_line_and_statemen
     place.script("1.sql", "SELECT 1;\n");
     place.script("2_data.sql.gz", gzip.finish().unwrap());
     place.script("3_more.sql", "SELECT 1;\n");
-    let output = place.start(&[NO_ZONES, ("MARIADB_ROOT_PASSWORD", "x"), ("MARIADB_DATABASE", "d")], &[]);
+    let output = place.start(&[NO_ZONES, ("MYSQL_ROOT_PASSWORD", "x"), ("MYSQL_DATABASE", "d")], &[]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("script 2 of 3 failed") && text.contains("2_data.sql.gz, line 12345"), "{text}");
