@@ -6,6 +6,7 @@
 
 use crate::config::template::{Remark, Rules};
 use crate::core::exit::code;
+use crate::core::sorted;
 use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -59,9 +60,10 @@ pub fn run(args: Args) -> u8 {
         }
         None => None,
     };
-    let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect();
+    let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
+    let variables = sorted::map(variables);
     let only = args.only.iter().map(|name| name.trim().trim_start_matches('$').to_owned());
-    let only = (!args.only.is_empty()).then(|| only.filter(|name| !name.is_empty()).collect());
+    let only = (!args.only.is_empty()).then(|| sorted::set(only.filter(|name| !name.is_empty())));
     let rules = Rules { variables, only, matching };
 
     let mut faults = Vec::new();
@@ -132,7 +134,7 @@ fn works(args: &Args, faults: &mut Vec<String>) -> Vec<Work> {
                 (template.parent().unwrap_or(Path::new("")), vec![name])
             }
         };
-        found.sort();
+        sorted::sort(&mut found);
         for name in found {
             let from = root.join(&name);
             let folder = args.to.as_deref().unwrap_or(root);

@@ -11,6 +11,7 @@
 //!     | ^^^^^^ did you mean "command"?
 //! ```
 
+use crate::core::sorted;
 use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -265,7 +266,7 @@ impl Problems {
     pub fn finish(self, sources: &Sources) -> (Diagnostics, Vec<Diagnostic>) {
         let unsaid = self.errors.saturating_sub(self.kept_errors);
         let mut list = self.list;
-        list.sort_by_key(|p| p.span);
+        sorted::sort_by_key(&mut list, |p| p.span);
         let (errors, warnings): (Vec<_>, Vec<_>) = list.into_iter().partition(Problem::is_error);
         let all = |list: Vec<Problem>| list.into_iter().map(|p| p.resolve(sources)).collect();
         (Diagnostics { list: all(errors), unsaid }, all(warnings))

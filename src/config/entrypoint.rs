@@ -22,6 +22,7 @@ use super::view::View;
 use super::{Surroundings, keys, version, view};
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Condition, Dependency};
+use crate::core::sorted;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -98,7 +99,7 @@ fn read(
         }
         return None;
     }
-    files.sort_by(|a, b| order.compare(a, b));
+    sorted::sort_by(&mut files, |a, b| order.compare(a, b));
     let taken = tree.table("service").map(|services| services.0.keys().map(|name| name.to_string()));
     let mut taken: HashSet<String> = taken.into_iter().flatten().collect();
     let mut scripts: Vec<Found> = Vec::new();

@@ -10,6 +10,7 @@ use super::file::{Table, Value};
 use super::keys;
 use super::reading;
 use super::view::{Field, View, check_keys};
+use crate::core::sorted;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -57,8 +58,9 @@ impl Environments {
         sources: &Sources,
         problems: &mut Problems,
     ) -> Environments {
+        let inherited = inherited.iter();
         let mut all = Environments {
-            inherited: inherited.iter().filter(|(name, _)| !OURS.contains(&name.as_str())).cloned().collect(),
+            inherited: sorted::map(inherited.filter(|(name, _)| !OURS.contains(&name.as_str())).cloned()),
             common: BTreeMap::new(),
             masked: BTreeSet::new(),
             plain: Environment { variables: Rc::new([]), secrets: Rc::new([]), own: None },

@@ -6,6 +6,7 @@
 
 use super::diagnostics::{Problems, SourceId, Sources, Span};
 use super::variables::{Expansion, Variables};
+use crate::core::sorted;
 use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -88,7 +89,7 @@ impl Table {
     /// All entries in the order in which they were written.
     pub fn in_order(&self) -> Vec<(&str, &Entry)> {
         let mut entries: Vec<_> = self.0.iter().map(|(name, entry)| (&**name, entry)).collect();
-        entries.sort_by_key(|(_, entry)| entry.key);
+        sorted::sort_by_key(&mut entries, |(_, entry)| entry.key);
         entries
     }
 }

@@ -10,6 +10,7 @@ use super::keys::PROBES;
 use super::reading;
 use super::variables::Variables;
 use super::view::{Field, View};
+use crate::core::sorted;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::io::Read;
@@ -154,7 +155,7 @@ impl Reader<'_> {
     }
 
     fn includes(&mut self, tree: &mut Table, path: &Path, include: &Entry) {
-        let view = Table(BTreeMap::from([("include".into(), include.clone())]));
+        let view = Table(sorted::map([("include".into(), include.clone())]));
         let view = View::new(vec![&view]);
         let Some(field) = view.get("include") else { return };
         let Some(patterns) = field.texts(self.problems) else {

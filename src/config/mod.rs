@@ -50,6 +50,7 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Credentials, Kind, Plan};
+use crate::core::sorted;
 use credentials::Who;
 use diagnostics::{Origin, Problems, SourceId, Sources};
 use environment::Environments;
@@ -208,7 +209,7 @@ pub fn explain(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagn
 fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loaded, Diagnostics> {
     let mut sources = Sources::new(around.only_files);
     let mut problems = Problems::default();
-    let variables = Variables(around.environment.iter().cloned().collect());
+    let variables = Variables(sorted::map(around.environment.iter().cloned()));
     let builtin = parse_ours(Origin::Defaults, keys::defaults(), &variables, &mut sources, &mut problems);
     let assembled = include::assemble(files, &variables, &mut sources, &mut problems);
     for name in &around.unreadable {

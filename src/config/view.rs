@@ -125,12 +125,15 @@ impl<'a> Field<'a> {
 
     /// "`KEY` must be EXPECTED, not …".
     pub fn wrong<T>(&self, expected: &str, problems: &mut Problems) -> Option<T> {
+        self.say_wrong(expected, problems);
+        None
+    }
+
+    fn say_wrong(&self, expected: &str, problems: &mut Problems) {
         match &self.node.value {
-            Value::Lost => return None,
+            Value::Lost => {}
             // What is wrong with one of them has been said.
-            Value::Array(elements) if elements.iter().any(|node| matches!(node.value, Value::Lost)) => {
-                return None;
-            }
+            Value::Array(elements) if elements.iter().any(|node| matches!(node.value, Value::Lost)) => {}
             Value::String(text) if !text.is_empty() => {
                 problems.error(self.span(), format!("{} must be {expected}", self.title()));
             }
@@ -146,7 +149,6 @@ impl<'a> Field<'a> {
                 problems.error(self.span(), message);
             }
         }
-        None
     }
 
     /// A string that is not empty.
@@ -159,22 +161,28 @@ impl<'a> Field<'a> {
 
     /// One of these words; says which is near.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+        let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+        self.one_of(&names, problems).map(|index| choices[index].1)
+    }
+
+    /// Which of these names it is.
+    fn one_of(&self, names: &[&str], problems: &mut Problems) -> Option<usize> {
         let expected = || {
-            let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-            names.join(" or ")
+            let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+            quoted.join(" or ")
         };
         let Value::String(text) = &self.node.value else {
             return self.wrong(&expected(), problems);
         };
-        if let Some((_, value)) = choices.iter().find(|(name, _)| name == text) {
-            return Some(*value);
+        let found = names.iter().position(|name| name == text);
+        if found.is_none() {
+            let message = format!("{} must be {}, not \"{text}\"", self.title(), expected());
+            let problem = problems.error(self.span(), message);
+            if let Some(near) = did_you_mean(text, names.iter().copied()) {
+                problem.mark(format!("did you mean \"{near}\"?"));
+            }
         }
-        let message = format!("{} must be {}, not \"{text}\"", self.title(), expected());
-        let problem = problems.error(self.span(), message);
-        if let Some(near) = did_you_mean(text, choices.iter().map(|(name, _)| *name)) {
-            problem.mark(format!("did you mean \"{near}\"?"));
-        }
-        None
+        found
     }
 
     /// true or false, also as a word from a variable.

@@ -7,6 +7,7 @@
 //! /proc/PID/environ (proc(5)), so values may hold anything that a variable may; a first and a last
 //! entry tell a whole list from half of one.
 
+use crate::core::sorted;
 use std::collections::BTreeMap;
 
 /// The descriptor at which the script's process finds the file: above those that a shell script
@@ -32,8 +33,8 @@ impl Exports {
         before: impl Iterator<Item = &'a [u8]>,
         after: impl Iterator<Item = &'a [u8]>,
     ) -> Exports {
-        let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            (before.filter_map(pair).collect(), after.filter_map(pair).collect());
+        let before = sorted::map(before.filter_map(pair));
+        let after = sorted::map(after.filter_map(pair));
         let mut changes = BTreeMap::new();
         for (name, value) in after.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
             changes.insert(Box::from(*name), Some(Box::from(*value)));
@@ -77,7 +78,8 @@ impl Exports {
             (b'-', name) => Some((Box::from(name), None)),
             (_, _) => None,
         };
-        entries.map(read).collect::<Option<_>>().map(Exports)
+        let entries: Option<Vec<_>> = entries.map(read).collect();
+        entries.map(|entries| Exports(sorted::map(entries)))
     }
 
     /// Takes what a later script says over what earlier ones said.

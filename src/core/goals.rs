@@ -15,6 +15,7 @@ use super::plan::{Condition, Kind, ServiceSpec};
 use super::rolling::RollId;
 use super::supervisor::Supervisor;
 use super::update::Age;
+use crate::core::sorted;
 use std::rc::Rc;
 
 /// What is to become true of an instance.
@@ -55,7 +56,7 @@ impl Supervisor {
     /// The request is answered when all of this is true.
     pub(super) fn await_goals(&mut self, id: impl Into<Option<RequestId>>, goals: Vec<(InstanceId, Goal)>) {
         let mut goals: Box<[_]> = goals.into_iter().map(|(id, goal)| (id, goal, false)).collect();
-        goals.sort_by_key(|(id, ..)| *id);
+        sorted::sort_by_key(&mut goals, |(id, ..)| *id);
         let missing = goals.len();
         self.changed.extend(goals.iter().map(|(id, ..)| *id));
         self.pending.push(Pending { id: id.into(), goals, missing });
@@ -67,7 +68,7 @@ impl Supervisor {
         for pending in self.pending.iter_mut().filter(|pending| pending.goals.iter().any(is_up)) {
             let mut goals = std::mem::take(&mut pending.goals).into_vec();
             goals.push((id, goal, false));
-            goals.sort_by_key(|(id, ..)| *id);
+            sorted::sort_by_key(&mut goals, |(id, ..)| *id);
             (pending.goals, pending.missing) = (goals.into(), pending.missing + 1);
         }
     }
@@ -127,7 +128,7 @@ impl Supervisor {
         for pending in &mut self.pending {
             let moves = |(id, goal, _): &&mut (InstanceId, Goal, bool)| *id == old && !goal.is_reload();
             pending.goals.iter_mut().filter(moves).for_each(|(id, ..)| *id = new);
-            pending.goals.sort_by_key(|(id, ..)| *id);
+            sorted::sort_by_key(&mut pending.goals, |(id, ..)| *id);
         }
     }
 

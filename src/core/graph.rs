@@ -5,6 +5,7 @@
 
 use super::ids::{InstanceId, ServiceId};
 use super::plan::Plan;
+use crate::core::sorted;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -51,7 +52,7 @@ impl Graph {
             edges.extend(spec.requires.iter().map(|d| (d.service, Dependent { service, requires: true })));
             edges.extend(spec.after.iter().map(|d| (d.service, Dependent { service, requires: false })));
         }
-        edges.sort_by_key(|(on, dependent)| (*on, dependent.service));
+        sorted::sort_by_key(&mut edges, |(on, dependent)| (*on, dependent.service));
         let mut start = vec![0u32; count + 1];
         for (on, _) in &edges {
             start[on.index() + 1] += 1;
@@ -110,7 +111,7 @@ impl Graph {
                 next(service, &mut open);
             }
         }
-        found.sort();
+        sorted::sort(&mut found);
         found
     }
 }

@@ -28,6 +28,7 @@
 //! - `slot`: one place for one process; `rolling`: two for one instance
 //! - `roster`: who there is, by number, service and place
 //! - [`admission`], `ending`: its rules for launching, and for stopping; [`yielding`]: who leaves time to whom
+//! - [`sorted`]: maps, sets and lists in order
 //! - [`exports`]: what scripts add to the environment of those launched after them
 //! - `occupancy`: who still stands on whom
 //! - `update`: from one plan to the next
@@ -61,6 +62,7 @@ pub mod size;
 mod slot;
 pub mod snapshot;
 pub mod socket;
+pub mod sorted;
 pub mod supervisor;
 pub mod time;
 mod update;

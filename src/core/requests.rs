@@ -20,6 +20,7 @@ use super::plan::Condition;
 use super::signal::Signal;
 use super::supervisor::Supervisor;
 use super::time::Moment;
+use crate::core::sorted;
 
 impl Supervisor {
     pub(super) fn requested(&mut self, id: RequestId, request: Request, now: Moment) {
@@ -101,7 +102,7 @@ impl Supervisor {
     /// The instances of these services, each once, in the order of the plan.
     pub(super) fn instances_in_order(&self, services: &[ServiceId]) -> Box<[InstanceId]> {
         let mut services = services.to_vec();
-        services.sort();
+        sorted::sort(&mut services);
         services.dedup();
         services.into_iter().flat_map(|service| self.graph.instances(service)).collect()
     }

@@ -43,6 +43,7 @@ use super::plan::{Plan, ServiceSpec};
 use super::slot::{Role, Slot};
 use super::supervisor::Supervisor;
 use super::time::Moment;
+use crate::core::sorted;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
@@ -259,7 +260,7 @@ impl Supervisor {
     /// Forgets what was meant of services that are long gone. It is kept until the next update for
     /// the last that they have to do, their `after_exit` hooks.
     fn clear_up(&mut self) {
-        let present: BTreeSet<ServiceId> = self.order.iter().copied().collect();
+        let present = sorted::set(self.order.iter().copied());
         let is_litter = |(index, spec): (usize, &ServiceSpec)| {
             !present.contains(&ServiceId(index as u32)) && !spec.launch.command.is_empty()
         };
@@ -292,11 +293,8 @@ impl Supervisor {
     /// Gives every instance of the new plan its place, and takes away those that it does not have.
     fn move_in(&mut self, errands: &mut Errands) {
         // A spare is nobody's.
-        let known: BTreeMap<(ServiceId, u32), InstanceId> = self
-            .all()
-            .filter(|id| self.slot(*id).role == Role::Member)
-            .map(|id| (self.whose(id), id))
-            .collect();
+        let known = self.all().filter(|id| self.slot(*id).role == Role::Member);
+        let known = sorted::map(known.map(|id| (self.whose(id), id)));
         let mut members = BTreeMap::new();
         for service in self.order.clone() {
             let spec = self.plan.service(service);
@@ -338,8 +336,7 @@ impl Supervisor {
 
     /// What becomes of the instances of services that were there before.
     fn change(&mut self, before: &Plan, difference: &Difference, errands: &mut Errands) {
-        let kinds: BTreeMap<&str, ChangeKind> =
-            difference.services.iter().map(|changed| (&*changed.name, changed.kind)).collect();
+        let kinds = sorted::map(difference.services.iter().map(|changed| (&*changed.name, changed.kind)));
         let plan = Rc::clone(&self.plan);
         for service in self.order.clone() {
             let spec = plan.service(service);
@@ -416,9 +413,9 @@ impl Supervisor {
 
     /// Who was given up for want of something that is different now is tried again.
     fn try_again(&mut self, difference: &Difference, errands: &mut Errands) {
-        let names: BTreeSet<&str> = difference.services.iter().map(|changed| &*changed.name).collect();
+        let names = sorted::set(difference.services.iter().map(|changed| &*changed.name));
         let is_touched = |service: &ServiceId| names.contains(&*self.plan.service(*service).name);
-        let mut touched: BTreeSet<ServiceId> = self.order.iter().copied().filter(is_touched).collect();
+        let mut touched = sorted::set(self.order.iter().copied().filter(is_touched));
         let lacks = |id: InstanceId| match self.instance(id).state {
             State::Fatal { cause: Failure::Requirement(service) } => Some(service),
             _ => None,

@@ -18,6 +18,7 @@ use super::hold::{self, Held};
 use super::journal::{self, FINAL, Journal, UNDER_WAY};
 use super::trouble::Trouble;
 use crate::core::plan::Credentials;
+use crate::core::sorted;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
@@ -186,7 +187,7 @@ impl Ground {
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&start))
             .map(|entry| entry.path())
             .collect();
-        found.sort();
+        sorted::sort(&mut found);
         found
     }
 

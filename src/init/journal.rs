@@ -16,6 +16,7 @@
 use super::digest;
 use super::engine::Known;
 use super::trouble::Trouble;
+use crate::core::sorted;
 use crate::sys::clock;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -154,7 +155,7 @@ impl Journal {
             completed: None,
             stopped_by: None,
             boot: boot(),
-            variables: variables.iter().filter_map(hashed).collect(),
+            variables: sorted::map(variables.iter().filter_map(hashed)),
             salt,
             scripts: Vec::new(),
             each_start: Vec::new(),

@@ -15,6 +15,7 @@ use super::scripts::provision;
 use super::trouble::Trouble;
 use super::voice::tell;
 use super::{OnPartial, Request, directories, identity, in_place, partial, restore};
+use crate::core::sorted;
 use crate::core::time::duration_text;
 use crate::sys::clock;
 use std::path::PathBuf;
@@ -78,7 +79,7 @@ fn foreign(engine: &dyn Engine, work: &mut Work<'_>, ground: &Ground) -> Result<
     let data = ground.data.display();
     if !engine.is_data(&ground.data) {
         let mut content = ground.content()?;
-        content.sort();
+        sorted::sort(&mut content);
         content.truncate(5);
         return Err(Trouble::Partial(format!(
             "{data} is not empty, and what is in it is no data of {}: {}. Nothing was touched. Move it away, or \

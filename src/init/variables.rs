@@ -11,6 +11,7 @@
 //! wrong is said at once. No value is ever part of a message: not even Debug shows one.
 
 use super::engine::{Known, Remark};
+use crate::core::sorted;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -87,8 +88,7 @@ pub struct Reading {
 impl Given {
     /// Reads what `known` names from an environment (`std::env::vars_os()`), opening the files of `_FILE` variables.
     pub fn read(known: &[Name], environment: impl IntoIterator<Item = (OsString, OsString)>) -> Reading {
-        let environment: BTreeMap<OsString, OsString> =
-            environment.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let environment = sorted::map(environment.into_iter().filter(|(_, value)| !value.is_empty()));
         let mut reading = Reading::default();
         for known in known {
             // The older name is read as well when the newer one counts, as the images do: two that contradict

@@ -8,6 +8,7 @@
 //! as it came.
 
 use super::{NoAnswer, TimeLimit};
+use crate::core::sorted;
 use crate::sys::clock;
 use simple_dns::rdata::RData;
 use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
@@ -53,7 +54,7 @@ fn in_hosts(text: &str, name: &str) -> Vec<IpAddr> {
             found.push(address);
         }
     }
-    found.sort_by_key(IpAddr::is_ipv6);
+    sorted::sort_by_key(&mut found, IpAddr::is_ipv6);
     found
 }
 
@@ -197,7 +198,7 @@ fn ask(server: SocketAddr, name: &str, limit: TimeLimit) -> Result<Vec<IpAddr>, 
             code => return Err(NoAnswer::Got(format!("it says {code:?}"))),
         }
     }
-    found.sort_by_key(IpAddr::is_ipv6);
+    sorted::sort_by_key(&mut found, IpAddr::is_ipv6);
     Ok(found)
 }
 

@@ -10,10 +10,10 @@ use crate::core::instance::{State, Want};
 use crate::core::phase::Phase;
 use crate::core::plan::{Condition, Kind, ServiceSpec};
 use crate::core::snapshot::{InstanceStatus, Snapshot};
+use crate::core::sorted;
 use crate::core::supervisor::Supervisor;
 use crate::log::{RingLine, Stamp, Std};
 use crate::sys::{clock, pid1, proc};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Now, as documents have it: RFC 3339 in UTC with milliseconds.
@@ -35,7 +35,7 @@ pub(super) fn status(
     snapshot: &Snapshot,
     chosen: &[InstanceId],
 ) -> wire::Status {
-    let chosen: BTreeSet<&InstanceId> = chosen.iter().collect();
+    let chosen = sorted::set(chosen);
     wire::Status {
         phase: snapshot.phase.name().into(),
         pid: pid1::own_pid().0,

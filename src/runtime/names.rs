@@ -9,6 +9,7 @@ use crate::control::wire::ErrorKind;
 use crate::core::ids::{InstanceId, ServiceId};
 use crate::core::input::Awaited;
 use crate::core::plan::Kind;
+use crate::core::sorted;
 use crate::core::supervisor::Supervisor;
 use glob::Pattern;
 
@@ -44,7 +45,7 @@ pub(super) fn services(
             }
         }
     }
-    chosen.sort();
+    sorted::sort(&mut chosen);
     chosen.dedup();
     Ok(chosen.into())
 }
@@ -63,7 +64,7 @@ pub(super) fn instances(supervisor: &Supervisor, names: &[String]) -> Result<Vec
             }
         }
     }
-    chosen.sort();
+    sorted::sort(&mut chosen);
     chosen.dedup();
     Ok(chosen)
 }

@@ -8,6 +8,7 @@ use super::turn::Turn;
 use crate::control::server::ClientId;
 use crate::control::wire;
 use crate::core::ids::InstanceId;
+use crate::core::sorted;
 use crate::log::{FollowerId, RingLine};
 use std::collections::VecDeque;
 
@@ -46,7 +47,7 @@ impl Turn {
             past.extend(self.pump.last_lines(*instance, count));
         }
         // Stable: what was read at the same moment stays in its order.
-        past.sort_by_key(|line| line.at);
+        sorted::sort_by_key(&mut past, |line| line.at);
         // After the rings were read, and before anything else is: no gap, and nothing twice.
         let whose = (!is_all).then(|| chosen.into());
         let follower = follow.then(|| self.pump.follow(whose));

@@ -16,6 +16,7 @@ use crate::core::ids::ServiceId;
 use crate::core::input::Input;
 use crate::core::instance::State;
 use crate::core::plan::Plan;
+use crate::core::sorted;
 use crate::core::time::Moment;
 use crate::sys::clock;
 use crate::sys::watch::{Kept, Watched};
@@ -346,7 +347,7 @@ fn walk(path: &Path, out: &mut BTreeMap<PathBuf, Names>, links: u32) {
 }
 
 fn see(folder: &Path, name: &OsStr, out: &mut BTreeMap<PathBuf, Names>) {
-    let names = Some(BTreeSet::from([name.to_owned()]));
+    let names = Some(sorted::set([name.to_owned()]));
     merge(out.entry(folder.to_owned()).or_insert(Some(BTreeSet::new())), names);
 }
 

@@ -14,6 +14,7 @@ use super::proc::Process;
 use super::tree::{descendants, send, with_descendants};
 use super::{clock, fd, pid1, proc, reap, signals};
 use crate::core::signal::Signal;
+use crate::core::sorted;
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
 use std::collections::BTreeSet;
@@ -107,8 +108,8 @@ impl Sweep {
     /// The readers that are still there, and what descends from them.
     fn spared(&self, processes: &[Process]) -> BTreeSet<i32> {
         let is_same = |p: &&Process| self.readers.iter().any(|r| r.pid == p.pid && r.started == p.started);
-        let roots = processes.iter().filter(is_same).map(|p| p.pid.0).collect();
-        with_descendants(processes, roots).iter().map(|p| p.pid.0).collect()
+        let roots = sorted::set(processes.iter().filter(is_same).map(|p| p.pid.0));
+        sorted::set(with_descendants(processes, roots).iter().map(|p| p.pid.0))
     }
 }
 

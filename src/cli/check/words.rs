@@ -5,7 +5,7 @@ use crate::config::why::Source;
 use crate::config::{Reasons, Surroundings, keys};
 use crate::core::plan::*;
 use crate::core::socket::FIRST_FD;
-use std::collections::BTreeSet;
+use crate::core::sorted;
 
 /// What stands for the value of a secret.
 pub const MASK: &str = "***";
@@ -294,8 +294,8 @@ impl<'a> Words<'a> {
     /// The variables that are not just handed on, without the values of secrets.
     pub fn own_environment(&self) -> Vec<(&'a str, String)> {
         let launch = &self.spec.launch;
-        let handed_on: BTreeSet<(&str, &str)> =
-            self.around.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let handed_on = self.around.environment.iter();
+        let handed_on = sorted::set(handed_on.map(|(name, value)| (name.as_str(), value.as_str())));
         let secret = |name: &String| launch.secrets.binary_search(name).is_ok();
         let pairs = launch.environment.iter();
         let own = pairs.filter(|(n, v)| secret(n) || !handed_on.contains(&(n.as_str(), v.as_str())));

@@ -24,6 +24,7 @@ use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
 use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told, UwsgiProbe};
 use crate::core::signal::Signal;
+use crate::core::sorted;
 use std::time::Duration;
 
 /// So long new workers may take: the old ones have 60 s for their requests, and the application is loaded.
@@ -188,7 +189,7 @@ impl Settings {
         files.extend(
             argv.iter().skip(1).filter(|word| word.ends_with(".ini") && !word.starts_with('-')).cloned(),
         );
-        files.sort();
+        sorted::sort(&mut files);
         files.dedup();
         let mut begins = Vec::new();
         for file in files {

@@ -5,6 +5,7 @@
 
 use crate::core::plan::*;
 use crate::core::signal::Signal;
+use crate::core::sorted;
 use crate::core::time::duration_text;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,7 +38,7 @@ impl<'a> Secrets<'a> {
         let mut text = text.to_owned();
         // Longer ones first: one may be the beginning of another.
         let mut values: Vec<&&str> = self.0.iter().filter(|value| value.len() >= 4).collect();
-        values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        sorted::sort_by_key(&mut values, |value| std::cmp::Reverse(value.len()));
         for value in values {
             text = text.replace(*value, MASK);
         }

@@ -7,6 +7,7 @@
 
 use crate::config::version;
 use crate::core::plan::Credentials;
+use crate::core::sorted;
 use crate::init::Order;
 use crate::init::digest;
 use crate::init::engine::Kinds;
@@ -143,7 +144,7 @@ pub fn list(directory: &Path, kinds: Kinds, order: Order, who: Option<&Credentia
             paths.push(name);
         }
     }
-    paths.sort_by(|a, b| match order {
+    sorted::sort_by(&mut paths, |a, b| match order {
         Order::Glob => a.cmp(b),
         Order::Version => version::compare(a.as_bytes(), b.as_bytes()),
     });

@@ -11,6 +11,7 @@ use super::progress::PACKED_WEIGHT;
 use super::shell::{self, Way};
 use crate::core::plan::Credentials;
 use crate::core::size::size_text;
+use crate::core::sorted;
 use crate::init::Order;
 use crate::init::engine::{Kinds, Level, Remark};
 use crate::sys::identity;
@@ -139,7 +140,7 @@ pub fn examine(listing: Listing, about: &About<'_>) -> Plan {
         plan.say(Level::Error, &second, "a second backup: only one can be restored. Take the others away");
     }
     plan.examine_disk(about.data);
-    plan.remarks.sort_by_key(|remark| std::cmp::Reverse(remark.level));
+    sorted::sort_by_key(&mut plan.remarks, |remark| std::cmp::Reverse(remark.level));
     plan
 }
 

@@ -7,6 +7,7 @@
 //! which is YAML too, goes through a real parser. What is neither is refused with the line, not guessed at; a
 //! whole YAML parser for five keys would be the largest part of the program that nobody uses.
 
+use crate::core::sorted;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -127,7 +128,7 @@ impl File {
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let first = significant.find(|line| *line != "---" && !line.starts_with('%')).unwrap_or("");
         if first.starts_with('{') {
-            return serde_json::from_str(text).map(File::Json).map_err(|error| {
+            return serde_json::from_slice(text.as_bytes()).map(File::Json).map_err(|error| {
                 format!(
                     "it begins as JSON does, but is not: {error}. Write it in block style, a key on each line"
                 )
@@ -137,9 +138,8 @@ impl File {
         if equals.is_some_and(|equals| colon.is_none_or(|colon| equals < colon)) {
             let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
             let pairs = lines.filter_map(|line| line.split_once('='));
-            return Ok(File::Ini(
-                pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect(),
-            ));
+            let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
+            return Ok(File::Ini(sorted::map(pairs)));
         }
         block(text)
     }

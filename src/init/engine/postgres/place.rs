@@ -1,6 +1,7 @@
 //! Where things of PostgreSQL lie: its programs, its data, its write-ahead log.
 
 use super::PROGRAM;
+use crate::core::sorted;
 use crate::init::trouble::Trouble;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, chown};
@@ -55,7 +56,7 @@ pub fn programs(server: Option<&OsStr>, path: Option<&OsStr>) -> Option<PathBuf>
             }
         }
     }
-    packaged.sort();
+    sorted::sort(&mut packaged);
     packaged.pop().map(|(_, directory)| directory)
 }
 
@@ -95,7 +96,7 @@ pub fn refuse_old_layout(data: &Path) -> Result<(), Trouble> {
     let versions =
         fs::read_dir(home).into_iter().flatten().flatten().map(|entry| entry.path().join("docker"));
     let mut places: Vec<PathBuf> = [home.to_owned(), home.join("data")].into_iter().chain(versions).collect();
-    places.sort();
+    sorted::sort(&mut places);
     places.retain(|place| is_cluster(place));
     let mut found: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
     if found.is_empty() && is_mount_point(&home.join("data")) {
@@ -242,7 +243,7 @@ fn remains_of(waldir: &Path, final_data: &Path) -> Option<(PathBuf, String)> {
             }
         }
     }
-    places.sort();
+    sorted::sort(&mut places);
     let links = |(place, date): &(PathBuf, String)| {
         ["pg_wal", "data/pg_wal"].map(|below| (place.join(below), date.clone()))
     };
