@@ -67,6 +67,9 @@ pub enum Request {
         lines: Option<u32>,
         #[serde(default)]
         follow: bool,
+        /// Of what there is already, only what was written since the last launch.
+        #[serde(default)]
+        last_launch: bool,
     },
     /// Answered by [`Reply::Updated`].
     Update {
