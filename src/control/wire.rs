@@ -75,6 +75,8 @@ pub enum Request {
     Update {
         #[serde(default)]
         dry_run: bool,
+        #[serde(default = "yes")]
+        wait: bool,
     },
     /// [`Reply::Event`] for every change, for ever.
     Events,

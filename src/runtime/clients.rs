@@ -256,10 +256,17 @@ impl Turn {
                 self.read_logs(client, &chosen, is_all, Past { lines, last_launch }, follow);
                 Ok(Begun::Open)
             }
-            wire::Request::Update { dry_run } => {
+            wire::Request::Update { dry_run, wait } => {
                 let id = self.clients.open(client, Vec::new());
                 let begun = match self.update(id, dry_run) {
-                    Answer::Later => return Ok(Begun::Open),
+                    Answer::Later(_) if wait => return Ok(Begun::Open),
+                    Answer::Later(updated) => {
+                        self.perform_all();
+                        Ok(match self.clients.close(id) {
+                            Some(_) => Begun::Answered(wire::Reply::Updated(updated)),
+                            None => Begun::Open,
+                        })
+                    }
                     Answer::Updated(updated) => Ok(Begun::Answered(wire::Reply::Updated(updated))),
                     Answer::Error(error, message) => Err((error, message)),
                 };
