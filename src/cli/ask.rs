@@ -112,11 +112,11 @@ pub fn status(client: &mut Client, names: &[String]) -> Result<Status, Trouble> 
     }
 }
 
-/// The last lines that a service has written; none where they cannot be had.
+/// The last lines that a service has written since its last launch; none where they cannot be had.
 pub fn last_lines(client: &mut Client, service: &str, count: u32) -> Vec<String> {
     let names = vec![service.to_owned()];
     let mut lines = Vec::new();
-    if client.ask(&Request::Logs { names, lines: Some(count), follow: false }).is_ok() {
+    if client.ask(&Request::Logs { names, lines: Some(count), follow: false, last_launch: true }).is_ok() {
         while let Ok(Reply::Log(line)) = next(client, Some(AT_ONCE)) {
             lines.push(line.message);
         }

@@ -48,7 +48,8 @@ fn show(args: &Args) -> Result<u8, Trouble> {
     let mut client = args.socket.connect()?;
     let status = ask::status(&mut client, &args.names)?;
     let mut look = Look::of(args, &status, Paint::on(&io::stdout()));
-    let request = Request::Logs { names: args.names.clone(), lines: args.lines, follow: args.follow };
+    let (names, lines, follow) = (args.names.clone(), args.lines, args.follow);
+    let request = Request::Logs { names, lines, follow, last_launch: false };
     client.ask(&request).map_err(|error| Trouble::lost(&error))?;
     let mut shown = 0_u64;
     while super::reader_is_there(&client) {

@@ -21,6 +21,9 @@ pub struct Args {
     /// The same for programs: one JSON object
     #[arg(long)]
     json: bool,
+    /// Only ask for it
+    #[arg(long, conflicts_with = "timeout")]
+    no_wait: bool,
     /// Wait no longer than this, and fail; the update goes on
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     timeout: Option<Duration>,
@@ -36,7 +39,7 @@ pub fn run(args: Args) -> u8 {
 fn update(args: &Args) -> Result<u8, Trouble> {
     let patience = Patience {
         socket: &args.socket,
-        request: Request::Update { dry_run: args.dry_run },
+        request: Request::Update { dry_run: args.dry_run, wait: !args.no_wait },
         begun: (!args.dry_run).then(|| "the update".to_owned()),
         names: &[],
         is_met: &|it| it.ready || !it.wanted,
@@ -52,12 +55,12 @@ fn update(args: &Args) -> Result<u8, Trouble> {
             let text = serde_json::to_string_pretty(&updated).unwrap_or_default();
             let _ = writeln!(io::stdout().lock(), "{text}");
         }
-        false => say(&in_words(&updated, Paint::on(&io::stdout())).join("\n")),
+        false => say(&in_words(&updated, args.no_wait, Paint::on(&io::stdout())).join("\n")),
     }
     Ok(0)
 }
 
-fn in_words(updated: &Updated, paint: Paint) -> Vec<String> {
+fn in_words(updated: &Updated, only_asked: bool, paint: Paint) -> Vec<String> {
     let mut lines = Vec::new();
     let names = updated.services.iter().map(|changed| changed.service.chars().count());
     let width = names.max().unwrap_or(0);
@@ -85,7 +88,11 @@ fn in_words(updated: &Updated, paint: Paint) -> Vec<String> {
     .into_iter()
     .filter_map(|(kind, word)| Some(count(kind)).filter(|n| *n > 0).map(|n| format!("{n} {word}")))
     .collect();
-    let verb = if updated.dry_run { "would be updated" } else { "updated" };
+    let verb = match (updated.dry_run, only_asked) {
+        (true, _) => "would be updated",
+        (false, true) => "update asked for",
+        (false, false) => "updated",
+    };
     lines.push(match (counts.is_empty(), updated.other.is_empty()) {
         (true, true) => "nothing has changed".to_owned(),
         (true, false) => format!("{verb}: no service"),
@@ -122,7 +129,7 @@ mod tests {
             other: vec![key("supervisor.log_format", true)],
         };
         assert_eq!(
-            in_words(&updated, Paint::PLAIN),
+            in_words(&updated, false, Paint::PLAIN),
             [
                 "web    replaced",
                 "  command: (nothing) -> \"b\"",
@@ -136,6 +143,8 @@ mod tests {
     #[test]
     fn no_difference_is_said() {
         let updated = Updated { dry_run: false, services: vec![], other: vec![] };
-        assert_eq!(in_words(&updated, Paint::PLAIN), ["nothing has changed"]);
+        for only_asked in [false, true] {
+            assert_eq!(in_words(&updated, only_asked, Paint::PLAIN), ["nothing has changed"]);
+        }
     }
 }

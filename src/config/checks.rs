@@ -4,11 +4,13 @@
 //! anything. What concerns one server alone is said by its preset.
 
 use super::diagnostics::Problems;
+use super::init;
 use super::launch::{USUAL_PATH, find};
 use super::service::Resolved;
 use super::values::duration_text;
 use crate::core::plan::*;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,7 +21,8 @@ pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut 
     for service in services.iter().filter(|service| !service.spec.is_satellite()) {
         backgrounds(service, problems);
         shell_words(service, problems);
-        program_is_there(service, &mut found, problems);
+        let has_directory = directory_is_there(service, services, problems);
+        program_is_there(service, has_directory, &mut found, problems);
         dependencies_can_hold(service, services, problems);
         secrets_stay_secret(service, problems);
         both_can_serve(service, problems);
@@ -105,10 +108,36 @@ fn shell_words(service: &Resolved, problems: &mut Problems) {
     }
 }
 
+/// Whether there is the directory in which it is to run, as far as can be seen.
+fn directory_is_there(service: &Resolved, services: &[Resolved], problems: &mut Problems) -> bool {
+    let extra = service.spec.launch.extra.as_deref();
+    let Some(path) = extra.and_then(|extra| extra.directory.as_deref()) else { return true };
+    let message = match path.metadata() {
+        Ok(found) if !found.is_dir() => format!("{} is no directory", path.display()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            format!("there is no directory {}", path.display())
+        }
+        Ok(_) | Err(_) => return true,
+    };
+    // Its own first start runs there, too.
+    let first_start = init::name(&service.spec.name);
+    let makes = |dependency: &Dependency| {
+        let other = &services[dependency.service.index()].spec;
+        other.kind == Kind::Oneshot && *other.name != *first_start
+    };
+    let problem = problems.warning(service.directory.unwrap_or(service.name), message);
+    problem.mark(match service.spec.requires.iter().any(makes) {
+        true => "no launch succeeds unless a oneshot that it requires makes it",
+        false => "no launch succeeds before it is there",
+    });
+    false
+}
+
 /// The program can be found, as its launch will look for it. A thousand services may share
 /// one program: each is looked for once.
 fn program_is_there<'a>(
     service: &'a Resolved,
+    has_directory: bool,
     found: &mut HashMap<(&'a str, Option<&'a str>), bool>,
     problems: &mut Problems,
 ) {
@@ -119,7 +148,7 @@ fn program_is_there<'a>(
         let path = directory.unwrap_or(Path::new("")).join(program);
         let there = match program.starts_with('/') {
             true => *found.entry((program, None)).or_insert_with(|| path.exists()),
-            false => path.exists(),
+            false => !has_directory || path.exists(),
         };
         if !there {
             problems.warning(service.command, format!("there is no {}", path.display()));

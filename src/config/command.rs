@@ -6,7 +6,7 @@
 //! is wrong, has not given the variables that a server needs. So only what decides is looked at
 //! here, and errors elsewhere are left for when the services are run.
 
-use super::diagnostics::{Diagnostics, Problems, Sources, Span, did_you_mean};
+use super::diagnostics::{Diagnostics, Problems, Sources, Span};
 use super::file::{Table, Value};
 use super::launch::Draft;
 use super::presets;
@@ -47,9 +47,9 @@ pub fn meaning(files: &[PathBuf], around: &Surroundings, words: &[String]) -> Re
     let is_server = |word: &String| presets::ALL.iter().any(|preset| preset.is_program(word));
     let is_alone = matches!(meaning, Meaning::Alone(_)) && !words.first().is_some_and(is_server);
     // Whoever wants a shell to mend the file is to have it.
-    match assembled.sound || is_alone {
+    match assembled.whole || is_alone {
         true => Ok(meaning),
-        false => Err(problems.finish(&sources).0),
+        false => super::load(files, around).map(|_| meaning),
     }
 }
 
@@ -114,10 +114,7 @@ pub fn service<'a>(
     };
     let name = field.text(problems)?;
     if !names.contains_key(name) {
-        let problem = problems.error(field.span(), format!("there is no service \"{name}\""));
-        if let Some(near) = did_you_mean(name, names.keys().copied()) {
-            problem.mark(format!("did you mean \"{near}\"?"));
-        }
+        problems.no_service(field.span(), name, names.keys().copied());
         return None;
     }
     Some(name)

@@ -23,10 +23,7 @@ pub(super) fn dependencies(
             None => (text, None),
         };
         let Some((service, kind)) = names.get(name).copied() else {
-            let problem = problems.error(element.span(), format!("there is no service \"{name}\""));
-            if let Some(near) = did_you_mean(name, names.keys().copied()) {
-                problem.mark(format!("did you mean \"{near}\"?"));
-            }
+            problems.no_service(element.span(), name, names.keys().copied());
             continue;
         };
         if name == own && element.layer > 0 {

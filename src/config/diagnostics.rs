@@ -204,6 +204,8 @@ pub struct Problems {
     errors: usize,
     kept_errors: usize,
     spare: Option<Problem>,
+    /// A file could not be read: what is missed may be in it.
+    pub incomplete: bool,
 }
 
 impl Problems {
@@ -225,6 +227,17 @@ impl Problems {
     /// A file that could not be read at all.
     pub fn unreadable(&mut self, path: &Path, message: impl Into<String>) -> &mut Problem {
         self.push(Severity::Error, None, Some(path.to_owned()), message.into())
+    }
+
+    /// A name that no service has.
+    pub fn no_service<'a>(&mut self, span: Span, name: &str, known: impl Iterator<Item = &'a str>) {
+        if self.incomplete {
+            return;
+        }
+        let problem = self.error(span, format!("there is no service \"{name}\""));
+        if let Some(near) = did_you_mean(name, known) {
+            problem.mark(format!("did you mean \"{near}\"?"));
+        }
     }
 
     /// How many errors there are.

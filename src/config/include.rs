@@ -30,6 +30,8 @@ pub struct Assembled {
     /// All files that were read, in order.
     pub files: Vec<PathBuf>,
     /// Whether each of them was read and is TOML.
+    pub whole: bool,
+    /// Whether nothing in the tree was recovered from a broken file, though what an included file says may be missing.
     pub sound: bool,
 }
 
@@ -47,7 +49,9 @@ pub fn assemble(
         files: Vec::new(),
         done: BTreeMap::new(),
         stack: Vec::new(),
+        whole: true,
         sound: true,
+        layered: paths.len() > 1,
     };
     let mut tree = Table::default();
     for path in paths {
@@ -57,7 +61,7 @@ pub fn assemble(
             override_with(&mut tree, layer, Level::Top);
         }
     }
-    Assembled { tree, files: reader.files, sound: reader.sound }
+    Assembled { tree, files: reader.files, whole: reader.whole, sound: reader.sound }
 }
 
 struct Reader<'a> {
@@ -69,12 +73,22 @@ struct Reader<'a> {
     /// match is read once.
     done: BTreeMap<PathBuf, SourceId>,
     stack: Vec<PathBuf>,
+    whole: bool,
     sound: bool,
+    /// Whether there are several layers.
+    layered: bool,
 }
 
 impl Reader<'_> {
+    /// The content of a file is not known. If it is included, the others can be looked at without it; but
+    /// in layers anything may rest on it.
+    fn lose(&mut self, is_included: bool) {
+        self.whole = false;
+        self.sound &= is_included && !self.layered;
+    }
+
     fn fail(&mut self, path: &Path, asked: Option<Span>, message: String) -> Option<Table> {
-        self.sound = false;
+        self.lose(asked.is_some());
         match asked {
             Some(span) => self.problems.error(span, format!("cannot read {}: {message}", path.display())),
             None => self.problems.unreadable(path, format!("cannot read it: {message}")),
@@ -115,12 +129,13 @@ impl Reader<'_> {
                 let start = valid as u32;
                 let span = Span { source: id, start, end: start + 1 };
                 self.problems.error(span, "not UTF-8").mark("this byte cannot be read as text");
-                self.sound = false;
+                self.lose(asked.is_some());
                 return None;
             }
         };
         self.done.insert(real.clone(), id);
         let (mut tree, sound) = file::parse(self.sources, id, self.variables, self.problems);
+        self.whole &= sound;
         self.sound &= sound;
         if let Some(include) = tree.0.remove("include") {
             self.stack.push(real);
@@ -131,7 +146,7 @@ impl Reader<'_> {
     }
 
     fn supervisord(&mut self, path: &Path, asked: Option<Span>) -> Option<Table> {
-        self.sound = false;
+        self.lose(asked.is_some());
         let message = format!(
             "{} is in supervisord's dialect, which this version of minisup does not read yet",
             path.display()
@@ -159,7 +174,7 @@ impl Reader<'_> {
         let view = View::new(vec![&view]);
         let Some(field) = view.get("include") else { return };
         let Some(patterns) = field.texts(self.problems) else {
-            self.sound = false;
+            self.lose(true);
             return;
         };
         for (pattern, element) in patterns {
@@ -185,7 +200,7 @@ impl Reader<'_> {
         match glob::glob(&whole) {
             Ok(found) => found.filter_map(Result::ok).filter(|p| !p.is_dir()).take(MOST_FILES + 1).collect(),
             Err(error) => {
-                self.sound = false;
+                self.lose(true);
                 self.problems.error(element.span(), format!("not a pattern: {}", error.msg));
                 Vec::new()
             }

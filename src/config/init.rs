@@ -178,6 +178,7 @@ impl FirstStart {
             adjusted: Vec::new(),
             name: key,
             command: key,
+            directory: None,
             one_string: false,
             requires: service.requires.clone(),
             after: service.after.clone(),

@@ -215,6 +215,7 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
     for name in &around.unreadable {
         problems.warn(format!("the variable {name} is not UTF-8 and is not passed on to services"));
     }
+    problems.incomplete = !assembled.whole;
     // What a parser recovered from a broken file would only bring errors that are none.
     let plan = match assembled.sound {
         true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems, explain)),

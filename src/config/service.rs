@@ -71,6 +71,8 @@ pub struct Resolved {
     pub name: Span,
     /// The command, or the name if there is none.
     pub command: Span,
+    /// The working directory, if one is set.
+    pub directory: Option<Span>,
     /// Whether the command was one string.
     pub one_string: bool,
     /// One for each entry of `requires`.
@@ -197,6 +199,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
         adjusted: draft.adjusted,
         name: key,
         command: draft.span,
+        directory: view.get("directory").map(|field| field.span()),
         one_string: draft.one_string,
         requires: requires_spans,
         after: after_spans,

@@ -90,10 +90,7 @@ pub fn signals(
             name => match names.get(name) {
                 Some((service, _)) => Forward::To(*service, as_signal),
                 None => {
-                    let problem = problems.error(field.span(), format!("there is no service \"{name}\""));
-                    if let Some(near) = did_you_mean(name, names.keys().copied()) {
-                        problem.mark(format!("did you mean \"{near}\"?"));
-                    }
+                    problems.no_service(field.span(), name, names.keys().copied());
                     continue;
                 }
             },

@@ -67,11 +67,16 @@ pub enum Request {
         lines: Option<u32>,
         #[serde(default)]
         follow: bool,
+        /// Of what there is already, only what was written since the last launch.
+        #[serde(default)]
+        last_launch: bool,
     },
     /// Answered by [`Reply::Updated`].
     Update {
         #[serde(default)]
         dry_run: bool,
+        #[serde(default = "yes")]
+        wait: bool,
     },
     /// [`Reply::Event`] for every change, for ever.
     Events,

@@ -15,6 +15,20 @@ impl Pump {
         self.rings.last(instance, count)
     }
 
+    /// The same, only of what was written since its last launch.
+    pub fn last_lines_of_launch(&mut self, instance: InstanceId, count: usize) -> Vec<RingLine> {
+        self.catch_up(instance);
+        self.rings.last_of_launch(instance, count)
+    }
+
+    /// An instance is about to be launched: all that it has written by now is of earlier launches.
+    pub fn begin_launch(&mut self, instance: InstanceId) {
+        if self.rings.has_some(instance) {
+            self.catch_up(instance);
+            self.rings.begin_launch(instance);
+        }
+    }
+
     /// Reads what an instance has written by now, but no more than its pipes hold.
     fn catch_up(&mut self, instance: InstanceId) {
         for index in 0..self.streams.len() as u32 {

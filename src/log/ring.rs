@@ -33,9 +33,28 @@ impl Rings {
         Some(ring)
     }
 
+    fn get(&self, instance: InstanceId) -> Option<&Ring> {
+        self.0.get(instance.index())?.as_deref()
+    }
+
     pub(super) fn last(&self, instance: InstanceId, count: usize) -> Vec<RingLine> {
-        let ring = self.0.get(instance.index()).and_then(Option::as_ref);
-        ring.map_or(Vec::new(), |ring| ring.last(count, instance))
+        self.get(instance).map_or(Vec::new(), |ring| ring.last(count, instance))
+    }
+
+    /// Only those since the last launch.
+    pub(super) fn last_of_launch(&self, instance: InstanceId, count: usize) -> Vec<RingLine> {
+        self.get(instance).map_or(Vec::new(), |ring| ring.last_from(ring.older, count, instance))
+    }
+
+    pub(super) fn has_some(&self, instance: InstanceId) -> bool {
+        self.get(instance).is_some()
+    }
+
+    /// What is in it is of an earlier launch.
+    pub(super) fn begin_launch(&mut self, instance: InstanceId) {
+        if let Some(Some(ring)) = self.0.get_mut(instance.index()) {
+            ring.older = ring.bytes.len();
+        }
     }
 
     pub(super) fn mark_shown(&mut self, instance: InstanceId) {
@@ -84,6 +103,8 @@ pub(super) struct Ring {
     bytes: VecDeque<u8>,
     runs: VecDeque<Run>,
     limit: u32,
+    /// So many of the bytes were written before the last launch.
+    older: usize,
 }
 
 struct Run {
@@ -93,7 +114,7 @@ struct Run {
 
 impl Ring {
     pub(super) fn new(limit: u32) -> Ring {
-        Ring { bytes: VecDeque::new(), runs: VecDeque::new(), limit }
+        Ring { bytes: VecDeque::new(), runs: VecDeque::new(), limit, older: 0 }
     }
 
     /// Takes some lines: the bytes of `head`, then those of `tail`. Only the last line may
@@ -141,11 +162,19 @@ impl Ring {
 
     /// The last `count` lines, the oldest first.
     pub(super) fn last(&self, count: usize, instance: InstanceId) -> Vec<RingLine> {
+        self.last_from(0, count, instance)
+    }
+
+    /// The last `count` lines of those that begin behind so many bytes.
+    fn last_from(&self, from: usize, count: usize, instance: InstanceId) -> Vec<RingLine> {
         let mut found = Vec::new();
         let mut end = self.bytes.len();
         for run in self.runs.iter().rev() {
+            if end <= from {
+                break;
+            }
             let start = end - run.length as usize;
-            let bytes: Vec<u8> = self.bytes.range(start..end).copied().collect();
+            let bytes: Vec<u8> = self.bytes.range(start.max(from)..end).copied().collect();
             end = start;
             let lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).rsplit(|byte| *byte == b'\n');
             for (number, line) in lines.enumerate() {
@@ -169,6 +198,7 @@ impl Ring {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.runs.clear();
+        self.older = 0;
     }
 
     /// Everything in it has been shown by now.
@@ -193,6 +223,7 @@ impl Ring {
                 .position(|b| *b == b'\n');
             let gone = line_end.map_or(run.length as usize, |at| over + at + 1);
             self.bytes.drain(..gone);
+            self.older = self.older.saturating_sub(gone);
             run.length -= gone as u32;
             if run.length == 0 {
                 self.runs.pop_front();
@@ -248,6 +279,30 @@ mod tests {
         let all = ring.last(20, ME);
         let seen: Vec<_> = all.iter().map(|line| (line.at.0, line.stream, line.instance)).collect();
         assert_eq!(seen, [(1, Std::Out, ME), (1, Std::Out, ME), (2, Std::Err, ME)]);
+    }
+
+    #[test]
+    fn lines_of_earlier_launches_are_told_from_those_of_the_last_one() {
+        let mut rings = Rings::default();
+        assert_eq!(rings.last_of_launch(ME, 20), []);
+        let push = |rings: &mut Rings, text: &str| {
+            rings.of(ME, 1024).unwrap().push(b"", text.as_bytes(), facts(1));
+            let lines = rings.last_of_launch(ME, 20);
+            lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(push(&mut rings, "one\ntwo\n"), ["one", "two"]);
+        rings.begin_launch(ME);
+        assert_eq!(rings.last_of_launch(ME, 20), []);
+        // Read within the same millisecond, they stand in one run.
+        assert_eq!(push(&mut rings, "three\n"), ["three"]);
+        // Older ones are let go first.
+        for _ in 0..100 {
+            assert!(push(&mut rings, &format!("{}\n", "x".repeat(50))).iter().all(|line| line.len() >= 5));
+        }
+        assert_eq!(rings.last_of_launch(ME, 100), rings.last(ME, 100));
+        rings.begin_launch(ME);
+        assert_eq!(push(&mut rings, "four\n"), ["four"]);
+        assert_eq!(push(&mut rings, &"five\n".repeat(500)).first().unwrap(), "five");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use super::answers;
 use super::names::{self, Refused};
-use super::readers::Reader;
+use super::readers::{Past, Reader};
 use super::report::Line;
 use super::turn::Turn;
 use super::update::Answer;
@@ -247,18 +247,26 @@ impl Turn {
                 self.clients.followers.push(client);
                 Ok(Begun::Open)
             }
-            wire::Request::Logs { names, lines, follow } => {
+            wire::Request::Logs { names, lines, follow, last_launch } => {
                 let mut chosen = names::instances(&self.supervisor, &names)?;
                 // Also what its processes before wrote, if they had another slot.
-                chosen.extend(chosen.clone().into_iter().filter_map(|id| self.supervisor.partner_of(id)));
+                let other = |id: InstanceId| self.supervisor.partner_of(id).filter(|_| !last_launch);
+                chosen.extend(chosen.clone().into_iter().filter_map(other));
                 let is_all = names.is_empty();
-                self.read_logs(client, &chosen, is_all, lines, follow);
+                self.read_logs(client, &chosen, is_all, Past { lines, last_launch }, follow);
                 Ok(Begun::Open)
             }
-            wire::Request::Update { dry_run } => {
+            wire::Request::Update { dry_run, wait } => {
                 let id = self.clients.open(client, Vec::new());
                 let begun = match self.update(id, dry_run) {
-                    Answer::Later => return Ok(Begun::Open),
+                    Answer::Later(_) if wait => return Ok(Begun::Open),
+                    Answer::Later(updated) => {
+                        self.perform_all();
+                        Ok(match self.clients.close(id) {
+                            Some(_) => Begun::Answered(wire::Reply::Updated(updated)),
+                            None => Begun::Open,
+                        })
+                    }
                     Answer::Updated(updated) => Ok(Begun::Answered(wire::Reply::Updated(updated))),
                     Answer::Error(error, message) => Err((error, message)),
                 };
@@ -342,9 +350,9 @@ impl Turn {
         if self.supervisor.is_shadow(instance) { LAST_OF_SUCCESSOR } else { LAST }
     }
 
-    /// The last lines that an instance printed.
+    /// The last lines that an instance printed since it was launched: what it said before is no reason.
     fn last_lines(&mut self, instance: InstanceId, count: usize) -> Vec<String> {
-        let lines = self.pump.last_lines(instance, count);
+        let lines = self.pump.last_lines_of_launch(instance, count);
         lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
     }
 }

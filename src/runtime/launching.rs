@@ -163,6 +163,10 @@ impl Turn {
 
     /// Launches an instance and tells the supervisor its pid, or that it was refused.
     pub(super) fn launch(&mut self, instance: InstanceId, role: Role) {
+        let hooks = self.spec(instance).hooks.as_deref();
+        if role == Role::BeforeStart || hooks.is_none_or(|hooks| hooks.before_start.is_none()) {
+            self.pump.begin_launch(instance);
+        }
         match self.try_launch(instance, role) {
             Ok(pid) => self.tell(Input::Forked { instance, pid }),
             Err(why) => {

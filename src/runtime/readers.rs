@@ -30,6 +30,14 @@ pub(super) struct Reader {
     follower: Option<FollowerId>,
 }
 
+/// Which of the lines that there are already.
+pub(super) struct Past {
+    /// So many of each instance; `None`: all.
+    pub(super) lines: Option<u32>,
+    /// Only those since its last launch.
+    pub(super) last_launch: bool,
+}
+
 impl Turn {
     /// A client wants the last lines of these instances, the newest last, and with `follow` what comes after
     /// them, in which case all means also those that are still to be.
@@ -38,13 +46,16 @@ impl Turn {
         client: ClientId,
         chosen: &[InstanceId],
         is_all: bool,
-        lines: Option<u32>,
+        wanted: Past,
         follow: bool,
     ) {
-        let count = lines.map_or(usize::MAX, |lines| lines as usize);
+        let count = wanted.lines.map_or(usize::MAX, |lines| lines as usize);
         let mut past = Vec::new();
         for instance in chosen {
-            past.extend(self.pump.last_lines(*instance, count));
+            past.extend(match wanted.last_launch {
+                true => self.pump.last_lines_of_launch(*instance, count),
+                false => self.pump.last_lines(*instance, count),
+            });
         }
         // Stable: what was read at the same moment stays in its order.
         sorted::sort_by_key(&mut past, |line| line.at);

@@ -126,8 +126,8 @@ pub(super) enum Answer {
     Updated(Updated),
     /// It was not even tried.
     Error(ErrorKind, String),
-    /// The core will reply: see [`Turn::updated`].
-    Later,
+    /// The core will reply: see [`Turn::updated`]. What is to change, as far as is known.
+    Later(Updated),
 }
 
 impl Turn {
@@ -150,7 +150,7 @@ impl Turn {
                 text.lines().filter(|line| !line.is_empty()).for_each(|line| error!("{line}"));
             }
             // What becomes of it is said there.
-            Answer::Updated(_) | Answer::Later => {}
+            Answer::Updated(_) | Answer::Later(_) => {}
         }
     }
 
@@ -172,19 +172,17 @@ impl Turn {
         for warning in &warnings {
             warning.to_string().lines().for_each(|line| warn!("{line}"));
         }
-        if self.updates.waiting().next().is_none() {
-            let updated = self.changes(&plan, false);
-            if is_nothing(&updated) {
-                info!("update: nothing has changed");
-                return Answer::Updated(updated);
-            }
+        let updated = self.changes(&plan, false);
+        if self.updates.waiting().next().is_none() && is_nothing(&updated) {
+            info!("update: nothing has changed");
+            return Answer::Updated(updated);
         }
         if let Err(why) = self.sockets.open(&plan) {
             return Answer::Error(ErrorKind::BadConfiguration, why);
         }
         self.updates.open.push(Open { id, since, updated: None });
         self.tell(Input::Request(id, Request::Update(Rc::new(plan))));
-        Answer::Later
+        Answer::Later(updated)
     }
 
     fn changes(&self, plan: &Plan, dry_run: bool) -> Updated {

@@ -2,7 +2,7 @@
 //! is said of it. `UPDATE=1 cargo test --test config` writes the texts anew.
 
 use super::{Folder, around, errors};
-use minisup::config::load;
+use minisup::config::{command, load};
 use std::path::PathBuf;
 
 #[test]
@@ -80,6 +80,38 @@ fn what_is_not_there_is_said() {
     let text = said(&include, &["a.toml"]);
     assert!(text.starts_with("a.toml:1:12: error: cannot read none.toml: there is no such file"), "{text}");
     assert_eq!(text.matches("error:").count(), 1, "a pattern may match nothing: {text}");
+}
+
+#[test]
+fn a_file_that_cannot_be_included_is_one_error_among_the_others() {
+    let b = "[service.b]\ncommand = \"b\"\nrestrt = \"no\"\n";
+    let a = "include = [\"none.toml\", \"bytes.toml\", \"b.toml\"]\n[service.a]\ncomand = \"a\"\n";
+    let folder = Folder::new();
+    folder.write("bytes.toml", b"# \xff");
+    folder.write("b.toml", b);
+    let file = folder.write("a.toml", a);
+    let said = load(std::slice::from_ref(&file), &around()).unwrap_err();
+    let expected = ["no such file", "has no command", "\"comand\"", "not UTF-8", "\"restrt\""];
+    assert_eq!(said.list.len(), expected.len(), "{said}");
+    for (diagnostic, part) in said.list.iter().zip(expected) {
+        assert!(diagnostic.message.contains(part) && diagnostic.place.is_some(), "no {part}: {said}");
+    }
+    // Also where words stand behind the image's name that may be for a service.
+    let words = ["gunicorn".to_owned(), "--reload".to_owned()];
+    assert_eq!(command::meaning(&[file], &around(), &words).unwrap_err(), said);
+}
+
+#[test]
+fn what_a_file_may_say_that_cannot_be_included_is_not_missed() {
+    let a = "include = [\"none.toml\"]\nsignals.USR1 = \"b\"\ncommand.service = \"b\"\n\
+        [service.a]\ncommand = \"a\"\nrequires = [\"b\"]\nafter = [\"c\"]\n";
+    let text = said(&[("a.toml", a)], &["a.toml"]);
+    assert!(text.starts_with("a.toml:1:12: error: cannot read none.toml"), "{text}");
+    assert_eq!(text.matches("error:").count(), 1, "{text}");
+    // A later layer may rest on all of it.
+    let files = [("a.toml", "include = [\"none.toml\"]"), ("b.toml", "[service.b]\nuser = \"app\"\n")];
+    let text = said(&files, &["a.toml", "b.toml"]);
+    assert_eq!(text.matches("error:").count(), 1, "{text}");
 }
 
 #[test]

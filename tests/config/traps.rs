@@ -1,6 +1,7 @@
 //! What can be run, but is hardly meant.
 
-use super::loaded;
+use super::{Folder, around, loaded};
+use minisup::config::load;
 
 fn warnings(text: &str) -> Vec<String> {
     loaded(text).warnings.iter().map(|warning| warning.message.clone()).collect()
@@ -66,6 +67,39 @@ fn a_shutdown_that_is_too_short_for_all_is_said_once() {
     let said = warnings(text);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("x and 1 more may take 8s to stop"), "{said:?}");
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_found_and_who_may_make_it_is_said() {
+    let folder = Folder::new();
+    folder.write("file", "");
+    let mut around = around();
+    around.environment.push(("HERE".into(), folder.0.display().to_string()));
+    let said = |keys: &str| {
+        let text = format!(
+            "[service.x]\n{keys}\n[service.prepare]\ncommand = \"true\"\ntype = \"oneshot\"\n\
+            [service.other]\ncommand = \"sleep 1\"\n"
+        );
+        let loaded = load(&[folder.write("supervise.toml", text)], &around).unwrap();
+        let said: Vec<_> = loaded.warnings.iter().map(|warning| warning.to_string()).collect();
+        said.join("\n").replace(&format!("{}/", folder.0.display()), "")
+    };
+    let command = "command = \"sleep 1\"";
+    for there in ["directory = \"${HERE}\"", "directory = \"/\"", ""] {
+        assert_eq!(said(&format!("{command}\n{there}")), "");
+    }
+    let none = "directory = \"${HERE}/none\"";
+    let not_there = "supervise.toml:3:13: warning: there is no directory none\n  \
+        3 | directory = \"${HERE}/none\"\n    |             ^^^^^^^^^^^^^^ ";
+    let for_ever = format!("{not_there}no launch succeeds before it is there");
+    let made = format!("{not_there}no launch succeeds unless a oneshot that it requires makes it");
+    assert_eq!(said(&format!("{command}\n{none}")), for_ever);
+    assert_eq!(said(&format!("{command}\n{none}\nrequires = \"other\"")), for_ever);
+    assert_eq!(said(&format!("{command}\n{none}\nrequires = [\"other\", \"prepare\"]")), made);
+    // What would be in it is not missed as well.
+    assert_eq!(said(&format!("command = \"./run\"\n{none}")), for_ever);
+    let file = said(&format!("{command}\ndirectory = \"${{HERE}}/file\""));
+    assert!(file.starts_with("supervise.toml:3:13: warning: file is no directory\n"), "{file}");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 use crate::asking::{USUAL, ask, client, json, status_of, supervisor};
 use crate::needs_namespaces;
+use crate::support::LONG;
+use minisup::control::client::Client;
+use minisup::control::wire::{Reply, Request};
 use std::process::Stdio;
 
 #[test]
@@ -108,6 +111,51 @@ fn a_start_that_fails_says_why_with_the_last_lines() {
     // They came by two pipes.
     lines.sort_unstable();
     assert_eq!(lines, ["  cannot read the file", "  giving up"], "{said}");
+    run.stops_with(0);
+}
+
+#[test]
+fn a_start_that_fails_shows_no_lines_of_earlier_launches() {
+    needs_namespaces!();
+    let services = r#"
+        [service.app]
+        command = "sleep 1001"
+        ready = "started"
+        [defaults]
+        essential = false
+        restart = "never"
+        ready = { file = "${DIR}/never" }
+        [service.plain]
+        command = ["sh", "-c", "echo run $(cat ${DIR}/number); exit 3"]
+        enabled = false
+        [service.hooked]
+        command = ["sh", "-c", "echo run $(cat ${DIR}/number); exit 3"]
+        hooks = { before_start = ["sh", "-c", "echo hook $(cat ${DIR}/number)"] }
+        enabled = false
+    "#;
+    let run = supervisor(services);
+    for number in ["1", "2", "3"] {
+        run.write("number", number);
+        // The hook comes before the launch, and what it writes is of it.
+        for (service, before) in [("plain", ""), ("hooked", "hook N, ")] {
+            let said = ask(&run, &["start", service]).fails_with(1);
+            let (_, log) = said.split_once(&format!("the last lines of {service}:\n")).expect(&said);
+            let lines: Vec<&str> = log.lines().map(str::trim).collect();
+            assert_eq!(lines.join(", "), format!("{before}run N").replace('N', number), "{said}");
+        }
+    }
+    let logs = |last_launch| {
+        let names = vec!["plain".to_owned()];
+        let mut client = Client::connect(&run.path("socket")).unwrap();
+        client.ask(&Request::Logs { names, lines: None, follow: false, last_launch }).unwrap();
+        let lines = std::iter::from_fn(|| match client.next(Some(LONG)).unwrap() {
+            Some(Reply::Log(line)) => Some(line.message),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(logs(true), ["run 3"]);
+    assert_eq!(logs(false), ["run 1", "run 2", "run 3"]);
     run.stops_with(0);
 }
 

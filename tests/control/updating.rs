@@ -80,6 +80,25 @@ fn an_update_does_what_it_shows() {
 }
 
 #[test]
+fn without_waiting_an_update_is_only_asked_for() {
+    needs_namespaces!();
+    let mut run = supervisor(USUAL);
+    let slow = "[service.slow]\ncommand = \"sleep 1004\"\nready = { file = \"${DIR}/up\" }\n";
+    write(&run, &format!("{USUAL}\n{slow}"));
+    assert_eq!(ask(&run, &["update", "--no-wait"]).good(), "slow  added\nupdate asked for: 1 added\n");
+    assert_eq!(status_of(&run, "slow")["ready"], false);
+    run.write("up", "");
+    assert!(ask(&run, &["wait", "slow"]).good().starts_with("slow: running, ready"));
+    run.said("update: done");
+    assert_eq!(ask(&run, &["update", "--no-wait"]).good(), "nothing has changed\n");
+    write(&run, "[service.x]\ncomand = \"true\"\n");
+    assert!(ask(&run, &["update", "--no-wait"]).fails_with(78).contains("comand"));
+    let said = ask(&run, &["update", "--no-wait", "--timeout", "1s"]).fails_with(2);
+    assert!(said.contains("--no-wait") && said.contains("--timeout"), "{said}");
+    run.stops_with(0);
+}
+
+#[test]
 fn a_wrong_configuration_is_78_with_all_errors_and_changes_nothing() {
     needs_namespaces!();
     let run = supervisor(USUAL);

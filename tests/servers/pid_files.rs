@@ -111,6 +111,31 @@ fn an_nginx_that_does_not_get_ready_leaves_the_pid_file_to_the_one_that_goes_on(
 }
 
 #[test]
+fn a_pid_file_that_names_a_killed_nginx_gets_the_one_that_goes_on() {
+    needs_namespaces!();
+    let keys = r#"ready = { exec = ["test", "!", "-e", "FOLDER/unready"], timeout = "5m" }"#;
+    let play = Play::new("pid-file-killed", keys);
+    let (old, file) = (play.pid(), play.stage.folder.join("nginx.pid"));
+    let before = play.container.services("nginx");
+    play.stage.write("unready", "");
+    play.does(&["restart", "web", "--no-wait"]);
+    let named = || std::fs::read_to_string(&file).unwrap_or_default().trim().to_owned();
+    play.container.wait_until("the pid file of the new nginx", || !["", &old].contains(&&*named()));
+    let killed = named();
+    let mut masters = play.container.services("nginx");
+    masters.retain(|master| !before.contains(master));
+    assert_eq!(masters.len(), 1, "{masters:?}");
+    // SAFETY: kill(2) touches no memory of ours.
+    assert_eq!(unsafe { libc::kill(masters[0], libc::SIGKILL) }, 0);
+    // Nobody is left who would remove it.
+    play.wait_for_its_pid_file();
+    assert_eq!(named(), old, "instead of {killed}");
+    let output = play.nginx("reload");
+    assert!(output.status.success(), "{output:?}");
+    play.ends_well();
+}
+
+#[test]
 fn the_pid_file_of_an_nginx_that_is_no_root_is_written_by_its_user() {
     needs_namespaces!();
     let play = Play::new("pid-file-user", "user = \"www-data\"\n");

@@ -119,7 +119,7 @@ fn inquire(client: &mut Client, name: &str, number: u64) {
         },
         2 => assert!(matches!(ask(client, &Request::Health), Reply::Health(_))),
         3 => {
-            client.ask(&Request::Logs { names, lines: Some(3), follow: false }).unwrap();
+            client.ask(&Request::Logs { names, lines: Some(3), follow: false, last_launch: false }).unwrap();
             let mut lines = 0;
             while let Reply::Log(line) = client.next(Some(LONG)).unwrap().expect("a reply") {
                 assert_eq!(line.message, "here I am");

@@ -38,7 +38,12 @@ fn ten_at_once(place: Place) {
                         0 => person.get(&Request::Health),
                         1 => person.get(&Request::Signal { names: names(&["app"]), signal: "CONT".into() }),
                         2 => person.get(&Request::Start { names: names(&["all"]), wait: true }),
-                        3 => person.get(&Request::Logs { names: Vec::new(), lines: None, follow: false }),
+                        3 => person.get(&Request::Logs {
+                            names: Vec::new(),
+                            lines: None,
+                            follow: false,
+                            last_launch: false,
+                        }),
                         _ => Reply::Status(person.status()),
                     };
                     let is_well = match &reply {
@@ -309,7 +314,12 @@ fn who_reads_logs_along_gets_every_line_once() {
     let mut out = std::fs::File::from(run.stdout().owner());
     let reading = std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()).unwrap());
     let mut person = Person::of(&run);
-    person.ask(&Request::Logs { names: names(&["talks"]), lines: Some(10), follow: true });
+    person.ask(&Request::Logs {
+        names: names(&["talks"]),
+        lines: Some(10),
+        follow: true,
+        last_launch: false,
+    });
     let mut next = 491;
     while next <= 20_000 {
         match person.next() {

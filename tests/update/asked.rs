@@ -24,7 +24,7 @@ fn a_dry_run_shows_the_difference_key_by_key_and_does_nothing() {
     let before = pids(&run);
     let text = AB.replace("1001", "1009").replace("'2s'", "'3s'");
     run.write("supervise.toml", &config(&format!("{text}[service.c]\ncommand = 'sleep 1003'\n")));
-    let shown = document(ask(&run, &Request::Update { dry_run: true }));
+    let shown = document(ask(&run, &Request::Update { dry_run: true, wait: true }));
     assert!(shown.dry_run);
     let what: Vec<_> = shown.services.iter().map(|it| (it.service.as_str(), it.change)).collect();
     let expected = [("a", ChangeKind::Replaced), ("b", ChangeKind::InPlace), ("c", ChangeKind::Added)];
@@ -41,7 +41,7 @@ fn a_dry_run_shows_the_difference_key_by_key_and_does_nothing() {
     assert_eq!(pids(&run), before);
     // Nothing was remembered of it either.
     run.write("supervise.toml", &config(AB));
-    let shown = document(ask(&run, &Request::Update { dry_run: true }));
+    let shown = document(ask(&run, &Request::Update { dry_run: true, wait: true }));
     assert_eq!((shown.services.len(), shown.other.len()), (0, 0), "{shown:?}");
     run.stops_with(0);
 }
@@ -51,7 +51,7 @@ fn an_asked_update_is_answered_when_it_is_done() {
     needs_namespaces!();
     let run = up(AB);
     run.write("supervise.toml", &config(&AB.replace("1001", "1009")));
-    let done = document(ask(&run, &Request::Update { dry_run: false }));
+    let done = document(ask(&run, &Request::Update { dry_run: false, wait: true }));
     assert!(!done.dry_run);
     assert_eq!(done.services.len(), 1);
     // At once, without waiting for it.
@@ -65,7 +65,7 @@ fn the_answer_to_one_that_fails_has_the_reason_and_the_last_lines() {
     let run = up(AB);
     let bad = "[service.bad]\ncommand = ['sh', '-c', 'echo it hurts; exit 3']\nmax_failures = 1\nessential = false\nready = { notify = true }\n";
     run.write("supervise.toml", &config(&format!("{AB}{bad}")));
-    match ask(&run, &Request::Update { dry_run: false }) {
+    match ask(&run, &Request::Update { dry_run: false, wait: true }) {
         Reply::Failed { message, service, log } => {
             assert!(message.contains("bad") && message.contains("exit code 3"), "{message}");
             assert_eq!(service.as_deref(), Some("bad"));
@@ -91,7 +91,7 @@ fn all_that_is_wrong_is_answered_as_minisup_check_prints_it() {
         .unwrap();
     let expected = String::from_utf8(checked.stderr).unwrap();
     for dry_run in [true, false] {
-        match ask(&run, &Request::Update { dry_run }) {
+        match ask(&run, &Request::Update { dry_run, wait: true }) {
             Reply::Error { error: ErrorKind::BadConfiguration, message } => {
                 assert_eq!(message.trim_end(), expected.trim_end());
             }
@@ -110,7 +110,7 @@ fn the_value_of_a_secret_is_shown_nowhere() {
         stage(app).file("password", "the old one").after("export PASSWORD_FILE=$DIR/password").start();
     run.said("all is up");
     run.write("password", "a new one");
-    let shown = document(ask(&run, &Request::Update { dry_run: true }));
+    let shown = document(ask(&run, &Request::Update { dry_run: true, wait: true }));
     let key = &shown.services[0].keys[0];
     assert_eq!(
         (key.key.as_str(), key.from.as_str(), key.to.as_str()),
@@ -130,7 +130,7 @@ fn a_client_that_goes_away_does_not_take_its_update_along() {
     let slow = "[service.slow]\ncommand = ['sh', '-c', 'read line < ${DIR}/go; $ACTOR notify READY=1; exec sleep 1003']\nready = { notify = true }\n";
     run.write("supervise.toml", &config(&format!("{AB}{slow}")));
     let mut client = Client::connect(&run.path("socket")).unwrap();
-    client.ask(&Request::Update { dry_run: false }).unwrap();
+    client.ask(&Request::Update { dry_run: false, wait: true }).unwrap();
     run.said("slow started");
     drop(client);
     run.open("go");
@@ -151,7 +151,7 @@ fn two_clients_and_a_signal_at_once_are_one_after_the_other() {
     run.write("supervise.toml", &config(&AB.replace("1001", "1009")));
     let mut clients: Vec<_> = (0..5).map(|_| Client::connect(&run.path("socket")).unwrap()).collect();
     for client in &mut clients {
-        client.ask(&Request::Update { dry_run: false }).unwrap();
+        client.ask(&Request::Update { dry_run: false, wait: true }).unwrap();
     }
     run.signal(libc::SIGHUP);
     for client in &mut clients {

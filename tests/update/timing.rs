@@ -60,7 +60,7 @@ fn a_second_update_waits_until_the_first_has_stopped_what_it_had_to() {
     // HUP and HUP and HUP: the last file counts.
     update(&run, &format!("{REST}{}", more(1)));
     run.signal(libc::SIGHUP);
-    let second = ask_later(&run, &Request::Update { dry_run: false });
+    let second = ask_later(&run, &Request::Update { dry_run: false, wait: true });
     update(&run, &format!("{REST}{}{}", more(1), more(2)));
     run.open("go");
     let lines = lines_until(&mut run, "more2 started");
