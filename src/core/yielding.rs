@@ -64,12 +64,6 @@ impl Stop {
 }
 
 impl Supervisor {
-    /// So long a stop of this instance may take that began at this moment.
-    pub fn may_take(&self, id: InstanceId, began: Moment) -> Duration {
-        let longest = self.spec_of(id).stop.longest();
-        self.time_left(id, began).map_or(longest, |left| longest.min(left))
-    }
-
     /// What it may take of the drain from now on, if it leaves time to anybody.
     fn time_left(&self, id: InstanceId, now: Moment) -> Option<Duration> {
         let Phase::Draining { kill_at, hurried: false, .. } = self.phase else { return None };
