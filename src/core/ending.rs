@@ -111,6 +111,7 @@ impl Supervisor {
             && kill_at < later
         {
             self.phase = Phase::Draining { kill_at, end_at: kill_at + LAST_WAIT, hurried: false };
+            self.hasten(now);
         }
         if self.phase.is_ending() {
             return;
@@ -122,6 +123,7 @@ impl Supervisor {
         self.refuse_updates();
         self.rolls.forget_all();
         self.line_up();
+        self.hasten(now);
         self.occupancy.keep_order(&self.plan);
         for id in self.all() {
             self.want_down(id, now);

@@ -279,7 +279,7 @@ impl Supervisor {
             self.succeeds_early(id);
         }
         let die = backoff::die(self.seed, id);
-        let yielding = self.yielding(id, now);
+        let yielding = self.yielding(id, &event, now);
         let slot = &mut self.slots[id.index()];
         let plan = Rc::clone(self.updates.plan_of(slot, &self.plan));
         let spec = yielding.as_ref().unwrap_or_else(|| plan.service(slot.service));

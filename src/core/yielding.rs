@@ -7,10 +7,10 @@
 //! not need they have besides. A grace period that somebody has named gives way, too: the end of the drain would cut it off, and
 //! those behind without a word.
 //!
-//! A stop of one service, a restart and a roll have no such limit, and nothing to share.
+//! A stop of one service, a restart and a roll have no such limit, and nothing to share, until a drain finds them under way.
 
 use super::ids::{InstanceId, ServiceId};
-use super::instance::State;
+use super::instance::{Event, State};
 use super::phase::Phase;
 use super::plan::{Plan, ServiceSpec, Stop};
 use super::supervisor::Supervisor;
@@ -64,12 +64,6 @@ impl Stop {
 }
 
 impl Supervisor {
-    /// So long a stop of this instance may take that began at this moment.
-    pub fn may_take(&self, id: InstanceId, began: Moment) -> Duration {
-        let longest = self.spec_of(id).stop.longest();
-        self.time_left(id, began).map_or(longest, |left| longest.min(left))
-    }
-
     /// What it may take of the drain from now on, if it leaves time to anybody.
     fn time_left(&self, id: InstanceId, now: Moment) -> Option<Duration> {
         let Phase::Draining { kill_at, hurried: false, .. } = self.phase else { return None };
@@ -78,10 +72,11 @@ impl Supervisor {
     }
 
     /// What is meant of it, with a stop that leaves time to those behind; nothing if it does so anyway.
-    pub(super) fn yielding(&self, id: InstanceId, now: Moment) -> Option<ServiceSpec> {
+    pub(super) fn yielding(&self, id: InstanceId, event: &Event, now: Moment) -> Option<ServiceSpec> {
         let left = self.time_left(id, now)?;
         let next = match self.instance(id).state {
-            State::Stopping { next, .. } => next,
+            // An heir is asked anew, from the first signal on.
+            State::Stopping { next, .. } if !matches!(event, Event::TakenOver(_)) => next,
             _ => 0,
         };
         let spec = self.spec_of(id);
@@ -90,7 +85,9 @@ impl Supervisor {
 
     /// The drain begins: from now on it is known who stops before whom.
     pub(super) fn line_up(&mut self) {
-        let has_process = |id: &InstanceId| self.instance(*id).has_process();
+        // A launch that has been ordered only is withdrawn.
+        let is_launching = |id| matches!(self.instance(id).state, State::Launching { .. });
+        let has_process = |id: &InstanceId| self.instance(*id).has_process() && !is_launching(*id);
         let mut alive = vec![false; self.plan.services.len()];
         for id in self.all().filter(has_process) {
             if let Some(it) = alive.get_mut(self.slot(id).service.index()) {
@@ -98,6 +95,21 @@ impl Supervisor {
             }
         }
         self.behind = behind(&self.plan, |service| alive[service.index()]);
+    }
+
+    /// There is less time than there was: whoever has been asked to end already leaves time to those behind, too.
+    pub(super) fn hasten(&mut self, now: Moment) {
+        for id in self.all() {
+            let Some(left) = self.time_left(id, now) else { continue };
+            let State::Stopping { next: next @ 1.., at, .. } = self.instance(id).state else { continue };
+            let later = self.spec_of(id).stop.sequence.get(next..).unwrap_or_default();
+            let later = later.iter().fold(Duration::ZERO, |sum, (_, time)| sum.saturating_add(*time));
+            let sooner = at.min(now + left.saturating_sub(later));
+            if let State::Stopping { at, .. } = &mut self.slots[id.index()].instance.state {
+                *at = sooner;
+            }
+            self.rearm(id, Some(at), Some(sooner));
+        }
     }
 }
 

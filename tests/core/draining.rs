@@ -3,6 +3,8 @@
 use crate::specs::{self, ms, on, oneshot, plan, secs, service};
 use crate::stage::Stage;
 use minisup::core::exit::Outcome;
+use minisup::core::ids::{InstanceId, Pid};
+use minisup::core::input::Input;
 use minisup::core::plan::{Condition, Restart, ServiceSpec};
 use minisup::core::signal::Signal;
 
@@ -107,6 +109,35 @@ fn a_stop_that_is_no_shutdown_leaves_time_to_nobody_until_it_becomes_one() {
     stage.signal(Signal::TERM);
     stage.wait(ms(1));
     assert_eq!(stage.signals_to("web"), [Signal::TERM]);
+}
+
+#[test]
+fn a_stop_that_is_under_way_when_the_drain_begins_leaves_time_as_well() {
+    let mut stage = chain();
+    stage.stop("web");
+    stage.wait(ms(500));
+    stage.signal(Signal::TERM);
+    stage.wait(ms(4999));
+    assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
+    stage.wait(ms(1));
+    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
+    stage.wait(secs(2));
+    assert_eq!(stage.signals_to("web"), [Signal::KILL], "2 s before the end");
+}
+
+#[test]
+fn an_heir_in_a_drain_leaves_as_much_time_as_whom_it_followed() {
+    let mut stage = chain();
+    stage.signal(Signal::TERM);
+    stage.wait(secs(1));
+    assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
+    let (instance, pid) = (InstanceId(1), stage.pid("web"));
+    stage.tell(Input::TakenOver { instance, pid, heir: Pid(900) });
+    assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
+    stage.wait(secs(4));
+    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
+    stage.wait(secs(2));
+    assert_eq!(stage.signals_to("web"), [Signal::KILL], "2 s before the end");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod known;
 mod may;
 mod rest;
 mod rolls;
+mod sharing;
 mod updates;
 
 use crate::process::Process;
@@ -49,6 +50,9 @@ pub struct Judge {
     drain_began: Option<Moment>,
     /// When the drain has had its time.
     kill_due: Option<Moment>,
+    /// Of the drain: how many stop after each service, and since when its time is what it is.
+    behind: Vec<u32>,
+    shared: Moment,
     /// What the client who asked last would have it last.
     within: Option<Duration>,
     /// How much time nobody could have used since the drain began.
@@ -87,6 +91,8 @@ impl Judge {
             abandoned: BTreeSet::new(),
             drain_began: None,
             kill_due: None,
+            behind: Vec::new(),
+            shared: Moment::default(),
             within: None,
             lost: Duration::ZERO,
             occasion: None,
@@ -292,6 +298,7 @@ impl Judge {
                 self.stop_signals = 1;
                 let asked = if *occasion == Occasion::Request { self.within } else { None };
                 self.kill_due = Some(now + asked.unwrap_or(self.plan.supervisor.shutdown_timeout));
+                (self.behind, self.shared) = (self.line_up(), now);
                 if let Occasion::Essential(id, _) = occasion {
                     self.last_of_essential = self.known[id.index()].last;
                 }

@@ -34,6 +34,8 @@ pub(super) struct Known {
     pub(super) leave: Option<(Pid, Moment)>,
     /// When it was asked to stop, or killed.
     pub(super) stopping: Option<Moment>,
+    /// How it is being stopped: how many signals it had, when the next is due, since when it has its time.
+    pub(super) course: Option<(usize, Moment, Moment)>,
     /// The answer that is awaited is the health probe's.
     pub(super) asked_health: bool,
     pub(super) asked_ready: bool,
@@ -64,6 +66,7 @@ impl Known {
             prepared: false,
             leave: None,
             stopping: None,
+            course: None,
             asked_health: false,
             asked_ready: false,
             leader: None,
@@ -147,6 +150,7 @@ impl Judge {
                 if known.pid == Some(*pid) {
                     (known.pid, known.leader) = (Some(*heir), Some(*heir));
                     (known.asked_ready, known.asked_health) = (false, false);
+                    known.course = None;
                 }
             }
             Input::TreeGone { instance, leader } => {

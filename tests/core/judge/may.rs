@@ -94,8 +94,7 @@ impl Judge {
         }
         let (name, mut grace) = (&sup.spec_of(id).name, sup.spec_of(id).stop.longest());
         if let Some(began) = began {
-            // In a drain it leaves time to those behind it.
-            grace = sup.may_take(id, began);
+            grace = self.grace_in_a_drain(id, began, grace);
         }
         match began.map(|began| now - began) {
             Some(had) if had >= grace => Ok(()),

@@ -20,6 +20,7 @@ impl Judge {
         if sup.phase() == Phase::Done {
             return Ok(());
         }
+        self.leave_time(sup, now)?;
         let launching = (0..self.known.len() as u32)
             .filter(|i| {
                 let state = &sup.instance(InstanceId(*i)).state;

@@ -28,7 +28,9 @@ impl Judge {
                 self.within = *within;
                 let at = now + within.unwrap_or(self.plan.supervisor.shutdown_timeout);
                 if matches!(sup.phase(), Phase::Draining { hurried: false, .. }) {
-                    self.kill_due = self.kill_due.map(|before| before.min(at));
+                    if self.kill_due.is_some_and(|before| at < before) {
+                        (self.kill_due, self.shared) = (Some(at), now);
+                    }
                 }
             }
             Request::Update(plan) if !sup.phase().is_ending() => self.waiting.push_back(Rc::clone(plan)),
