@@ -27,10 +27,9 @@ impl Judge {
             Request::Shutdown(within) => {
                 self.within = *within;
                 let at = now + within.unwrap_or(self.plan.supervisor.shutdown_timeout);
-                if matches!(sup.phase(), Phase::Draining { hurried: false, .. }) {
-                    if self.kill_due.is_some_and(|before| at < before) {
-                        (self.kill_due, self.shared) = (Some(at), now);
-                    }
+                let limited = matches!(sup.phase(), Phase::Draining { hurried: false, .. });
+                if limited && self.kill_due.is_some_and(|before| at < before) {
+                    (self.kill_due, self.shared) = (Some(at), now);
                 }
             }
             Request::Update(plan) if !sup.phase().is_ending() => self.waiting.push_back(Rc::clone(plan)),
