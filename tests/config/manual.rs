@@ -11,12 +11,14 @@ fn pages() -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root.join("docs"), root.join("entrypoint.d"), root.join("docker")];
     found.extend(["README.md", "CONTRIBUTING.md"].map(|name| root.join(name)));
+    // A copy of entrypoint.d that `make containers` leaves for the build.
+    let copied = root.join("docker/minisup/entrypoint.d");
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             match path.extension().and_then(|extension| extension.to_str()) {
                 Some("md") => found.push(path),
-                _ if path.is_dir() => folders.push(path),
+                _ if path.is_dir() && path != copied => folders.push(path),
                 _ => {}
             }
         }
