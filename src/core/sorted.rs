@@ -33,14 +33,16 @@ pub fn sort_by_key<T, K: Ord>(list: &mut [T], key: impl Fn(&T) -> K) {
 
 /// As the slice's own `sort_by()`: what is equal keeps its order.
 pub fn sort_by<T>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
-    let from = numbers(list.len(), &|a, b| order(&list[a], &list[b]));
-    for to in 0..list.len() {
-        // What was to come here may have made way for an earlier one: then it is where that one was.
-        let mut at = from[to];
-        while at < to {
-            at = from[at];
+    let mut from = numbers(list.len(), &|a, b| order(&list[a], &list[b]));
+    // Each exchange puts one where it belongs, and what made way for it goes round the circle to the end.
+    for begin in 0..list.len() {
+        let mut to = begin;
+        while from[to] != begin {
+            let next = std::mem::replace(&mut from[to], to);
+            list.swap(to, next);
+            to = next;
         }
-        list.swap(to, at);
+        from[to] = to;
     }
 }
 
