@@ -5,6 +5,8 @@
 mod database;
 #[path = "../support/docker.rs"]
 mod docker;
+#[path = "../support/gunicorn.rs"]
+mod gunicorn;
 #[path = "../support/load.rs"]
 mod load;
 
@@ -26,9 +28,7 @@ fn docker_stop_under_load_cuts_no_request_off_and_the_exit_code_is_0() {
     let load = Load::on(web.address, 16);
     wait_until("a hundred answers", || load.answered() >= 100);
 
-    let stopped = Instant::now();
-    docker(&["stop", &web.id]);
-    let took = stopped.elapsed();
+    let (stopped, took) = web.stop();
     let asked = load.until_refused();
 
     assert_eq!(web.exit_code(), 0, "{}", web.logs());
@@ -71,9 +71,7 @@ fn with_held_sockets_docker_stop_under_load_closes_the_listener_first_and_answer
     let before = load.answered();
     wait_until("a hundred more", || load.answered() >= before + 100);
 
-    let stopped = Instant::now();
-    docker(&["stop", &web.id]);
-    let took = stopped.elapsed();
+    let (stopped, took) = web.stop();
     let asked = load.until_refused();
 
     assert_eq!(web.exit_code(), 0, "{}", web.logs());
@@ -100,7 +98,7 @@ fn a_killed_gunicorn_master_is_back_with_no_operator() {
     sh(&format!("kill -KILL {master}"));
     wait_until("a new master", || web.find_gunicorn().is_some_and(|pid| pid != master));
     web.wait_for_page();
-    docker(&["stop", &web.id]);
+    web.stop();
     assert_eq!(web.exit_code(), 0, "{}", web.logs());
 }
 
@@ -118,9 +116,7 @@ fn every_way_of_running_works() {
     for way in ways {
         let web = Web::run(way);
         web.wait_for_page();
-        let stopped = Instant::now();
-        docker(&["stop", &web.id]);
-        let took = stopped.elapsed();
+        let (_, took) = web.stop();
         assert_eq!(web.exit_code(), 0, "{way:?}\n{}", web.logs());
         assert!(took < Duration::from_secs(5), "{way:?}: docker stop took {took:?}\n{}", web.logs());
         eprintln!("{way:?}: stopped in {took:?}; it said:\n{}", about_itself(&web.logs()));
@@ -246,6 +242,15 @@ impl Web {
         });
         let (fate, style) = load::ask(self.address, "/static/style.css");
         assert!(fate == Fate::Answered && style.contains("body"), "static files come from nginx");
+    }
+
+    /// `docker stop`: when it began, and how long it took.
+    fn stop(&self) -> (Instant, Duration) {
+        let pid = self.state("Pid").parse().unwrap();
+        wait_until("all of gunicorn", || gunicorn::has_settled(pid));
+        let began = Instant::now();
+        docker(&["stop", &self.id]);
+        (began, began.elapsed())
     }
 
     fn state(&self, field: &str) -> String {

@@ -6,6 +6,8 @@ mod asker;
 mod busy;
 mod counting;
 mod drops;
+#[path = "../support/gunicorn.rs"]
+mod gunicorn;
 #[path = "../support/load.rs"]
 mod load;
 mod long;
@@ -86,6 +88,7 @@ fn stop_under_load(name: &str, pass: &str, app: &str) {
 
     let load = Load::on(stage.address, 16);
     container.wait_until("a hundred answers", || load.answered() >= 100);
+    container.wait_until("all of gunicorn", || gunicorn::has_settled(container.pid()));
     let stopped = Instant::now();
     container.signal(SIGTERM);
     let asked = load.until_refused();

@@ -1,6 +1,7 @@
 //! One container: of a stack, or run alone with options of its own.
 
 use crate::docker::{docker, sh, stdout, try_docker, wait_until};
+use crate::gunicorn;
 use crate::http::{self, Answer};
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -145,6 +146,8 @@ impl Container {
 
     /// `docker stop`: it must be quick, and the exit code 0.
     pub fn stop(&self) -> Duration {
+        let pid = self.field("State.Pid").parse().unwrap();
+        self.wait_until("all of gunicorn", || gunicorn::has_settled(pid));
         let began = Instant::now();
         docker(&["stop", &self.id]);
         let took = began.elapsed();

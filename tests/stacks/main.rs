@@ -8,6 +8,8 @@ mod browser;
 mod container;
 #[path = "../support/docker.rs"]
 mod docker;
+#[path = "../support/gunicorn.rs"]
+mod gunicorn;
 mod http;
 mod stack;
 
