@@ -95,6 +95,10 @@ import-databases: dist packages-databases ## employees at full scale (167 MB) in
 first-start-mysql: packages-build ## first starts of a real MySQL, which only Debian's unstable has: in a root of its own (500 MB)
 	@tests/setup/first-start-mysql
 
+.PHONY: aarch64
+aarch64: packages-build ## the static binary of 64-bit ARM as process 1 of a real kernel, emulated; needs Rust's library for that target
+	@tests/setup/aarch64
+
 ##@ Rest
 .PHONY: clean
 clean: ## remove what was built
