@@ -28,7 +28,7 @@
 mod begin;
 
 use super::action::{Action, Change};
-use super::difference::{Difference, align, compare};
+use super::difference::{self, Difference, align, compare};
 use super::ids::{InstanceId, RequestId, ServiceId};
 use super::instance::{Event, Want};
 use super::plan::Plan;
@@ -117,8 +117,11 @@ enum Hold {
 }
 
 impl Supervisor {
-    /// What an update to this plan would change, if it had its turn now.
+    /// What an update to this plan would change when it has its turn: after those that wait for theirs.
     pub fn difference(&self, new: &Plan) -> Difference {
+        if let Some((_, before)) = self.updates.waiting.back() {
+            return difference::difference(before, new);
+        }
         let (plan, order) = align(&self.plan, new);
         compare(&self.plan, &self.order, &plan, &order)
     }
