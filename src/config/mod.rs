@@ -218,7 +218,17 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
     problems.incomplete = !assembled.whole;
     // What a parser recovered from a broken file would only bring errors that are none.
     let plan = match assembled.sound {
-        true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems, explain)),
+        true => {
+            let in_layers = files.len() > 1;
+            Some(resolve(
+                &assembled.tree,
+                &builtin,
+                around,
+                &mut sources,
+                &mut problems,
+                (in_layers, explain),
+            ))
+        }
         false => None,
     };
     let failed = problems.errors() > 0;
@@ -248,7 +258,7 @@ fn resolve(
     around: &Surroundings,
     sources: &mut Sources,
     problems: &mut Problems,
-    explain: bool,
+    (in_layers, explain): (bool, bool),
 ) -> (Plan, Became, Vec<Reasons>) {
     view::check_keys(tree, &[keys::TOP], "the file", problems);
     let empty = Table::default();
@@ -335,7 +345,12 @@ fn resolve(
     let mut resolved: Vec<Resolved> = Vec::with_capacity(count);
     for (at, (name, entry)) in services.iter().enumerate() {
         all.defaults = if at < scripts.len() { &empty } else { defaults };
-        let Some(mut service) = service::resolve(name, entry.key, &entry.node, &mut all) else { continue };
+        // Of a service without a command the rest may stand in a lost file of another layer.
+        let has_command = matches!(&entry.node.value, Value::Table(table) if table.get("command").is_some());
+        all.problems.is_piece = in_layers && all.problems.incomplete && !has_command;
+        let service = service::resolve(name, entry.key, &entry.node, &mut all);
+        all.problems.is_piece = false;
+        let Some(mut service) = service else { continue };
         resolved.extend(service.first_start.take().map(|first_start| *first_start));
         resolved.push(service);
     }
