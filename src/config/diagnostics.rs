@@ -206,7 +206,9 @@ pub struct Problems {
     spare: Option<Problem>,
     /// A file could not be read: what is missed may be in it.
     pub incomplete: bool,
-    /// What is looked at may be a piece of what such a file says: only what is wrong [in itself](Self::in_itself) is said.
+    /// The same in layers: of a service without a command the rest may be in it.
+    pub in_pieces: bool,
+    /// What is looked at is such a piece: only what is wrong [in itself](Self::in_itself) is said.
     pub is_piece: bool,
 }
 

@@ -216,19 +216,10 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
         problems.warn(format!("the variable {name} is not UTF-8 and is not passed on to services"));
     }
     problems.incomplete = !assembled.whole;
+    problems.in_pieces = !assembled.whole && files.len() > 1;
     // What a parser recovered from a broken file would only bring errors that are none.
     let plan = match assembled.sound {
-        true => {
-            let in_layers = files.len() > 1;
-            Some(resolve(
-                &assembled.tree,
-                &builtin,
-                around,
-                &mut sources,
-                &mut problems,
-                (in_layers, explain),
-            ))
-        }
+        true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems, explain)),
         false => None,
     };
     let failed = problems.errors() > 0;
@@ -258,7 +249,7 @@ fn resolve(
     around: &Surroundings,
     sources: &mut Sources,
     problems: &mut Problems,
-    (in_layers, explain): (bool, bool),
+    explain: bool,
 ) -> (Plan, Became, Vec<Reasons>) {
     view::check_keys(tree, &[keys::TOP], "the file", problems);
     let empty = Table::default();
@@ -345,9 +336,8 @@ fn resolve(
     let mut resolved: Vec<Resolved> = Vec::with_capacity(count);
     for (at, (name, entry)) in services.iter().enumerate() {
         all.defaults = if at < scripts.len() { &empty } else { defaults };
-        // Of a service without a command the rest may stand in a lost file of another layer.
         let has_command = matches!(&entry.node.value, Value::Table(table) if table.get("command").is_some());
-        all.problems.is_piece = in_layers && all.problems.incomplete && !has_command;
+        all.problems.is_piece = all.problems.in_pieces && !has_command;
         let service = service::resolve(name, entry.key, &entry.node, &mut all);
         all.problems.is_piece = false;
         let Some(mut service) = service else { continue };
