@@ -133,9 +133,14 @@ impl Reader<'_> {
             }
         };
         self.done.insert(real.clone(), id);
-        let (mut tree, sound) = file::parse(self.sources, id, self.variables, self.problems);
-        self.whole &= sound;
-        self.sound &= sound;
+        let (mut tree, is_toml) = file::parse(self.sources, id, self.variables, self.problems);
+        if !is_toml {
+            self.lose(asked.is_some());
+            if self.sound {
+                // What a parser recovered from it would only bring errors that are none.
+                tree.0.retain(|name, _| &**name == "include");
+            }
+        }
         if let Some(include) = tree.0.remove("include") {
             self.stack.push(real);
             self.includes(&mut tree, path, &include);

@@ -217,7 +217,6 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
     }
     problems.incomplete = !assembled.whole;
     problems.in_pieces = !assembled.whole && files.len() > 1;
-    // What a parser recovered from a broken file would only bring errors that are none.
     let plan = match assembled.sound {
         true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems, explain)),
         false => None,

@@ -120,8 +120,9 @@ fn a_lost_file_of_one_layer_hides_no_errors_of_the_others() {
     // The rest of b may be in the lost file; all of this is wrong whatever that says.
     let piece = "[service.b]\nrestrt = \"no\"\nrestart = \"no\"\nstop.grace_period = \"soon\"\n";
     let whole = "[service.c]\ncommand = \"c\"\nrequires = [\"c\"]\n";
-    let files = [("base.toml", base), ("piece.toml", piece), ("whole.toml", whole)];
-    let text = said(&files, &["base.toml", "piece.toml", "lost.toml", "whole.toml"]);
+    let broken = "[service.d\ncommand = \"d\"\n";
+    let files = [("base.toml", base), ("piece.toml", piece), ("whole.toml", whole), ("broken.toml", broken)];
+    let text = said(&files, &["base.toml", "piece.toml", "lost.toml", "whole.toml", "broken.toml"]);
     for part in [
         "base.toml:1:12: error: cannot read none.toml",
         "base.toml:4:8: error: there is no user \"nobody-at-all\"",
@@ -130,10 +131,11 @@ fn a_lost_file_of_one_layer_hides_no_errors_of_the_others() {
         "piece.toml:4:21: error: `stop.grace_period` must be",
         "lost.toml: error: cannot read it",
         "whole.toml:3:13: error: ",
+        "broken.toml:1:11: error: not TOML",
     ] {
         assert!(text.contains(part), "no {part}: {text}");
     }
-    assert_eq!(text.matches("error:").count(), 7, "{text}");
+    assert_eq!(text.matches("error:").count(), 8, "{text}");
 }
 
 #[test]
