@@ -206,11 +206,23 @@ pub struct Problems {
     spare: Option<Problem>,
     /// A file could not be read: what is missed may be in it.
     pub incomplete: bool,
+    /// The same in layers: of a service without a command the rest may be in it.
+    pub in_pieces: bool,
+    /// What is looked at is such a piece: only what is wrong [in itself](Self::in_itself) is said.
+    pub is_piece: bool,
 }
 
 impl Problems {
     /// Something that makes the configuration unusable.
     pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
+        if self.is_piece {
+            return self.spare.insert(Problem::new(Severity::Error, Some(span), None, message.into()));
+        }
+        self.in_itself(span, message)
+    }
+
+    /// The same, whatever may stand beside it: a name or a value that is none.
+    pub fn in_itself(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
         self.push(Severity::Error, Some(span), None, message.into())
     }
 
@@ -262,7 +274,7 @@ impl Problems {
             Severity::Warning => self.list.len() - self.kept_errors >= MOST_KEPT,
         };
         let new = full || span.is_none() || self.seen.insert((span, message.clone()));
-        let problem = Problem { severity, span, path, message, mark: String::new(), notes: Vec::new() };
+        let problem = Problem::new(severity, span, path, message);
         if severity == Severity::Error && new {
             self.errors += 1;
         }
@@ -287,6 +299,10 @@ impl Problems {
 }
 
 impl Problem {
+    fn new(severity: Severity, span: Option<Span>, path: Option<PathBuf>, message: String) -> Problem {
+        Problem { severity, span, path, message, mark: String::new(), notes: Vec::new() }
+    }
+
     fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

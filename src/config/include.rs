@@ -31,7 +31,7 @@ pub struct Assembled {
     pub files: Vec<PathBuf>,
     /// Whether each of them was read and is TOML.
     pub whole: bool,
-    /// Whether nothing in the tree was recovered from a broken file, though what an included file says may be missing.
+    /// Whether nothing in the tree was recovered from a broken file, though what a lost file says may be missing.
     pub sound: bool,
 }
 
@@ -80,11 +80,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The content of a file is not known. If it is included, the others can be looked at without it; but
-    /// in layers anything may rest on it.
+    /// The content of a file is not known. If there are others they can be looked at without it.
     fn lose(&mut self, is_included: bool) {
         self.whole = false;
-        self.sound &= is_included && !self.layered;
+        self.sound &= is_included || self.layered;
     }
 
     fn fail(&mut self, path: &Path, asked: Option<Span>, message: String) -> Option<Table> {
@@ -134,9 +133,14 @@ impl Reader<'_> {
             }
         };
         self.done.insert(real.clone(), id);
-        let (mut tree, sound) = file::parse(self.sources, id, self.variables, self.problems);
-        self.whole &= sound;
-        self.sound &= sound;
+        let (mut tree, is_toml) = file::parse(self.sources, id, self.variables, self.problems);
+        if !is_toml {
+            self.lose(asked.is_some());
+            if self.sound {
+                // What a parser recovered from it would only bring errors that are none.
+                tree.0.retain(|name, _| &**name == "include");
+            }
+        }
         if let Some(include) = tree.0.remove("include") {
             self.stack.push(real);
             self.includes(&mut tree, path, &include);

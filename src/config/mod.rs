@@ -216,7 +216,7 @@ fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loade
         problems.warn(format!("the variable {name} is not UTF-8 and is not passed on to services"));
     }
     problems.incomplete = !assembled.whole;
-    // What a parser recovered from a broken file would only bring errors that are none.
+    problems.in_pieces = !assembled.whole && files.len() > 1;
     let plan = match assembled.sound {
         true => Some(resolve(&assembled.tree, &builtin, around, &mut sources, &mut problems, explain)),
         false => None,
@@ -335,7 +335,11 @@ fn resolve(
     let mut resolved: Vec<Resolved> = Vec::with_capacity(count);
     for (at, (name, entry)) in services.iter().enumerate() {
         all.defaults = if at < scripts.len() { &empty } else { defaults };
-        let Some(mut service) = service::resolve(name, entry.key, &entry.node, &mut all) else { continue };
+        let has_command = matches!(&entry.node.value, Value::Table(table) if table.get("command").is_some());
+        all.problems.is_piece = all.problems.in_pieces && !has_command;
+        let service = service::resolve(name, entry.key, &entry.node, &mut all);
+        all.problems.is_piece = false;
+        let Some(mut service) = service else { continue };
         resolved.extend(service.first_start.take().map(|first_start| *first_start));
         resolved.push(service);
     }

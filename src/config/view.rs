@@ -88,15 +88,15 @@ pub fn check_keys(table: &Table, known: &[&[Key]], place: &str, problems: &mut P
         match keys().find(|key| key.name == &**name) {
             Some(Key { default: Default::Later(when), .. }) => {
                 let message = format!("`{name}` is not in {when} yet");
-                problems.error(entry.key, message).mark("leave it out for now");
+                problems.in_itself(entry.key, message).mark("leave it out for now");
             }
             Some(_) => {}
             None if problems.is_full() => {
-                problems.error(entry.key, "unknown key");
+                problems.in_itself(entry.key, "unknown key");
             }
             None => {
                 let mark = cure::of(name, &keys().map(|key| key.name).collect::<Vec<_>>());
-                problems.error(entry.key, format!("unknown key \"{name}\" in {place}")).mark(mark);
+                problems.in_itself(entry.key, format!("unknown key \"{name}\" in {place}")).mark(mark);
             }
         }
     }
@@ -135,18 +135,18 @@ impl<'a> Field<'a> {
             // What is wrong with one of them has been said.
             Value::Array(elements) if elements.iter().any(|node| matches!(node.value, Value::Lost)) => {}
             Value::String(text) if !text.is_empty() => {
-                problems.error(self.span(), format!("{} must be {expected}", self.title()));
+                problems.in_itself(self.span(), format!("{} must be {expected}", self.title()));
             }
             Value::String(_) => {
-                problems.error(self.span(), format!("{} must be {expected}, not empty", self.title()));
+                problems.in_itself(self.span(), format!("{} must be {expected}, not empty", self.title()));
             }
             // Of another length it may be right.
             Value::Array(elements) if elements.is_empty() => {
-                problems.error(self.span(), format!("{} must be {expected}, not empty", self.title()));
+                problems.in_itself(self.span(), format!("{} must be {expected}, not empty", self.title()));
             }
             other => {
                 let message = format!("{} must be {expected}, not {}", self.title(), other.kind());
-                problems.error(self.span(), message);
+                problems.in_itself(self.span(), message);
             }
         }
     }
@@ -177,7 +177,7 @@ impl<'a> Field<'a> {
         let found = names.iter().position(|name| name == text);
         if found.is_none() {
             let message = format!("{} must be {}, not \"{text}\"", self.title(), expected());
-            let problem = problems.error(self.span(), message);
+            let problem = problems.in_itself(self.span(), message);
             if let Some(near) = did_you_mean(text, names.iter().copied()) {
                 problem.mark(format!("did you mean \"{near}\"?"));
             }
@@ -212,7 +212,7 @@ impl<'a> Field<'a> {
         match read.filter(|n| (lowest..=highest).contains(n)) {
             Some(number) => Some(number),
             None if matches!(self.node.value, Value::Integer { .. }) => {
-                problems.error(self.span(), format!("{} must be {expected}", self.title()));
+                problems.in_itself(self.span(), format!("{} must be {expected}", self.title()));
                 None
             }
             None => self.wrong(&expected, problems),
@@ -231,7 +231,7 @@ impl<'a> Field<'a> {
             Some(number) => Some(number),
             None => {
                 let message = format!("{} must be a number from {lowest} to {highest}", self.title());
-                problems.error(self.span(), message);
+                problems.in_itself(self.span(), message);
                 None
             }
         }
@@ -247,7 +247,7 @@ impl<'a> Field<'a> {
             Value::Integer { number: 0, .. } => Some(Duration::ZERO),
             Value::Integer { number, .. } => {
                 let message = format!("{} must be a duration with its unit", self.title());
-                problems.error(self.span(), message).mark(format!("\"{number}s\" or \"{number}ms\"?"));
+                problems.in_itself(self.span(), message).mark(format!("\"{number}s\" or \"{number}ms\"?"));
                 None
             }
             _ => self.wrong(r#"a duration such as "10s""#, problems),
@@ -285,7 +285,7 @@ impl<'a> Field<'a> {
         }
         let upper = text.to_ascii_uppercase();
         let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
-        let problem = problems.error(self.span(), format!("\"{text}\" is not a signal"));
+        let problem = problems.in_itself(self.span(), format!("\"{text}\" is not a signal"));
         if let Some(near) = did_you_mean(bare, Signal::names()) {
             problem.mark(format!("did you mean \"{near}\"?"));
         }
@@ -320,7 +320,7 @@ impl<'a> Field<'a> {
             Value::String(text) => {
                 let Some(words) = shlex::split(text) else {
                     let message = format!("{} has a quote that is not closed", self.title());
-                    problems.error(self.span(), message);
+                    problems.in_itself(self.span(), message);
                     return None;
                 };
                 if words.first().is_none_or(|program| program.is_empty()) {
@@ -339,7 +339,7 @@ impl<'a> Field<'a> {
                     .collect();
                 let words = words?;
                 if words.first().is_some_and(|program| program.is_empty()) {
-                    problems.error(self.span(), format!("{} begins with an empty word", self.title()));
+                    problems.in_itself(self.span(), format!("{} begins with an empty word", self.title()));
                     return None;
                 }
                 (!words.is_empty()).then(|| words.into())

@@ -6,7 +6,8 @@
 //!
 //! Every document carries `"version": 1`. Within a version documents only gain fields, and a
 //! client skips what it does not know; an unknown field of a *request* is an error,
-//! for it would otherwise be silently not done.
+//! for it would otherwise be silently not done. So that a new client is understood by an older supervisor, what is
+//! at its default is not sent.
 //!
 //! Durations are seconds as a number with fractions; moments are RFC 3339 in UTC with milliseconds.
 
@@ -26,31 +27,31 @@ pub const REQUEST_MAX: usize = 64 * 1024;
 pub enum Request {
     /// Answered by [`Reply::Status`].
     Status {
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
     },
     /// Answered by [`Reply::Done`] when they are ready, or at once if not `wait`; [`Reply::Failed`].
     Start {
         names: Vec<String>,
-        #[serde(default = "yes")]
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// When they are down.
     Stop {
         names: Vec<String>,
-        #[serde(default = "yes")]
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// When the new processes are ready.
     Restart {
         names: Vec<String>,
-        #[serde(default = "yes")]
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// When the check has passed and the reload was carried out.
     Reload {
         names: Vec<String>,
-        #[serde(default = "yes")]
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// `signal` as `TERM` or `15`. At once.
@@ -61,21 +62,21 @@ pub enum Request {
     /// The last `lines` of the rings, then, with `follow`, whatever comes: [`Reply::Log`] each, then
     /// [`Reply::Done`] (never, with `follow`, until the supervisor ends).
     Logs {
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         lines: Option<u32>,
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         follow: bool,
         /// Of what there is already, only what was written since the last launch.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         last_launch: bool,
     },
     /// Answered by [`Reply::Updated`].
     Update {
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         dry_run: bool,
-        #[serde(default = "yes")]
+        #[serde(default = "yes", skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// [`Reply::Event`] for every change, for ever.
@@ -85,13 +86,17 @@ pub enum Request {
     /// Answered by [`Reply::Done`] when draining has begun. `timeout`: seconds, in place of
     /// `shutdown_timeout`.
     Shutdown {
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout: Option<u32>,
     },
 }
 
 fn yes() -> bool {
     true
+}
+
+fn is_yes(it: &bool) -> bool {
+    *it
 }
 
 /// What a client gets.
@@ -379,6 +384,37 @@ mod tests {
             let line = line(&asked);
             assert_eq!(line.last(), Some(&b'\n'));
             assert_eq!(request(&line[..line.len() - 1]), Ok(asked));
+        }
+    }
+
+    #[test]
+    fn what_is_at_its_default_is_not_sent_for_an_older_supervisor_may_not_know_it() {
+        let sent = |asked: Request| String::from_utf8(line(&asked)).unwrap();
+        let names = || vec!["web".to_owned()];
+        let logs = |lines, follow, last_launch| Request::Logs { names: names(), lines, follow, last_launch };
+        for (asked, bytes) in [
+            (Request::Status { names: vec![] }, r#""request":"status""#),
+            (Request::Start { names: names(), wait: true }, r#""request":"start","names":["web"]"#),
+            (Request::Stop { names: names(), wait: true }, r#""request":"stop","names":["web"]"#),
+            (Request::Restart { names: names(), wait: true }, r#""request":"restart","names":["web"]"#),
+            (
+                Request::Reload { names: names(), wait: false },
+                r#""request":"reload","names":["web"],"wait":false"#,
+            ),
+            (logs(None, false, false), r#""request":"logs","names":["web"]"#),
+            (
+                logs(Some(5), true, true),
+                r#""request":"logs","names":["web"],"lines":5,"follow":true,"last_launch":true"#,
+            ),
+            (Request::Update { dry_run: false, wait: true }, r#""request":"update""#),
+            (
+                Request::Update { dry_run: true, wait: false },
+                r#""request":"update","dry_run":true,"wait":false"#,
+            ),
+            (Request::Shutdown { timeout: None }, r#""request":"shutdown""#),
+        ] {
+            assert_eq!(sent(asked.clone()), format!("{{\"version\":1,{bytes}}}\n"));
+            assert_eq!(request(sent(asked.clone()).trim_end().as_bytes()), Ok(asked));
         }
     }
 

@@ -212,7 +212,13 @@ pub struct Stop {
 impl Stop {
     /// The longest a stop may take before KILL.
     pub fn longest(&self) -> Duration {
-        self.sequence.iter().fold(self.delay, |sum, (_, time)| sum.saturating_add(*time))
+        self.delay.saturating_add(self.time_from(0))
+    }
+
+    /// The time from when this one of its signals is due until KILL.
+    pub fn time_from(&self, next: usize) -> Duration {
+        let rest = self.sequence.get(next..).unwrap_or_default();
+        rest.iter().fold(Duration::ZERO, |sum, (_, time)| sum.saturating_add(*time))
     }
 }
 

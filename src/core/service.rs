@@ -51,18 +51,15 @@
 //! only then is it really down, and only then may it be launched again.
 
 mod check;
+mod due;
 mod end;
 mod hooks;
 
 use super::backoff;
 use super::exit::Outcome;
-use super::instance::{
-    Asking, Checkup, Deed, EXEC_LIMIT, End, Event, Failure, Fault, Instance, Reason, State, Want,
-};
+use super::instance::{Asking, Checkup, Deed, End, Event, Failure, Instance, Reason, State, Want};
 use super::plan::ServiceSpec;
 use super::time::Moment;
-use check::PROBE_LIMIT;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// One step: what an event makes of an instance, and what is to be done about it.
@@ -329,8 +326,7 @@ impl Step<'_> {
                     self.ended(pid, End { outcome, reason: Reason::Itself { lived } }, leftovers, kill_at)
                 }
                 Stopping { pid, at, next, failure, .. } => {
-                    let rest = self.spec.stop.sequence.get(next..).unwrap_or(&[]);
-                    let kill_at = rest.iter().fold(at, |at, (_, time)| at + *time);
+                    let kill_at = at + self.spec.stop.time_from(next);
                     self.ended(pid, End { outcome, reason: Reason::of_stop(failure) }, leftovers, kill_at)
                 }
                 Killing { pid, failure, .. } => {
@@ -460,87 +456,5 @@ impl Step<'_> {
             },
             Event::Due => self.due(state),
         }
-    }
-
-    fn due(&mut self, state: State) -> State {
-        use State::*;
-        match state {
-            Executing { pid, since } if since + EXEC_LIMIT <= self.now => {
-                self.kill(pid, since, Some(Failure::Launch(Fault::late())))
-            }
-            Preparing { pid, since } if self.prepared_by(since).is_some_and(|at| at <= self.now) => {
-                self.begin_stop(pid, since, Some(Failure::BeforeStart(None)))
-            }
-            Starting { pid, since, asking, last } => {
-                let Some(ready) = &self.spec.ready else { return self.run(pid, since) };
-                let waited = self.now.since(since);
-                if waited >= ready.timeout {
-                    let last = silence(asking, ready.interval, self.now).or(last);
-                    return self.take_leave(pid, since, Some(Failure::NotReady { waited, last }));
-                }
-                match asking {
-                    Asking::Next(at) if at <= self.now => {
-                        let limit = PROBE_LIMIT.max(ready.interval).min(ready.timeout - waited);
-                        self.deeds.push(Deed::AskReady(pid, limit));
-                        Starting { pid, since, asking: Asking::Pending { since: self.now }, last }
-                    }
-                    Asking::Next(_) | Asking::Pending { .. } | Asking::Listening => {
-                        Starting { pid, since, asking, last }
-                    }
-                }
-            }
-            Running { pid, since, checkup: Some(checkup) } => match checkup.asking {
-                Asking::Next(at) if at <= self.now && self.watches_for_life() => {
-                    self.checked(pid, since, checkup, Err("no WATCHDOG=1 in time".into()))
-                }
-                Asking::Next(at) if at <= self.now => {
-                    let limit = self.spec.health.as_ref().map_or(PROBE_LIMIT, |health| health.timeout);
-                    self.deeds.push(Deed::AskHealth(pid, limit));
-                    Running {
-                        pid,
-                        since,
-                        checkup: Some(Checkup { asking: Asking::Pending { since: self.now }, ..checkup }),
-                    }
-                }
-                Asking::Next(_) | Asking::Pending { .. } | Asking::Listening => {
-                    Running { pid, since, checkup: Some(checkup) }
-                }
-            },
-            Stopping { pid, since, next, at, failure } if at <= self.now => {
-                match self.spec.stop.sequence.get(next) {
-                    Some((signal, time)) => {
-                        self.ask_to_end(pid, *signal);
-                        Stopping { pid, since, next: next + 1, at: self.now + *time, failure }
-                    }
-                    None => self.kill(pid, since, failure),
-                }
-            }
-            Killing { pid, since, at, failure } if at <= self.now => self.kill(pid, since, failure),
-            Sweeping { leader, end, at } if at <= self.now => self.sweep(leader, end),
-            Backoff { until, refused, .. } if until <= self.now => Waiting { refused },
-            Stopped
-            | Waiting { .. }
-            | Launching { .. }
-            | Executing { .. }
-            | Preparing { .. }
-            | Running { checkup: None, .. }
-            | Stopping { .. }
-            | Killing { .. }
-            | Sweeping { .. }
-            | Backoff { .. }
-            | Exited { .. }
-            | Fatal { .. } => state,
-        }
-    }
-}
-
-/// What a probe got that was asked longer ago than the time between two askings: nothing yet.
-/// That tells more than what it got before.
-fn silence(asking: Asking, interval: Duration, now: Moment) -> Option<Rc<str>> {
-    match asking {
-        Asking::Pending { since } if now.since(since) >= interval => {
-            Some(format!("no answer for {:.1} s", now.since(since).as_secs_f64()).into())
-        }
-        Asking::Pending { .. } | Asking::Next(_) | Asking::Listening => None,
     }
 }

@@ -51,10 +51,8 @@ pub fn behind(plan: &Plan, counts: impl Fn(ServiceId) -> bool) -> Box<[u32]> {
 impl Stop {
     /// The same, where from this signal on there is no more time than that; nothing if it fits as it is.
     fn within(&self, next: usize, left: Duration) -> Option<Stop> {
-        let rest = self.sequence.get(next..)?;
-        let ((_, time), later) = rest.split_first()?;
-        let later = later.iter().fold(Duration::ZERO, |sum, (_, time)| sum.saturating_add(*time));
-        let most = left.saturating_sub(later);
+        let (_, time) = self.sequence.get(next)?;
+        let most = left.saturating_sub(self.time_from(next + 1));
         (*time > most).then(|| {
             let mut stop = self.clone();
             stop.sequence[next].1 = most;
@@ -102,9 +100,7 @@ impl Supervisor {
         for id in self.all() {
             let Some(left) = self.time_left(id, now) else { continue };
             let State::Stopping { next: next @ 1.., at, .. } = self.instance(id).state else { continue };
-            let later = self.spec_of(id).stop.sequence.get(next..).unwrap_or_default();
-            let later = later.iter().fold(Duration::ZERO, |sum, (_, time)| sum.saturating_add(*time));
-            let sooner = at.min(now + left.saturating_sub(later));
+            let sooner = at.min(now + left.saturating_sub(self.spec_of(id).stop.time_from(next)));
             if let State::Stopping { at, .. } = &mut self.slots[id.index()].instance.state {
                 *at = sooner;
             }

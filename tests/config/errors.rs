@@ -108,10 +108,34 @@ fn what_a_file_may_say_that_cannot_be_included_is_not_missed() {
     let text = said(&[("a.toml", a)], &["a.toml"]);
     assert!(text.starts_with("a.toml:1:12: error: cannot read none.toml"), "{text}");
     assert_eq!(text.matches("error:").count(), 1, "{text}");
-    // A later layer may rest on all of it.
+    // In layers, a service without a command may be a piece of what it says.
     let files = [("a.toml", "include = [\"none.toml\"]"), ("b.toml", "[service.b]\nuser = \"app\"\n")];
     let text = said(&files, &["a.toml", "b.toml"]);
     assert_eq!(text.matches("error:").count(), 1, "{text}");
+}
+
+#[test]
+fn a_lost_file_of_one_layer_hides_no_errors_of_the_others() {
+    let base = "include = [\"none.toml\"]\n[service.a]\ncommand = \"a\"\nuser = \"nobody-at-all\"\n";
+    // The rest of b may be in the lost file; all of this is wrong whatever that says.
+    let piece = "[service.b]\nrestrt = \"no\"\nrestart = \"no\"\nstop.grace_period = \"soon\"\n";
+    let whole = "[service.c]\ncommand = \"c\"\nrequires = [\"c\"]\n";
+    let broken = "[service.d\ncommand = \"d\"\n";
+    let files = [("base.toml", base), ("piece.toml", piece), ("whole.toml", whole), ("broken.toml", broken)];
+    let text = said(&files, &["base.toml", "piece.toml", "lost.toml", "whole.toml", "broken.toml"]);
+    for part in [
+        "base.toml:1:12: error: cannot read none.toml",
+        "base.toml:4:8: error: there is no user \"nobody-at-all\"",
+        "piece.toml:2:1: error: unknown key \"restrt\"",
+        "piece.toml:3:11: error: `restart` must be",
+        "piece.toml:4:21: error: `stop.grace_period` must be",
+        "lost.toml: error: cannot read it",
+        "whole.toml:3:13: error: ",
+        "broken.toml:1:11: error: not TOML",
+    ] {
+        assert!(text.contains(part), "no {part}: {text}");
+    }
+    assert_eq!(text.matches("error:").count(), 8, "{text}");
 }
 
 #[test]

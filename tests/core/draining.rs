@@ -3,10 +3,10 @@
 use crate::specs::{self, ms, on, oneshot, plan, secs, service};
 use crate::stage::Stage;
 use minisup::core::exit::Outcome;
-use minisup::core::ids::{InstanceId, Pid};
-use minisup::core::input::Input;
+use minisup::core::input::{Input, Request};
 use minisup::core::plan::{Condition, Restart, ServiceSpec};
 use minisup::core::signal::Signal;
+use std::time::Duration;
 
 fn after(name: &str, service_number: u32) -> ServiceSpec {
     ServiceSpec { after: [on(service_number, Condition::Ready)].into(), ..service(name) }
@@ -71,11 +71,9 @@ fn chain() -> Stage {
     stage
 }
 
-#[test]
-fn who_stops_first_leaves_time_to_those_behind() {
-    let mut stage = chain();
-    stage.signal(Signal::TERM);
-    stage.wait(ms(4999));
+/// It hears QUIT now, TERM after so long, and KILL 2 s later, when the app has 2 s left.
+fn web_goes_after(stage: &mut Stage, time: Duration) {
+    stage.wait(time - ms(1));
     assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
     stage.wait(ms(1));
     assert_eq!(stage.signals_to("web"), [Signal::TERM]);
@@ -84,8 +82,17 @@ fn who_stops_first_leaves_time_to_those_behind() {
     assert_eq!(stage.signals_to("app"), []);
     stage.ends("web", Outcome::Killed(Signal::KILL), false);
     assert_eq!(stage.signals_to("app"), [Signal::TERM], "it is asked, 2 s before the end");
-    stage.wait(secs(2));
+    stage.wait(ms(1999));
+    assert_eq!(stage.signals_to("app"), []);
+    stage.wait(ms(1));
     assert_eq!(stage.signals_to("app"), [Signal::KILL], "the shutdown's own limit");
+}
+
+#[test]
+fn who_stops_first_leaves_time_to_those_behind() {
+    let mut stage = chain();
+    stage.signal(Signal::TERM);
+    web_goes_after(&mut stage, secs(5));
 }
 
 #[test]
@@ -117,12 +124,16 @@ fn a_stop_that_is_under_way_when_the_drain_begins_leaves_time_as_well() {
     stage.stop("web");
     stage.wait(ms(500));
     stage.signal(Signal::TERM);
-    stage.wait(ms(4999));
-    assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
-    stage.wait(ms(1));
-    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
-    stage.wait(secs(2));
-    assert_eq!(stage.signals_to("web"), [Signal::KILL], "2 s before the end");
+    web_goes_after(&mut stage, secs(5));
+}
+
+#[test]
+fn a_stop_that_is_under_way_when_a_client_shortens_the_drain_leaves_time_as_well() {
+    let mut stage = chain();
+    stage.signal(Signal::TERM);
+    stage.wait(secs(1));
+    stage.ask(Request::Shutdown(Some(secs(6))));
+    web_goes_after(&mut stage, secs(2));
 }
 
 #[test]
@@ -131,13 +142,25 @@ fn an_heir_in_a_drain_leaves_as_much_time_as_whom_it_followed() {
     stage.signal(Signal::TERM);
     stage.wait(secs(1));
     assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
-    let (instance, pid) = (InstanceId(1), stage.pid("web"));
-    stage.tell(Input::TakenOver { instance, pid, heir: Pid(900) });
+    stage.hands_over("web");
+    web_goes_after(&mut stage, secs(4));
+}
+
+#[test]
+fn no_time_is_left_to_a_launch_that_the_drain_withdraws() {
+    let mut stage = chain();
+    stage.wait(secs(1));
+    let (instance, pid) = (stage.id("app"), stage.pid("app"));
+    let ended = Input::Ended { instance, pid, outcome: Outcome::Exited(0), leftovers: false };
+    // Its launch is ordered, and nobody has carried it out yet.
+    stage.supervisor.handle(ended, stage.now);
+    assert_eq!(stage.state("app"), "Launching");
+    stage.signal(Signal::TERM);
+    assert_eq!((stage.state("app"), stage.launches("app")), ("Stopped", 1));
+    stage.wait(ms(5999));
     assert_eq!(stage.signals_to("web"), [Signal::QUIT]);
-    stage.wait(secs(4));
-    assert_eq!(stage.signals_to("web"), [Signal::TERM]);
-    stage.wait(secs(2));
-    assert_eq!(stage.signals_to("web"), [Signal::KILL], "2 s before the end");
+    stage.wait(ms(1));
+    assert_eq!(stage.signals_to("web"), [Signal::TERM], "its own time");
 }
 
 #[test]
@@ -241,7 +264,7 @@ fn when_it_is_done_nothing_is_done_any_more_but_questions_are_answered() {
     assert_eq!(stage.phase(), "done");
     stage.signals_to("app");
     stage.ends("app", Outcome::Killed(Signal::KILL), true);
-    stage.tell(minisup::core::input::Input::Due);
+    stage.tell(Input::Due);
     assert_eq!(stage.signals_to("app"), []);
     assert_eq!(stage.supervisor.deadline(), None);
     let start = stage.start("app");
@@ -252,7 +275,7 @@ fn when_it_is_done_nothing_is_done_any_more_but_questions_are_answered() {
 fn refused_forks_do_not_hold_up_a_drain() {
     let mut stage = Stage::before_boot(plan([service("app")]));
     stage.refuses = true;
-    stage.tell(minisup::core::input::Input::Boot);
+    stage.tell(Input::Boot);
     stage.wait(secs(1));
     stage.signal(Signal::TERM);
     assert_eq!((stage.state("app"), stage.exit_code()), ("Stopped", 0));
@@ -285,8 +308,8 @@ fn when_all_have_ended_well_the_container_ends_with_0() {
 fn a_process_that_stopped_itself_is_told_to_go_on_so_that_it_can_end() {
     let mut stage = Stage::of([service("app")]);
     stage.exec("app");
-    let (instance, pid) = (minisup::core::ids::InstanceId(0), stage.pid("app"));
-    stage.supervisor.handle(minisup::core::input::Input::Signal(Signal::TERM), stage.now);
+    let (instance, pid) = (stage.id("app"), stage.pid("app"));
+    stage.supervisor.handle(Input::Signal(Signal::TERM), stage.now);
     let signals: Vec<_> = std::iter::from_fn(|| stage.supervisor.poll_action()).collect();
     let signal = Signal::TERM;
     assert!(signals.contains(&minisup::core::action::Action::Signal { instance, pid, signal }));

@@ -2,6 +2,7 @@
 
 use crate::specs::{health, ms, on, oneshot, plan, ready, satellite, secs, service, stop, tcp};
 use crate::stage::Stage;
+use minisup::core::difference::ChangeKind;
 use minisup::core::ids::{Pid, RequestId};
 use minisup::core::input::{Input, Request};
 use minisup::core::plan::{Condition, Forward, Health, Kind, Plan, Probe, Restart, ServiceSpec};
@@ -211,6 +212,26 @@ fn what_one_update_removes_the_next_one_brings_back_when_it_is_gone() {
     assert_eq!(stage.launches("app"), 1, "it is a new one, in the old one's place");
     stage.exec("app");
     assert!(stage.is_done(again));
+}
+
+#[test]
+fn what_an_update_would_change_is_said_against_the_plan_that_it_will_follow() {
+    let mut stage = up(&["app", "x"], [service("app"), service("x")]);
+    let changes = |stage: &Stage| {
+        let difference = stage.supervisor.difference(&plan([service("x"), service("new")]));
+        difference.services.iter().map(|it| (it.name.to_string(), it.kind)).collect::<Vec<_>>()
+    };
+    let of = |name: &str, kind| (name.to_owned(), kind);
+    stage.update([service("x")]);
+    assert_eq!(changes(&stage), [of("new", ChangeKind::Added)], "app is in the plan no more");
+    // Their turns come when app has ended.
+    stage.update([service("x"), another("new")]);
+    assert_eq!(changes(&stage), [of("new", ChangeKind::Replaced)]);
+    stage.update([service("x"), service("other")]);
+    let first = [of("new", ChangeKind::Added), of("other", ChangeKind::Removed)];
+    assert_eq!(changes(&stage), first);
+    stage.exits("app", 0);
+    assert_eq!((stage.names(), changes(&stage)), (vec!["x", "other"], first.to_vec()));
 }
 
 #[test]

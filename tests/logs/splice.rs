@@ -17,7 +17,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const MIB: usize = 1 << 20;
 const POLICY: LogPolicy =
@@ -209,7 +209,11 @@ fn a_storm_arrives_byte_by_byte_while_others_write_whole_lines() {
             let line = format!("c{number} {}\n", "y".repeat(500));
             let (start, rest) = line.split_at(line.len() / 2);
             rare.write_all(start.as_bytes()).unwrap();
-            thread::sleep(Duration::from_micros(200));
+            let end = Instant::now() + LONG;
+            while fd::pending(rare.as_fd()) > 0 {
+                assert!(Instant::now() < end, "nobody takes the half of a line");
+                thread::yield_now();
+            }
             rare.write_all(rest.as_bytes()).unwrap();
             all.extend_from_slice(line.as_bytes());
         }

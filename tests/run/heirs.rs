@@ -2,8 +2,6 @@
 
 use crate::needs_namespaces;
 use crate::stage::{Place, Run, Stage, kill, supervise};
-use crate::support::MINISUP;
-use std::process::Command;
 
 /// At USR2 it executes itself once more beside itself. NAME is how that one is told who it is.
 const SERVER: &str = r#"
@@ -36,7 +34,7 @@ fn by_environment(place: Place) -> Stage {
 }
 
 fn minisup(run: &Run, words: &[&str]) -> (bool, String) {
-    let asked = Command::new(MINISUP).args(words).arg("--socket").arg(run.path("socket")).output().unwrap();
+    let asked = run.ask(words);
     (asked.status.success(), String::from_utf8_lossy(&[asked.stdout, asked.stderr].concat()).into_owned())
 }
 

@@ -1,9 +1,7 @@
 //! Reading the configuration again: the check first, then the signal or the command.
 
 use crate::needs_namespaces;
-use crate::stage::{Place, Run, supervise};
-use crate::support::MINISUP;
-use std::process::Command;
+use crate::stage::{Place, Run, ask, supervise};
 
 /// A service that says when it gets HUP, and a check that looks into a file.
 const CONFIG: &str = r#"
@@ -17,8 +15,7 @@ const CONFIG: &str = r#"
 
 /// `minisup reload web`: its exit code, and what it wrote.
 pub fn reload(run: &Run, service: &str) -> (i32, String) {
-    let socket = run.path("socket");
-    let asked = Command::new(MINISUP).args(["reload", service, "--socket"]).arg(socket).output().unwrap();
+    let asked = run.ask(&["reload", service]);
     let said = [asked.stdout, asked.stderr].concat();
     (asked.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
 }
@@ -94,8 +91,7 @@ fn a_long_check_gives_its_last_lines_and_all_of_them_go_to_the_log() {
     let reading = std::thread::spawn({
         let socket = run.path("socket");
         move || {
-            let asked =
-                Command::new(MINISUP).args(["reload", "web", "--socket"]).arg(socket).output().unwrap();
+            let asked = ask(&socket, &["reload", "web"]);
             String::from_utf8_lossy(&asked.stderr).into_owned()
         }
     });

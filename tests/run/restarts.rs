@@ -1,7 +1,8 @@
 //! Coming back: at once after a good life, ever later after failures, and at last not at all.
 
 use crate::needs_namespaces;
-use crate::stage::{Place, kill, supervise};
+use crate::stage::{Place, Run, kill, supervise};
+use crate::support::wait_until;
 use std::time::Duration;
 
 pub fn who_is_killed_is_launched_again(place: Place) {
@@ -47,11 +48,21 @@ pub fn failures_in_a_row_are_waited_for_ever_longer_and_then_are_fatal(place: Pl
     assert!(words.contains("given up after 5 failures in a row"), "{words}");
 }
 
+/// For how many seconds it has run.
+fn uptime(run: &Run) -> f64 {
+    let status: serde_json::Value =
+        serde_json::from_slice(&run.ask(&["status", "app", "--json"]).stdout).unwrap();
+    status["instances"][0]["uptime"].as_f64().unwrap()
+}
+
 #[test]
 fn a_good_life_makes_up_for_failures() {
     needs_namespaces!();
     // It fails twice, lives, and so on: never three times in a row.
     let config = r#"
+        [supervisor]
+        control_socket = "${DIR}/socket"
+
         [service.app]
         command = ["sh", "-c", '''
             read count < ${DIR}/count; echo $((count + 1)) > ${DIR}/count; echo launch $count
@@ -64,8 +75,7 @@ fn a_good_life_makes_up_for_failures() {
     let mut run = supervise(Place::Pid1, config).file("count", "0\n").gate("go").start();
     for last in ["launch 2", "launch 5"] {
         run.heard(last);
-        // As long a life as it must have: measured by minisup, not by us, and not too short.
-        std::thread::sleep(Duration::from_millis(150));
+        wait_until("minisup says that it has lived as long as it must", || uptime(&run) > 0.1);
         run.open("go");
     }
     let words = run.ends_with(3);

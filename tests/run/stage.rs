@@ -8,7 +8,7 @@ use std::io::Write;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,6 +54,11 @@ pub struct Process {
     pub state: char,
     /// Its words, one space between them; empty for a zombie.
     pub command: String,
+}
+
+/// Asks the minisup with this control socket: `minisup WORDS`, to its end.
+pub fn ask(socket: &Path, words: &[&str]) -> Output {
+    Command::new(MINISUP).args(words).env("MINISUP_SOCKET", socket).output().unwrap()
 }
 
 /// A configuration to be run there. It may use `${DIR}`, a folder of its own that anybody may
@@ -194,6 +199,11 @@ impl Run {
     /// A file of `${DIR}`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// Asks minisup, whose control socket is `${DIR}/socket`.
+    pub fn ask(&self, words: &[&str]) -> Output {
+        ask(&self.path("socket"), words)
     }
 
     /// Puts this into a file of `${DIR}`, all at once.

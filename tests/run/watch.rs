@@ -2,9 +2,7 @@
 
 use crate::needs_namespaces;
 use crate::stage::{Place, Run, supervise};
-use crate::support::MINISUP;
 use std::os::unix::fs::symlink;
-use std::process::Command;
 
 /// It says what it reads whenever it gets HUP.
 const READER: &str = r#"
@@ -125,7 +123,7 @@ fn an_update_changes_what_is_watched_and_leaves_the_service_alone() {
     run.write("conf/app", "first\n");
     assert_eq!(run.heard(""), "first");
     run.write("supervise.toml", &after);
-    let asked = Command::new(MINISUP).args(["update", "--socket"]).arg(run.path("socket")).output().unwrap();
+    let asked = run.ask(&["update"]);
     assert!(asked.status.success(), "{asked:?}");
     // Nobody looks at this one any more, but at that one.
     run.write("conf/app", "second\n");

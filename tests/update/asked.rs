@@ -5,7 +5,7 @@ use crate::play::{ask, config, pids, stage, up};
 use crate::support::MINISUP;
 use minisup::control::client::Client;
 use minisup::control::wire::{ChangeKind, ErrorKind, Reply, Request, Updated};
-use std::process::{Command, Output};
+use std::process::Command;
 
 const AB: &str =
     "[service.a]\ncommand = 'sleep 1001'\n[service.b]\ncommand = 'sleep 1002'\nstop.grace_period = '2s'\n";
@@ -139,10 +139,6 @@ fn a_client_that_goes_away_does_not_take_its_update_along() {
     run.stops_with(0);
 }
 
-fn command(run: &crate::stage::Run, words: &[&str]) -> Output {
-    Command::new(MINISUP).arg("--socket").arg(run.path("socket")).args(words).output().unwrap()
-}
-
 #[test]
 fn two_clients_and_a_signal_at_once_are_one_after_the_other() {
     needs_namespaces!();
@@ -169,14 +165,14 @@ fn the_command_does_the_same() {
     needs_namespaces!();
     let run = up(AB);
     run.write("supervise.toml", &config(&AB.replace("1001", "1009")));
-    let dry = command(&run, &["update", "--dry-run"]);
+    let dry = run.ask(&["update", "--dry-run"]);
     let said = String::from_utf8_lossy(&dry.stdout).into_owned();
     assert!(dry.status.success() && said.contains("command") && said.contains("sleep 1009"), "{dry:?}");
     assert!(pids(&run).contains_key("sleep 1001"));
-    let done = command(&run, &["update"]);
+    let done = run.ask(&["update"]);
     assert!(done.status.success(), "{done:?}");
     assert_eq!(pids(&run).into_keys().collect::<Vec<_>>(), ["sleep 1002", "sleep 1009"]);
     run.write("supervise.toml", "[service.a\n");
-    assert_eq!(command(&run, &["update"]).status.code(), Some(78));
+    assert_eq!(run.ask(&["update"]).status.code(), Some(78));
     run.stops_with(0);
 }

@@ -1,9 +1,9 @@
 //! Updates at inconvenient moments.
 
 use crate::needs_namespaces;
-use crate::play::{ask_later, has, lines_until, pids, place, stage, up, update, updated};
+use crate::play::{ask, ask_later, config, has, lines_until, pids, place, stage, up, update, updated};
 use crate::support::wait_until;
-use minisup::control::wire::{Reply, Request};
+use minisup::control::wire::{ChangeKind, Reply, Request};
 
 const REST: &str = "[service.rest]\ncommand = 'sleep 1001'\n";
 
@@ -69,6 +69,36 @@ fn a_second_update_waits_until_the_first_has_stopped_what_it_had_to() {
     assert!(place(&lines, "old stopped") < place(&lines, " started"), "{lines:#?}");
     assert!(matches!(second.join().unwrap(), Reply::Updated(_)));
     wait_until("all are there", || pids(&run).len() == 3);
+    run.stops_with(0);
+}
+
+#[test]
+fn an_update_behind_others_says_what_it_will_change_when_its_turn_comes() {
+    needs_namespaces!();
+    let old = "[service.old]\ncommand = ['sh', '-c', \"trap 'echo asked; read line < ${DIR}/go; exit' TERM; echo up; while :; do sleep 0.02; done\"]\nstop.grace_period = '200s'\n";
+    let more = "[service.more]\ncommand = 'sleep 2001'\n";
+    let mut run = stage(&format!("{REST}{old}")).gate("go").start();
+    run.heard("up");
+    run.said("all is up");
+    update(&run, REST);
+    run.heard("asked");
+    let asked = |services: &str, dry_run| {
+        run.write("supervise.toml", &config(services));
+        match ask(&run, &Request::Update { dry_run, wait: false }) {
+            Reply::Updated(it) => {
+                it.services.into_iter().map(|it| (it.service, it.change)).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(asked(&format!("{REST}{more}"), false), [("more".to_owned(), ChangeKind::Added)]);
+    for dry_run in [true, false] {
+        assert_eq!(asked(REST, dry_run), [("more".to_owned(), ChangeKind::Removed)]);
+    }
+    assert_eq!(asked(REST, false), []);
+    run.open("go");
+    let lines = lines_until(&mut run, "update: more removed");
+    assert!(place(&lines, "update: more added") > place(&lines, "old stopped"), "{lines:#?}");
     run.stops_with(0);
 }
 

@@ -106,3 +106,14 @@ fn is_heard(probe: &Probe) -> bool {
         | Probe::File(_) => false,
     }
 }
+
+/// What a probe got that was asked longer ago than the time between two askings: nothing yet.
+/// That tells more than what it got before.
+pub(super) fn silence(asking: Asking, interval: Duration, now: Moment) -> Option<Rc<str>> {
+    match asking {
+        Asking::Pending { since } if now.since(since) >= interval => {
+            Some(format!("no answer for {:.1} s", now.since(since).as_secs_f64()).into())
+        }
+        Asking::Pending { .. } | Asking::Next(_) | Asking::Listening => None,
+    }
+}
