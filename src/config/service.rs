@@ -18,7 +18,6 @@ use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
 use crate::core::socket::FIRST_FD;
-use crate::core::sorted;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -310,7 +309,7 @@ fn success_codes(view: &View<'_>, problems: &mut Problems) -> Rc<[u8]> {
         elements.into_iter().map(|e| Some(e.integer(0, 255, problems)? as u8)).collect()
     };
     let mut codes = view.get("success_codes").and_then(|f| read(f, problems)).unwrap_or_default();
-    sorted::sort(&mut codes);
+    crate::core::sorted::sort(&mut codes);
     codes.dedup();
     codes.into()
 }
