@@ -189,3 +189,144 @@ impl FromDocument for LogLine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::wire;
+
+    fn comes_back(sent: Reply) {
+        let line = wire::line(&sent);
+        assert_eq!(wire::reply(&line[..line.len() - 1]).unwrap(), sent);
+    }
+
+    #[test]
+    fn every_request_comes_back_as_it_was_sent() {
+        let names = || vec!["web*".to_owned(), "db:1".to_owned()];
+        let all = [
+            Request::Status { names: names() },
+            Request::Start { names: names(), wait: false },
+            Request::Stop { names: names(), wait: false },
+            Request::Restart { names: names(), wait: false },
+            Request::Reload { names: names(), wait: false },
+            Request::Signal { names: names(), signal: "HUP".into() },
+            Request::Wait { names: names() },
+            Request::Logs { names: names(), lines: Some(3), follow: true, last_launch: true },
+            Request::Update { dry_run: true, wait: false },
+            Request::Events,
+            Request::Health,
+            Request::Shutdown { timeout: Some(9) },
+        ];
+        assert_eq!(all.len(), REQUESTS.len());
+        for sent in all {
+            let line = wire::line(&sent);
+            assert_eq!(wire::request(&line[..line.len() - 1]), Ok(sent));
+        }
+    }
+
+    #[test]
+    fn what_may_be_left_out_of_a_request_has_its_default() {
+        let read = |fields: &str| wire::request(format!(r#"{{"version":1,"request":{fields}}}"#).as_bytes());
+        assert_eq!(read(r#""status""#), Ok(Request::Status { names: vec![] }));
+        let logs = Request::Logs { names: vec![], lines: None, follow: false, last_launch: false };
+        assert_eq!(read(r#""logs","lines":null"#), Ok(logs));
+        assert_eq!(read(r#""stop","names":[]"#), Ok(Request::Stop { names: vec![], wait: true }));
+        assert_eq!(read(r#""update""#), Ok(Request::Update { dry_run: false, wait: true }));
+        assert_eq!(read(r#""shutdown""#), Ok(Request::Shutdown { timeout: None }));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_request_is_said() {
+        let wrong = |fields: &str| {
+            let why = wire::request(format!(r#"{{"version":1,{fields}}}"#).as_bytes()).unwrap_err().1;
+            why.strip_prefix("cannot read the request: ").unwrap().to_owned()
+        };
+        assert_eq!(wrong(r#""names":[]"#), "missing field `request`");
+        assert_eq!(wrong(r#""request":"start""#), "missing field `names`");
+        assert_eq!(
+            wrong(r#""request":"start","nmaes":[]"#),
+            "unknown field `nmaes`, expected `names` or `wait`"
+        );
+        assert_eq!(
+            wrong(r#""request":"start","names":"web""#),
+            "invalid type: string \"web\", expected a sequence"
+        );
+        assert_eq!(wrong(r#""request":"health","really":true"#), "it has no fields");
+        let unknown = wrong(r#""request":"dance""#);
+        assert!(
+            unknown.starts_with("unknown variant `dance`, expected one of `status`, `start`, "),
+            "{unknown}"
+        );
+    }
+
+    #[test]
+    fn every_reply_comes_back_as_it_was_sent() {
+        let text = || Some("text".to_owned());
+        let instance = Instance {
+            service: "web".into(),
+            instance: Some(1),
+            state: "running".into(),
+            kind: "longrun".into(),
+            wanted: true,
+            ready: true,
+            healthy: Some(false),
+            essential: true,
+            pid: Some(7),
+            uptime: Some(1.5),
+            restarts: 2,
+            failures: 3,
+            last: text(),
+            reason: text(),
+            said: text(),
+            retry_in: Some(0.25),
+            next_run: text(),
+            memory: Some(1 << 40),
+        };
+        let nothing = Instance {
+            instance: None,
+            healthy: None,
+            pid: None,
+            uptime: None,
+            last: None,
+            reason: None,
+            said: None,
+            retry_in: None,
+            next_run: None,
+            memory: None,
+            ..instance.clone()
+        };
+        let key = ChangedKey { key: "stop".into(), from: "1".into(), to: "2".into(), needs_restart: true };
+        let services = [ChangeKind::Added, ChangeKind::Removed, ChangeKind::Replaced, ChangeKind::InPlace]
+            .map(|change| Changed { service: "web".into(), change, keys: vec![key.clone()] });
+        comes_back(Reply::Done);
+        comes_back(Reply::Failed { message: "no".into(), service: text(), log: vec!["line".into()] });
+        comes_back(Reply::Failed { message: "no".into(), service: None, log: vec![] });
+        for error in [ErrorKind::NotPermitted, ErrorKind::BadConfiguration, ErrorKind::Busy] {
+            comes_back(Reply::Error { error, message: "no".into() });
+        }
+        comes_back(Reply::Status(Status {
+            phase: "up".into(),
+            pid: 1,
+            version: "0.1.0".into(),
+            uptime: 3.0,
+            instances: vec![instance, nothing],
+        }));
+        comes_back(Reply::Health(Health { healthy: false, message: "no".into() }));
+        comes_back(Reply::Updated(Updated { dry_run: true, services: services.into(), other: vec![key] }));
+        comes_back(Reply::Event(Event {
+            service: text(),
+            pid: Some(7),
+            outcome: text(),
+            ..Event::default()
+        }));
+        comes_back(Reply::Event(Event { instance: Some(0), from: text(), to: text(), ..Event::default() }));
+        comes_back(Reply::Log(LogLine {
+            time: "now".into(),
+            service: "web".into(),
+            instance: None,
+            stream: "stdout".into(),
+            message: "\u{fffd}".into(),
+            continues: true,
+        }));
+    }
+}
