@@ -10,6 +10,7 @@ use super::values::{CAPABILITIES, capability};
 use super::view::{Field, View};
 use crate::core::plan::{Heirs, LaunchExtra, Limit, Resource, Sockets};
 use crate::core::signal::Signal;
+use crate::core::sorted;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -202,7 +203,7 @@ fn capabilities(field: Field<'_>, problems: &mut Problems) -> Option<Box<[u8]>> 
             }
         }
     }
-    numbers.sort_unstable();
+    sorted::sort(&mut numbers);
     numbers.dedup();
     Some(numbers.into())
 }

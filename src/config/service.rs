@@ -309,7 +309,7 @@ fn success_codes(view: &View<'_>, problems: &mut Problems) -> Rc<[u8]> {
         elements.into_iter().map(|e| Some(e.integer(0, 255, problems)? as u8)).collect()
     };
     let mut codes = view.get("success_codes").and_then(|f| read(f, problems)).unwrap_or_default();
-    codes.sort_unstable();
+    crate::core::sorted::sort(&mut codes);
     codes.dedup();
     codes.into()
 }

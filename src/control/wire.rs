@@ -11,7 +11,9 @@
 //!
 //! Durations are seconds as a number with fractions; moments are RFC 3339 in UTC with milliseconds.
 
+use super::document::{Document, FromDocument};
 use serde::{Deserialize, Serialize};
+use serde_json::{Error, Value};
 
 /// The version of this protocol.
 pub const VERSION: u32 = 1;
@@ -21,37 +23,37 @@ pub const REQUEST_MAX: usize = 64 * 1024;
 
 /// What a client asks. `names` are names of services, `name:0` of one instance where that is
 /// said, globs, or `all`; an empty list means all where nothing else is said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Request {
     /// Answered by [`Reply::Status`].
     Status {
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
     },
     /// Answered by [`Reply::Done`] when they are ready, or at once if not `wait`; [`Reply::Failed`].
     Start {
         names: Vec<String>,
-        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        #[serde(skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// When they are down.
     Stop {
         names: Vec<String>,
-        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        #[serde(skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// When the new processes are ready.
     Restart {
         names: Vec<String>,
-        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        #[serde(skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// When the check has passed and the reload was carried out.
     Reload {
         names: Vec<String>,
-        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        #[serde(skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// `signal` as `TERM` or `15`. At once.
@@ -62,21 +64,21 @@ pub enum Request {
     /// The last `lines` of the rings, then, with `follow`, whatever comes: [`Reply::Log`] each, then
     /// [`Reply::Done`] (never, with `follow`, until the supervisor ends).
     Logs {
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         names: Vec<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         lines: Option<u32>,
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         follow: bool,
         /// Of what there is already, only what was written since the last launch.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         last_launch: bool,
     },
     /// Answered by [`Reply::Updated`].
     Update {
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
         dry_run: bool,
-        #[serde(default = "yes", skip_serializing_if = "is_yes")]
+        #[serde(skip_serializing_if = "is_yes")]
         wait: bool,
     },
     /// [`Reply::Event`] for every change, for ever.
@@ -86,13 +88,9 @@ pub enum Request {
     /// Answered by [`Reply::Done`] when draining has begun. `timeout`: seconds, in place of
     /// `shutdown_timeout`.
     Shutdown {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         timeout: Option<u32>,
     },
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn is_yes(it: &bool) -> bool {
@@ -100,7 +98,7 @@ fn is_yes(it: &bool) -> bool {
 }
 
 /// What a client gets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Reply {
@@ -109,9 +107,9 @@ pub enum Reply {
     /// It did not come true. `log`: the last lines of the service.
     Failed {
         message: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         service: Option<String>,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[serde(skip_serializing_if = "Vec::is_empty")]
         log: Vec<String>,
     },
     /// It was not even tried.
@@ -146,7 +144,7 @@ pub enum ErrorKind {
 }
 
 /// Everything at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// boot, up, draining, sweeping, done.
     pub phase: String,
@@ -162,12 +160,12 @@ pub struct Status {
 }
 
 /// One instance at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Instance {
     /// The service's name.
     pub service: String,
     /// The number within the service, from 0; absent where there is only one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<u32>,
     /// stopped, waiting, launching, preparing, starting, running, stopping, killing, sweeping, backoff, exited, fatal.
     pub state: String,
@@ -193,23 +191,23 @@ pub struct Instance {
     /// How the last process ended: "exit code 3", "killed by KILL".
     pub last: Option<String>,
     /// Why it is not running, or not ready, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What the service said of itself (STATUS= of sd_notify).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
     /// Seconds until it is tried again, in `backoff`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_in: Option<f64>,
     /// When its schedule runs it next: RFC 3339 in UTC with milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<String>,
     /// Resident memory of the main process, in bytes.
     pub memory: Option<u64>,
 }
 
 /// Whether the container is well: essential services only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Health {
     /// All essential services that are wanted are ready, and none is unhealthy.
     pub healthy: bool,
@@ -218,7 +216,7 @@ pub struct Health {
 }
 
 /// What an update changed, or would change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Updated {
     /// Whether nothing was done.
     pub dry_run: bool,
@@ -229,7 +227,7 @@ pub struct Updated {
 }
 
 /// What an update does to one service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Changed {
     /// Its name.
     pub service: String,
@@ -253,7 +251,7 @@ pub enum ChangeKind {
 }
 
 /// A key whose value changed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChangedKey {
     /// As in the configuration: `stop.grace_period`.
     pub key: String,
@@ -266,7 +264,7 @@ pub struct ChangedKey {
 }
 
 /// Something happened.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Event {
     /// When.
     pub time: String,
@@ -274,43 +272,43 @@ pub struct Event {
     /// `skipped`, `dropped` (events that the client was too slow for).
     pub event: String,
     /// Of whom; absent when it is about all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// The number of the instance, where there are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<u32>,
     /// Before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// After: a state, a phase, `healthy` or `unhealthy`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The main process.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
     /// How the last process ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// The line minisup itself would log of it.
     pub message: String,
 }
 
 /// A line of a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LogLine {
     /// When it was read.
     pub time: String,
     /// Whose.
     pub service: String,
     /// The number of the instance, where there are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<u32>,
     /// `stdout`, `stderr`.
     pub stream: String,
     /// The line without its newline; bytes that are no UTF-8 become U+FFFD.
     pub message: String,
     /// The rest of the line comes in the next one, or is not kept.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
 }
 
@@ -335,10 +333,9 @@ pub fn line(document: &impl Serialize) -> Vec<u8> {
 /// # Errors
 /// [`ErrorKind::BadVersion`] or [`ErrorKind::BadRequest`], with what is wrong.
 pub fn request(line: &[u8]) -> Result<Request, (ErrorKind, String)> {
-    let bad = |error: serde_json::Error| (ErrorKind::BadRequest, format!("cannot read the request: {error}"));
-    let mut document: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_slice(line).map_err(bad)?;
-    match document.remove("version").as_ref().map(serde_json::Value::as_u64) {
+    let bad = |error: Error| (ErrorKind::BadRequest, format!("cannot read the request: {error}"));
+    let mut document: Document = serde_json::from_slice(line).map_err(bad)?;
+    match document.get("version").as_ref().map(Value::as_u64) {
         Some(Some(version)) if version == u64::from(VERSION) => {}
         None => {
             return Err((
@@ -348,23 +345,15 @@ pub fn request(line: &[u8]) -> Result<Request, (ErrorKind, String)> {
         }
         Some(_) => return Err((ErrorKind::BadVersion, format!("only version {VERSION} is spoken here"))),
     }
-    let fields = document.len();
-    let request = serde_json::from_value(serde_json::Value::Object(document)).map_err(bad)?;
-    // Serde overlooks unknown fields where there are no known ones.
-    match request {
-        Request::Events | Request::Health if fields > 1 => {
-            Err((ErrorKind::BadRequest, "cannot read the request: it has no fields".into()))
-        }
-        request => Ok(request),
-    }
+    Request::take_from(&mut document).map_err(bad)
 }
 
 /// A supervisor's line, without the newline.
 ///
 /// # Errors
 /// It is not one of this protocol.
-pub fn reply(line: &[u8]) -> Result<Reply, serde_json::Error> {
-    serde_json::from_slice(line)
+pub fn reply(line: &[u8]) -> Result<Reply, Error> {
+    Reply::take_from(&mut serde_json::from_slice(line)?)
 }
 
 #[cfg(test)]

@@ -6,26 +6,46 @@ use crate::config::diagnostics::{Diagnostic, Severity};
 use crate::config::why::Source;
 use crate::config::{Diagnostics, Loaded, Reasons, Surroundings};
 use crate::core::plan::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use std::path::Path;
 use std::time::Duration;
+
+/// An object, written as in `json!` of serde_json, which has half a dozen steps and a way to fail for each
+/// value: all of ours are values without more ado.
+macro_rules! object {
+    ($($key:literal: $value:expr),* $(,)?) => {{
+        let mut object = Map::new();
+        $(put(&mut object, $key, Value::from($value));)*
+        Value::Object(object)
+    }};
+}
+
+/// A path as text; what is none in it is shown as such.
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn put(object: &mut Map<String, Value>, key: &str, value: Value) {
+    object.insert(key.to_owned(), value);
+}
 
 /// One object: whether it is valid, all findings, and the plan if it was asked for.
 pub fn answer(result: &Result<Loaded, Diagnostics>, plan: bool, around: &Surroundings) -> Value {
     let findings = |list: &[Diagnostic]| list.iter().map(finding).collect::<Vec<_>>();
     match result {
-        Err(errors) => json!({
+        Err(errors) => object! {
             "valid": false,
             "errors": findings(&errors.list),
             "more_errors": errors.unsaid,
-            "warnings": [],
-        }),
+            "warnings": Vec::<Value>::new(),
+        },
         Ok(loaded) => {
-            let mut value = json!({
+            let mut value = object! {
                 "valid": true,
-                "files": loaded.files,
-                "errors": [],
+                "files": loaded.files.iter().map(|file| path(file)).collect::<Vec<_>>(),
+                "errors": Vec::<Value>::new(),
                 "warnings": findings(&loaded.warnings),
-            });
+            };
             if plan {
                 value["plan"] = whole(loaded, around);
             }
@@ -44,18 +64,18 @@ fn finding(diagnostic: &Diagnostic) -> Value {
             None => text.clone(),
         })
         .collect();
-    json!({
+    object! {
         "severity": match diagnostic.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         },
-        "file": place.map(|p| &p.path).or(diagnostic.path.as_ref()),
+        "file": place.map(|p| &p.path).or(diagnostic.path.as_ref()).map(|file| path(file)),
         "line": place.map(|p| p.line),
         "column": place.map(|p| p.column),
-        "message": diagnostic.message,
-        "hint": diagnostic.mark,
+        "message": &*diagnostic.message,
+        "hint": &*diagnostic.mark,
         "notes": notes,
-    })
+    }
 }
 
 fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
@@ -70,12 +90,12 @@ fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
             Forward::All(signal) => format!("all:{signal}"),
             Forward::Swallow => String::new(),
         };
-        (signal.to_string(), json!(to))
+        (signal.to_string(), Value::from(to))
     }));
     let services = plan.services.iter().zip(&loaded.reasons);
-    json!({
-        "supervisor": {
-            "control_socket": plan.supervisor.control_socket,
+    object! {
+        "supervisor": object! {
+            "control_socket": path(&plan.supervisor.control_socket),
             "control_group": plan.supervisor.control_group,
             "shutdown_timeout": seconds(plan.supervisor.shutdown_timeout),
             "log_level": format!("{:?}", plan.supervisor.log_level).to_lowercase(),
@@ -86,7 +106,7 @@ fn whole(loaded: &Loaded, around: &Surroundings) -> Value {
         "launch_order": names(waves(plan)),
         "stop_order": names(stop_waves(plan)),
         "services": services.map(|(spec, why)| service(plan, spec, why, around)).collect::<Vec<_>>(),
-    })
+    }
 }
 
 /// An object of these. One by one: to collect them would bring a sort for each kind of iterator along, 4 kB of the program.
@@ -120,16 +140,18 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
             Source::Defaults(place) => format!("[defaults] {place}"),
             Source::Preset(name) => format!("preset {name}"),
         };
-        (key.clone(), json!(text))
+        (key.clone(), Value::from(text))
     }));
     let steps = spec.stop.sequence.iter();
-    let steps: Vec<_> = steps.map(|(s, t)| json!({ "signal": s.to_string(), "wait": seconds(*t) })).collect();
+    let steps: Vec<_> =
+        steps.map(|(s, t)| object! { "signal": s.to_string(), "wait": seconds(*t) }).collect();
     let own = words.own_environment().into_iter();
-    let environment = object(own.map(|(name, value)| (name.to_owned(), json!(value))));
-    let mut value = json!({
+    let environment = object(own.map(|(name, value)| (name.to_owned(), Value::from(value))));
+    let sockets = spec.sockets.iter().flat_map(|sockets| &sockets.list);
+    object! {
         "name": &*spec.name,
         "preset": reasons.preset,
-        "adjusted": reasons.adjusted,
+        "adjusted": &*reasons.adjusted,
         "type": words.value("type"),
         "enabled": spec.enabled,
         "instances": spec.instances,
@@ -139,30 +161,30 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         "user": extra.credentials.as_ref().map(|who| who.uid),
         "group": extra.credentials.as_ref().map(|who| who.gid),
         "groups": extra.credentials.as_ref().map(|who| who.groups.to_vec()),
-        "directory": extra.directory,
+        "directory": extra.directory.as_deref().map(path),
         "umask": extra.umask.map(|mask| format!("{mask:03o}")),
         "nice": extra.nice,
         "oom_score_adj": extra.oom_score_adj,
         "limits": object(extra.limits.iter().map(|limit| {
             let name = format!("{:?}", limit.resource).to_lowercase();
-            (name, json!({ "soft": limit.soft, "hard": limit.hard }))
+            (name, object! { "soft": limit.soft, "hard": limit.hard })
         })),
         "no_new_privileges": extra.no_new_privileges,
         "capabilities": extra.capabilities.as_ref().map(|_| words.value("capabilities")),
         "environment": environment,
         "secrets": spec.launch.secrets.to_vec(),
-        "ready": spec.ready.as_ref().map(|ready| json!({
+        "ready": spec.ready.as_ref().map(|ready| object! {
             "probe": words.probe(&ready.probe),
             "interval": seconds(ready.interval),
             "timeout": seconds(ready.timeout),
-        })),
-        "health": spec.health.as_ref().map(|health| json!({
+        }),
+        "health": spec.health.as_ref().map(|health| object! {
             "probe": words.probe(&health.probe),
             "interval": seconds(health.interval),
             "timeout": seconds(health.timeout),
             "failures": health.failures,
             "action": if health.restart { "restart" } else { "none" },
-        })),
+        }),
         "restart": match spec.restart {
             Restart::Always => "always",
             Restart::OnFailure => "on-failure",
@@ -170,7 +192,7 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         },
         "success_codes": spec.success_codes.to_vec(),
         "min_uptime": seconds(spec.min_uptime),
-        "backoff": {
+        "backoff": object! {
             "initial": seconds(spec.backoff.initial),
             "max": seconds(spec.backoff.max),
             "factor": spec.backoff.factor,
@@ -178,9 +200,9 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
         },
         "max_failures": spec.max_failures.unwrap_or(0),
         "essential": spec.essential,
-        "stop": { "delay": seconds(spec.stop.delay), "sequence": steps, "tree": spec.stop.tree,
+        "stop": object! { "delay": seconds(spec.stop.delay), "sequence": steps, "tree": spec.stop.tree,
             "to": if spec.stop.to_tree { "tree" } else { "main" } },
-        "reload": spec.reload.as_ref().map(|reload| json!({
+        "reload": spec.reload.as_ref().map(|reload| object! {
             "timeout": seconds(reload.timeout),
             "check": reload.check.as_deref().map(mask),
             "signal": match &reload.how {
@@ -191,51 +213,49 @@ fn service(plan: &Plan, spec: &ServiceSpec, reasons: &Reasons, around: &Surround
                 ReloadHow::Exec(argv) => Some(mask(argv)),
                 ReloadHow::Signal(_) => None,
             },
-        })),
+        }),
         "reopen": spec.reopen.map(|signal| signal.to_string()),
         "stdout": sinks(&spec.stdout),
         "stderr": sinks(&spec.stderr),
-        "log": {
+        "log": object! {
             "prefix": spec.log.prefix,
             "timestamps": spec.log.timestamps,
             "max_line": spec.log.max_line,
             "when_full": format!("{:?}", spec.log.when_full).to_lowercase(),
         },
         "from": from,
-    });
-    value["hooks"] = json!(spec.hooks.as_ref().map(|hooks| json!({
-        "before_start": hooks.before_start.as_deref().map(mask),
-        "after_ready": hooks.after_ready.as_deref().map(mask),
-        "before_stop": hooks.before_stop.as_deref().map(mask),
-        "after_exit": hooks.after_exit.as_deref().map(mask),
-        "timeout": seconds(hooks.timeout),
-    })));
-    value["schedule"] = json!(spec.schedule.as_deref().map(|schedule| match schedule {
-        Schedule::Boot => "@reboot",
-        Schedule::Cron(line) => line,
-    }));
-    value["watch"] = json!(spec.watch.as_deref().unwrap_or_default());
-    value["memory_limit"] = json!(spec.memory_limit);
-    let sockets = spec.sockets.iter().flat_map(|sockets| &sockets.list);
-    value["sockets"] = object(sockets.map(|socket| (socket.name.clone(), json!(socket.to_string()))));
-    value
+        "hooks": spec.hooks.as_ref().map(|hooks| object! {
+            "before_start": hooks.before_start.as_deref().map(mask),
+            "after_ready": hooks.after_ready.as_deref().map(mask),
+            "before_stop": hooks.before_stop.as_deref().map(mask),
+            "after_exit": hooks.after_exit.as_deref().map(mask),
+            "timeout": seconds(hooks.timeout),
+        }),
+        "schedule": spec.schedule.as_deref().map(|schedule| match schedule {
+            Schedule::Boot => "@reboot",
+            Schedule::Cron(line) => line.as_str(),
+        }),
+        "watch": spec.watch.as_deref().unwrap_or_default(),
+        "memory_limit": spec.memory_limit,
+        "sockets": object(sockets.map(|socket| (socket.name.clone(), Value::from(socket.to_string())))),
+    }
 }
 
 /// As it would be written: a word or a table, or a list of them.
 fn sinks(sinks: &Sinks) -> Value {
     let one = |sink: &Sink| match sink {
-        Sink::Inherit => json!("inherit"),
-        Sink::Forward => json!("forward"),
-        Sink::Null => json!("null"),
-        Sink::File(file) => json!({
-            "file": file.path,
+        Sink::Inherit => Value::from("inherit"),
+        Sink::Forward => Value::from("forward"),
+        Sink::Null => Value::from("null"),
+        Sink::File(file) => object! {
+            "file": path(&file.path),
             "max_size": file.max_size.unwrap_or(0),
             "keep": file.keep,
             "compress": file.compress,
             "format": format!("{:?}", file.format).to_lowercase(),
             "timestamps": file.timestamps,
-        }),
-        Sink::Ring(size) => json!({ "ring": size }),
+        },
+        Sink::Ring(size) => object! { "ring": *size },
     };
     match &**sinks {
         [only] => one(only),
