@@ -5,13 +5,12 @@
 //! wait (each socket has its time limit), and what a server answers cannot hurt anybody else.
 //!
 //! - [`address`]: `127.0.0.1:80`, `name:80`, `unix:/run/x.sock`, and connecting to it
-//! - [`names`]: /etc/hosts, /etc/resolv.conf, and a question to a name server; [`dns`]: its words
+//! - [`names`]: /etc/hosts, /etc/resolv.conf, and a question to a name server
 //! - [`http`]: an HTTP/1.0 GET, and the first line of the answer
 //! - [`uwsgi`]: the same request as uWSGI's own protocol packs it
 #![forbid(unsafe_code)]
 
 pub mod address;
-pub mod dns;
 pub mod http;
 pub mod names;
 pub mod uwsgi;

@@ -7,10 +7,11 @@
 //! /etc/nsswitch.conf here, no mDNS, and no TCP: an answer too long for UDP is used as far
 //! as it came.
 
-use super::dns::{self, Kind};
 use super::{NoAnswer, TimeLimit};
 use crate::core::sorted;
 use crate::sys::clock;
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, Name, Packet, PacketFlag, Question, RCODE, TYPE};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -166,10 +167,9 @@ fn ask(server: SocketAddr, name: &str, limit: TimeLimit) -> Result<Vec<IpAddr>, 
     socket.connect(server)?;
     // Any two numbers will do: a new socket has a new port, and nothing is kept.
     let id = (clock::now().as_nanos() >> 4) as u16;
-    let kinds = [(id, Kind::A), (id.wrapping_add(1), Kind::Aaaa)];
+    let kinds = [(id, TYPE::A), (id.wrapping_add(1), TYPE::AAAA)];
     for (id, kind) in kinds {
-        let wrong = |why| NoAnswer::Got(format!("{name:?} is no host name: {why}"));
-        socket.send(&dns::question(id, name, kind).map_err(wrong)?)?;
+        socket.send(&question(id, name, kind)?)?;
     }
     let mut found = Vec::new();
     let mut waiting: Vec<u16> = kinds.iter().map(|(id, _)| *id).collect();
@@ -182,27 +182,40 @@ fn ask(server: SocketAddr, name: &str, limit: TimeLimit) -> Result<Vec<IpAddr>, 
             Err(_) if !found.is_empty() => break,
             result => result.map_err(|error| limit.explain(error))?,
         };
-        let Some(answer) = dns::answer(&buffer[..count]) else { continue };
-        if !waiting.contains(&answer.id) {
+        let Ok(answer) = Packet::parse(&buffer[..count]) else { continue };
+        let is_ours = answer.has_flags(PacketFlag::RESPONSE) && waiting.contains(&answer.id());
+        if !is_ours {
             continue;
         }
-        waiting.retain(|id| *id != answer.id);
-        match answer.code {
-            0 => found.extend(answer.addresses),
-            // There is no such name.
-            3 => return Ok(Vec::new()),
-            code => return Err(NoAnswer::Got(format!("it says {}", dns::meaning(code)))),
+        waiting.retain(|id| *id != answer.id());
+        match answer.rcode() {
+            RCODE::NoError => found.extend(answer.answers.iter().filter_map(|record| match &record.rdata {
+                RData::A(a) => Some(IpAddr::from(Ipv4Addr::from(a.address))),
+                RData::AAAA(a) => Some(IpAddr::from(Ipv6Addr::from(a.address))),
+                _ => None,
+            })),
+            RCODE::NameError => return Ok(Vec::new()),
+            code => return Err(NoAnswer::Got(format!("it says {code:?}"))),
         }
     }
     sorted::sort_by_key(&mut found, IpAddr::is_ipv6);
     Ok(found)
 }
 
+fn question(id: u16, name: &str, kind: TYPE) -> Result<Vec<u8>, NoAnswer> {
+    let wrong = |error| NoAnswer::Got(format!("{name:?} is no host name: {error}"));
+    let mut packet = Packet::new_query(id);
+    packet.set_flags(PacketFlag::RECURSION_DESIRED);
+    let name = Name::new(name).map_err(wrong)?;
+    packet.questions.push(Question::new(name, kind.into(), CLASS::IN.into(), false));
+    packet.build_bytes_vec().map_err(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use simple_dns::rdata::{A, AAAA, RData};
-    use simple_dns::{CLASS, Name, Packet, RCODE, ResourceRecord, TYPE};
+    use simple_dns::ResourceRecord;
+    use simple_dns::rdata::{A, AAAA};
     use std::thread;
 
     #[test]
