@@ -232,8 +232,8 @@ fn one_client_too_many_is_told_so_while_the_others_wait() {
     waiting.pop();
     wait_until("there is room again", || {
         let mut person = Person::of(&run);
-        person.ask(&Request::Health);
-        matches!(person.next(), Some(Reply::Health(_)))
+        // Who is one too many may be sent away before it has asked.
+        person.write(&wire::line(&Request::Health)).is_ok() && matches!(person.next(), Some(Reply::Health(_)))
     });
     run.stops_with(0);
 }
