@@ -18,7 +18,7 @@
 //! Arrows point down only: `cli → runtime → {config, log, sys} → core → std`.
 //! ARCHITECTURE.md has the promises that every room keeps.
 
-#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod cli;
 pub mod config;

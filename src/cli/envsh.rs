@@ -13,13 +13,11 @@ use crate::core::exit::code;
 use crate::core::exports::{self, Exports};
 use crate::sys::fd;
 use crate::sys::words::Words;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 /// `$1` is the script, `$2` is minisup. Both are gone from what the script sees, and it sees no
 /// arguments. The script may leave by `exit`, then the trap is where it arrives.
@@ -73,20 +71,24 @@ fn source(args: &Args) -> io::Result<()> {
     let mut file = handed()?;
     // Whom we could tell how far we are is nobody for the script to talk to.
     let ours = |word: &&[u8]| word.starts_with(b"NOTIFY_SOCKET=");
+    let mut environment = Words::new();
     for word in Words::inherited().iter().filter(|word| !ours(word)) {
         file.write_all(word)?;
         file.write_all(b"\0")?;
+        environment.push(OsStr::from_bytes(word));
     }
     let mut shell = args.shell.split_whitespace();
     let program = shell.next().unwrap_or("/bin/sh");
+    let mut command = Words::from_iter([program].into_iter().chain(shell));
     // Without /proc there is only how we were called, which was a path.
     let own = std::env::current_exe().or_else(|error| {
         let called = std::env::args_os().next().filter(|word| word.as_bytes().contains(&b'/'));
         called.map(PathBuf::from).ok_or(error)
     })?;
-    let mut command = Command::new(program);
-    command.args(shell).args(["-c", SOURCE, program]).arg(&args.file).arg(own).env_remove("NOTIFY_SOCKET");
-    Err(command.exec())
+    ["-c", SOURCE, program].iter().for_each(|word| command.push(word));
+    command.push(&args.file);
+    command.push(own);
+    Err(command.exec(&environment))
 }
 
 fn collect(args: &Args) -> io::Result<()> {

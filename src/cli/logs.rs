@@ -4,7 +4,7 @@ use super::ask::{self, Socket, Trouble};
 use super::complain;
 use super::text::{self, Colour, Paint};
 use crate::control::wire::{LogLine, Reply, Request, Status};
-use crate::core::sorted;
+use crate::core::sorted::Set;
 use std::io::{self, Write};
 
 /// `minisup logs`.
@@ -83,7 +83,7 @@ fn show(args: &Args) -> Result<u8, Trouble> {
 
 /// What to say where there is nothing to show: on stderr, for it is no line of a service.
 fn nothing(status: &Status) -> String {
-    let services = sorted::set(status.instances.iter().map(|it| it.service.as_str()));
+    let services = Set::from_iter(status.instances.iter().map(|it| it.service.as_str()));
     let who = match services.len() {
         1 => format!("{} has written nothing", services.into_iter().collect::<String>()),
         _ => "none of them has written anything".to_owned(),

@@ -6,9 +6,8 @@
 
 use crate::config::template::{Remark, Rules};
 use crate::core::exit::code;
-use crate::core::sorted;
+use crate::core::sorted::{self, Map, Set};
 use regex_lite::Regex;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -61,9 +60,9 @@ pub fn run(args: Args) -> u8 {
         None => None,
     };
     let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
-    let variables = sorted::map(variables);
+    let variables = Map::from_iter(variables);
     let only = args.only.iter().map(|name| name.trim().trim_start_matches('$').to_owned());
-    let only = (!args.only.is_empty()).then(|| sorted::set(only.filter(|name| !name.is_empty())));
+    let only = (!args.only.is_empty()).then(|| Set::from_iter(only.filter(|name| !name.is_empty())));
     let rules = Rules { variables, only, matching };
 
     let mut faults = Vec::new();
@@ -149,7 +148,7 @@ fn works(args: &Args, faults: &mut Vec<String>) -> Vec<Work> {
             works.push(Work { from, to });
         }
     }
-    let mut first: BTreeMap<&Path, &Path> = BTreeMap::new();
+    let mut first: Map<&Path, &Path> = Map::new();
     for work in works.iter().filter(|work| !work.to.as_os_str().is_empty()) {
         if is_same(&work.from, &work.to) {
             faults.push(format!("{} would replace itself: a template stays as it is", work.from.display()));

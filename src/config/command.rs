@@ -15,7 +15,7 @@ use super::view::{View, check_keys};
 use super::{Surroundings, include, keys};
 use crate::core::ids::ServiceId;
 use crate::core::plan::Kind;
-use crate::core::sorted;
+use crate::core::sorted::Map;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ const SAY: [&str; 2] = ["--help", "--version"];
 pub fn meaning(files: &[PathBuf], around: &Surroundings, words: &[String]) -> Result<Meaning, Diagnostics> {
     let mut sources = Sources::new(around.only_files);
     let mut problems = Problems::default();
-    let variables = Variables(sorted::map(around.environment.iter().cloned()));
+    let variables = Variables(Map::from_iter(around.environment.iter().cloned()));
     let assembled = include::assemble(files, &variables, &mut sources, &mut problems);
     let meaning = meaning_in(&assembled.tree, words);
     let is_server = |word: &String| presets::ALL.iter().any(|preset| preset.is_program(word));

@@ -10,8 +10,8 @@ use super::file::{Table, Value};
 use super::keys;
 use super::reading;
 use super::view::{Field, View, check_keys};
-use crate::core::sorted;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::core::sorted::{Map, Set};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -38,10 +38,10 @@ type Pairs = Rc<[(String, String)]>;
 
 /// What all services share, and all that were made so far.
 pub struct Environments {
-    inherited: BTreeMap<String, String>,
+    inherited: Map<String, String>,
     /// `[environment]`.
-    common: BTreeMap<String, String>,
-    masked: BTreeSet<String>,
+    common: Map<String, String>,
+    masked: Set<String>,
     plain: Environment,
     /// By whom they are for and the values they come from: most services share all of them.
     known: HashMap<(Option<String>, bool, Vec<usize>), Environment>,
@@ -60,9 +60,9 @@ impl Environments {
     ) -> Environments {
         let inherited = inherited.iter();
         let mut all = Environments {
-            inherited: sorted::map(inherited.filter(|(name, _)| !OURS.contains(&name.as_str())).cloned()),
-            common: BTreeMap::new(),
-            masked: BTreeSet::new(),
+            inherited: Map::from_iter(inherited.filter(|(name, _)| !OURS.contains(&name.as_str())).cloned()),
+            common: Map::new(),
+            masked: Set::new(),
             plain: Environment { variables: Rc::new([]), secrets: Rc::new([]), own: None },
             known: HashMap::new(),
             made: HashSet::new(),
@@ -70,13 +70,13 @@ impl Environments {
             files: HashMap::new(),
         };
         if let Some(table) = common {
-            let (mut variables, mut masked) = (BTreeMap::new(), BTreeSet::new());
+            let (mut variables, mut masked) = (Map::new(), Set::new());
             values(table, &mut variables, &mut masked, sources, problems);
             (all.common, all.masked) = (variables, masked);
         }
         let mut variables = all.inherited.clone();
         variables.extend(all.common.clone());
-        all.plain = all.share(variables, all.masked.clone(), Some(BTreeSet::new()));
+        all.plain = all.share(variables, all.masked.clone(), Some(Set::new()));
         all
     }
 
@@ -101,8 +101,8 @@ impl Environments {
         if user.is_none() && !cleared && files.is_empty() && secrets.is_empty() && own.is_empty() {
             return Some(self.plain.clone());
         }
-        let mut variables = if cleared { BTreeMap::new() } else { self.inherited.clone() };
-        let mut its_own = BTreeSet::new();
+        let mut variables = if cleared { Map::new() } else { self.inherited.clone() };
+        let mut its_own = Set::new();
         if let Some(user) = user {
             for (name, value) in user.variables() {
                 variables.insert(name.to_owned(), value.to_owned());
@@ -138,9 +138,9 @@ impl Environments {
 
     fn share(
         &mut self,
-        variables: BTreeMap<String, String>,
-        masked: BTreeSet<String>,
-        own: Option<BTreeSet<String>>,
+        variables: Map<String, String>,
+        masked: Set<String>,
+        own: Option<Set<String>>,
     ) -> Environment {
         let secrets: Rc<[String]> = masked.into_iter().filter(|name| variables.contains_key(name)).collect();
         let variables: Pairs = variables.into_iter().collect();
@@ -218,8 +218,8 @@ fn read_text(path: &Path, only_files: bool) -> Result<String, (String, bool)> {
 /// The variables of a table.
 fn values(
     table: &Table,
-    variables: &mut BTreeMap<String, String>,
-    masked: &mut BTreeSet<String>,
+    variables: &mut Map<String, String>,
+    masked: &mut Set<String>,
     sources: &Sources,
     problems: &mut Problems,
 ) {
@@ -281,8 +281,8 @@ fn secret_file(path: &Path, field: Field<'_>, sources: &Sources, problems: &mut 
 fn secret(
     name: &str,
     field: Field<'_>,
-    inherited: &BTreeMap<String, String>,
-    variables: &mut BTreeMap<String, String>,
+    inherited: &Map<String, String>,
+    variables: &mut Map<String, String>,
     sources: &Sources,
     problems: &mut Problems,
 ) -> Option<()> {

@@ -6,8 +6,7 @@
 
 use super::diagnostics::{Problems, SourceId, Sources, Span};
 use super::variables::{Expansion, Variables};
-use crate::core::sorted;
-use std::collections::BTreeMap;
+use crate::core::sorted::{self, Map};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -70,7 +69,7 @@ pub struct Entry {
 
 /// Keys and values.
 #[derive(Clone, Debug, Default)]
-pub struct Table(pub BTreeMap<Box<str>, Entry>);
+pub struct Table(pub Map<Box<str>, Entry>);
 
 impl Table {
     /// The entry of this key.
@@ -217,7 +216,7 @@ impl Reader<'_> {
     }
 
     fn table(&mut self, table: DeTable<'_>, depth: usize) -> Table {
-        let mut entries = BTreeMap::new();
+        let mut entries = Map::new();
         for (key, value) in table {
             let place = self.span(key.span());
             let node = self.node(value, depth + 1);

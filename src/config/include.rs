@@ -10,9 +10,7 @@ use super::keys::PROBES;
 use super::reading;
 use super::variables::Variables;
 use super::view::{Field, View};
-use crate::core::sorted;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
+use crate::core::sorted::Map;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +45,7 @@ pub fn assemble(
         sources,
         problems,
         files: Vec::new(),
-        done: BTreeMap::new(),
+        done: Map::new(),
         stack: Vec::new(),
         whole: true,
         sound: true,
@@ -71,7 +69,7 @@ struct Reader<'a> {
     files: Vec<PathBuf>,
     /// Files of this configuration by their real path, so that a file which two patterns
     /// match is read once.
-    done: BTreeMap<PathBuf, SourceId>,
+    done: Map<PathBuf, SourceId>,
     stack: Vec<PathBuf>,
     whole: bool,
     sound: bool,
@@ -174,7 +172,7 @@ impl Reader<'_> {
     }
 
     fn includes(&mut self, tree: &mut Table, path: &Path, include: &Entry) {
-        let view = Table(sorted::map([("include".into(), include.clone())]));
+        let view = Table(Map::from([("include".into(), include.clone())]));
         let view = View::new(vec![&view]);
         let Some(field) = view.get("include") else { return };
         let Some(patterns) = field.texts(self.problems) else {
@@ -237,15 +235,15 @@ fn read(path: &Path, only_files: bool) -> Result<(Vec<u8>, PathBuf), String> {
 /// Adds a piece of the same configuration; what both say is an error.
 fn add(tree: &mut Table, part: Table, trail: &mut Vec<String>, problems: &mut Problems) {
     for (name, entry) in part.0 {
-        match tree.0.entry(name) {
-            Slot::Vacant(slot) => {
-                slot.insert(entry);
+        match tree.0.get_mut(&name) {
+            None => {
+                tree.0.insert(name, entry);
             }
-            Slot::Occupied(mut slot) => {
-                trail.push(slot.key().to_string());
+            Some(known) => {
+                trail.push(name.into());
                 let service = trail.len() == 2 && trail[0] == "service";
-                let first = slot.get().key;
-                match (&mut slot.get_mut().node.value, entry.node.value) {
+                let first = known.key;
+                match (&mut known.node.value, entry.node.value) {
                     (Value::Table(tree), Value::Table(part)) if !service && trail.len() < 2 => {
                         add(tree, part, trail, problems)
                     }
@@ -279,22 +277,22 @@ enum Level {
 /// Puts a layer over a tree: tables are merged, everything else is replaced.
 fn override_with(tree: &mut Table, layer: Table, level: Level) {
     for (name, entry) in layer.0 {
-        match tree.0.entry(name) {
-            Slot::Vacant(slot) => {
-                slot.insert(entry);
+        match tree.0.get_mut(&name) {
+            None => {
+                tree.0.insert(name, entry);
             }
-            Slot::Occupied(mut slot) => {
-                let inner = match (level, &**slot.key()) {
+            Some(known) => {
+                let inner = match (level, &*name) {
                     (Level::Top, "service") => Level::Services,
                     (Level::Top, "defaults") | (Level::Services, _) => Level::Service,
                     _ => Level::Below,
                 };
-                let kinds: Vec<&str> = match (level, &**slot.key()) {
+                let kinds: Vec<&str> = match (level, &*name) {
                     (Level::Service, "ready" | "health") => PROBES.iter().map(|k| k.name).collect(),
                     (Level::Service, "reload") => vec!["signal", "exec"],
                     _ => Vec::new(),
                 };
-                match (&mut slot.get_mut().node.value, entry.node.value) {
+                match (&mut known.node.value, entry.node.value) {
                     (Value::Table(below), Value::Table(above)) => {
                         // `{ http = … }` over `{ tcp = … }`: another kind, the same times.
                         if kinds.iter().any(|kind| above.get(kind).is_some()) {
@@ -304,7 +302,7 @@ fn override_with(tree: &mut Table, layer: Table, level: Level) {
                     }
                     (_, value) => {
                         let node = file::Node { value, span: entry.node.span };
-                        slot.insert(Entry { key: entry.key, node });
+                        *known = Entry { key: entry.key, node };
                     }
                 }
             }

@@ -18,7 +18,7 @@ use super::view::View;
 use super::why::Source;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
-use crate::core::sorted;
+use crate::core::sorted::Map;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -166,7 +166,7 @@ impl FirstStart {
         };
         let why = place.map(|place| {
             let source = Source::Service(place);
-            let mut keys = sorted::map([("command".to_owned(), source.clone())]);
+            let mut keys = Map::from([("command".to_owned(), source.clone())]);
             for (name, waits) in [("requires", &spec.requires), ("after", &spec.after)] {
                 keys.extend((!waits.is_empty()).then(|| (name.to_owned(), source.clone())));
             }

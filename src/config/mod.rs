@@ -50,13 +50,13 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Credentials, Kind, Plan};
-use crate::core::sorted;
+use crate::core::sorted::Map;
 use credentials::Who;
 use diagnostics::{Origin, Problems, SourceId, Sources};
 use environment::Environments;
 use file::{Table, Value};
 use service::{Resolved, Shared};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use variables::Variables;
 use view::View;
@@ -170,7 +170,7 @@ pub struct Reasons {
     /// What the preset changed in its command, in words.
     pub adjusted: Vec<String>,
     /// Who gave each key that is not at its default.
-    pub keys: BTreeMap<String, why::Source>,
+    pub keys: Map<String, why::Source>,
 }
 
 /// Where a configuration is looked for when none is named, after `$MINISUP_CONFIG`.
@@ -209,7 +209,7 @@ pub fn explain(files: &[PathBuf], around: &Surroundings) -> Result<Loaded, Diagn
 fn read(files: &[PathBuf], around: &Surroundings, explain: bool) -> Result<Loaded, Diagnostics> {
     let mut sources = Sources::new(around.only_files);
     let mut problems = Problems::default();
-    let variables = Variables(sorted::map(around.environment.iter().cloned()));
+    let variables = Variables(Map::from_iter(around.environment.iter().cloned()));
     let builtin = parse_ours(Origin::Defaults, keys::defaults(), &variables, &mut sources, &mut problems);
     let assembled = include::assemble(files, &variables, &mut sources, &mut problems);
     for name in &around.unreadable {

@@ -18,12 +18,13 @@ use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
 use crate::core::socket::FIRST_FD;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::diagnostics::Sources;
 use super::file::Table;
+use crate::core::sorted::Map;
 
 /// What all services of a configuration share.
 pub struct Shared<'a> {
@@ -84,7 +85,7 @@ pub struct Resolved {
     /// What of `stop` somebody wrote into a file.
     pub stop: Option<Span>,
     /// Which layer each key comes from, if somebody wants to know.
-    pub why: Option<BTreeMap<String, why::Source>>,
+    pub why: Option<Map<String, why::Source>>,
     /// The oneshot that makes its first start, to be placed before it.
     pub first_start: Option<Box<Resolved>>,
 }

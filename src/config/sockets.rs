@@ -12,7 +12,7 @@ use crate::core::plan::{
     HeldSocket, Probe, ProbeAddress, Ready, SocketAddress, SocketOptions, Sockets, Told,
 };
 use crate::core::socket::{BACKLOG, SOCKETS_MAX};
-use std::collections::BTreeMap;
+use crate::core::sorted::Map;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 const UNIX_PATH_MAX: usize = 107;
 
 /// All addresses so far, with where they are written.
-pub type Addresses = BTreeMap<SocketAddress, Span>;
+pub type Addresses = Map<SocketAddress, Span>;
 
 /// The sockets of a service, if it has any.
 pub fn sockets(

@@ -5,8 +5,8 @@
 //! byte, for a configuration has `$host` of its own, and is not always UTF-8. Unlike in
 //! `supervise.toml`, a reference that nobody knows is no error, but it is told.
 
+use crate::core::sorted::{Map, Set};
 use regex_lite::Regex;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// References in defaults of references in defaults …
 const DEEPEST: usize = 16;
@@ -18,9 +18,9 @@ const MOST_LEFT: usize = 20;
 #[derive(Debug, Default)]
 pub struct Rules {
     /// All variables there are.
-    pub variables: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub variables: Map<Vec<u8>, Vec<u8>>,
     /// Only these, and each of them must be set or have a default.
-    pub only: Option<BTreeSet<String>>,
+    pub only: Option<Set<String>>,
     /// Only those whose names match somewhere.
     pub matching: Option<Regex>,
 }

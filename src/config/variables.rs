@@ -9,7 +9,7 @@
 //! service knows.
 
 use super::diagnostics::did_you_mean;
-use std::collections::BTreeMap;
+use crate::core::sorted::Map;
 
 /// References in defaults of references in defaults …
 const DEEPEST: usize = 16;
@@ -18,7 +18,7 @@ const MOST_FAULTS: usize = 20;
 
 /// The variables that references are replaced from.
 #[derive(Clone, Debug, Default)]
-pub struct Variables(pub BTreeMap<String, String>);
+pub struct Variables(pub Map<String, String>);
 
 /// What became of a text.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::diagnostics::{Origin, Sources, Span};
 use super::file::{Table, Value};
 use super::keys::INSIDE;
-use std::collections::BTreeMap;
+use crate::core::sorted::Map;
 
 /// Who gave a key its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub enum Source {
 
 /// All keys of a service that are not at their defaults, with dots for those of inner
 /// tables (`stop.signal`), and who gave each of them. What the uppermost layer says counts.
-pub fn of(layers: &[(Layer, &Table)], sources: &Sources) -> BTreeMap<String, Source> {
-    let mut found = BTreeMap::new();
+pub fn of(layers: &[(Layer, &Table)], sources: &Sources) -> Map<String, Source> {
+    let mut found = Map::new();
     for (layer, table) in layers {
         for (name, entry) in &table.0 {
             let inner = match &entry.node.value {
@@ -30,11 +30,11 @@ pub fn of(layers: &[(Layer, &Table)], sources: &Sources) -> BTreeMap<String, Sou
                 Some(inner) => {
                     for (key, entry) in &inner.0 {
                         let name = format!("{name}.{key}");
-                        found.entry(name).or_insert_with(|| layer.source(entry.key, sources));
+                        found.get_or_insert_with(name, || layer.source(entry.key, sources));
                     }
                 }
                 None => {
-                    found.entry(name.to_string()).or_insert_with(|| layer.source(entry.key, sources));
+                    found.get_or_insert_with(name.to_string(), || layer.source(entry.key, sources));
                 }
             }
         }

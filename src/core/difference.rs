@@ -18,8 +18,7 @@ mod words;
 
 use super::ids::ServiceId;
 use super::plan::{Dependency, Forward, Plan, Probe, ServiceSpec};
-use crate::core::sorted;
-use std::collections::BTreeMap;
+use crate::core::sorted::{self, Map, Set};
 use std::rc::Rc;
 use words::Words;
 
@@ -87,7 +86,7 @@ pub fn difference(from: &Plan, to: &Plan) -> Difference {
 /// the order in which `to` has them. What `to` has no more stays at its place.
 pub fn align(from: &Plan, to: &Plan) -> (Plan, Box<[ServiceId]>) {
     let names = from.services.iter().enumerate();
-    let places = sorted::map(names.map(|(index, spec)| (&*spec.name, ServiceId(index as u32))));
+    let places = Map::from_iter(names.map(|(index, spec)| (&*spec.name, ServiceId(index as u32))));
     let mut next = from.services.len() as u32;
     let place = |spec: &ServiceSpec| {
         places.get(&*spec.name).copied().unwrap_or_else(|| {
@@ -139,7 +138,7 @@ fn keep_shared(old: &ServiceSpec, new: &mut ServiceSpec) {
 
 /// What distinguishes two plans of which every service has the same place in both.
 pub(super) fn compare(from: &Plan, before: &[ServiceId], to: &Plan, after: &[ServiceId]) -> Difference {
-    let (was, is) = (sorted::set(before), sorted::set(after));
+    let (was, is) = (Set::from_iter(before), Set::from_iter(after));
     let whole = |service: &ServiceId, plan: &Plan, kind| {
         let name = plan.service(*service).name.clone();
         Changed { name, kind, keys: Vec::new() }
@@ -154,7 +153,7 @@ pub(super) fn compare(from: &Plan, before: &[ServiceId], to: &Plan, after: &[Ser
     }
     let removed = before.iter().filter(|service| !is.contains(service));
     services.extend(removed.map(|service| whole(service, from, ChangeKind::Removed)));
-    let words = |plan: &Plan| sorted::map(words::of_supervisor(plan));
+    let words = |plan: &Plan| Map::from_iter(words::of_supervisor(plan));
     let in_place = ["shutdown_timeout", "log_level", "log_format", "timestamps"];
     let needs = |key: &str| match key.strip_prefix("supervisor.") {
         Some(key) => !in_place.contains(&key),
@@ -168,7 +167,7 @@ pub(super) fn compare(from: &Plan, before: &[ServiceId], to: &Plan, after: &[Ser
 fn changed(from: &Plan, to: &Plan, service: ServiceId) -> Option<Changed> {
     let (old, new) = (from.service(service), to.service(service));
     let number = (old.instances.min(new.instances) == 1).then_some(0);
-    let words = |plan, spec| sorted::map(Words { plan, spec, number }.all());
+    let words = |plan, spec| Map::from_iter(Words { plan, spec, number }.all());
     let pipes = (words::needs_pipe(old), words::needs_pipe(new));
     let watched =
         |spec: &ServiceSpec| spec.health.as_ref().is_some_and(|health| health.probe == Probe::Notify);
@@ -192,8 +191,8 @@ fn changed(from: &Plan, to: &Plan, service: ServiceId) -> Option<Changed> {
 
 /// The keys whose values are not the same.
 fn keys(
-    mut from: BTreeMap<String, String>,
-    to: BTreeMap<String, String>,
+    mut from: Map<String, String>,
+    to: Map<String, String>,
     said: impl Fn(&str) -> String,
     needs: impl Fn(&str) -> bool,
 ) -> Vec<ChangedKey> {

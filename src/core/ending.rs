@@ -194,8 +194,8 @@ impl Supervisor {
             Phase::Boot | Phase::Up | Phase::Draining { .. } | Phase::Sweeping { .. } | Phase::Done => {}
         }
         // Once for each: whoever is due again at once is told in the next turn.
-        let due = self.alarms.range(..=(now, InstanceId(u32::MAX)));
-        for id in due.map(|(_, id)| *id).collect::<Vec<_>>() {
+        let due = self.alarms.up_to(&(now, InstanceId(u32::MAX)));
+        for id in due.iter().map(|(_, id)| *id).collect::<Vec<_>>() {
             self.apply(id, Event::Due, now);
         }
     }

@@ -7,8 +7,7 @@
 //! /proc/PID/environ (proc(5)), so values may hold anything that a variable may; a first and a last
 //! entry tell a whole list from half of one.
 
-use crate::core::sorted;
-use std::collections::BTreeMap;
+use crate::core::sorted::{self, Map};
 
 /// The descriptor at which the script's process finds the file: above those that a shell script
 /// can name, and that shells use themselves.
@@ -25,7 +24,9 @@ const NOBODYS: [&[u8]; 6] = [b"_", b"SHLVL", b"PWD", b"OLDPWD", b"MINISUP_SERVIC
 
 /// Variables with what became of each: a value, or `None` where it was unset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Exports(BTreeMap<Box<[u8]>, Option<Box<[u8]>>>);
+pub struct Exports(Map<Box<[u8]>, Option<Box<[u8]>>>);
+
+type Entry = (Box<[u8]>, Option<Box<[u8]>>);
 
 impl Exports {
     /// What distinguishes two environments, each a list of `name=value`.
@@ -33,9 +34,9 @@ impl Exports {
         before: impl Iterator<Item = &'a [u8]>,
         after: impl Iterator<Item = &'a [u8]>,
     ) -> Exports {
-        let before = sorted::map(before.filter_map(pair));
-        let after = sorted::map(after.filter_map(pair));
-        let mut changes = BTreeMap::new();
+        let before = Map::from_iter(before.filter_map(pair));
+        let after = Map::from_iter(after.filter_map(pair));
+        let mut changes = Map::new();
         for (name, value) in after.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
             changes.insert(Box::from(*name), Some(Box::from(*value)));
         }
@@ -78,13 +79,19 @@ impl Exports {
             (b'-', name) => Some((Box::from(name), None)),
             (_, _) => None,
         };
-        let entries: Option<Vec<_>> = entries.map(read).collect();
-        entries.map(|entries| Exports(sorted::map(entries)))
+        entries.map(read).collect::<Option<Vec<_>>>().map(Exports::of)
     }
 
     /// Takes what a later script says over what earlier ones said.
     pub fn extend(&mut self, later: Exports) {
-        self.0.extend(later.0);
+        let earlier = std::mem::take(&mut self.0);
+        *self = Exports::of(earlier.into_iter().chain(later.0).collect());
+    }
+
+    /// Of two entries of a variable the later one counts. Sorted at once, for they may be very many.
+    fn of(mut entries: Vec<Entry>) -> Exports {
+        sorted::sort_by(&mut entries, |(one, _), (other, _)| one.cmp(other));
+        Exports(Map::from_iter(entries))
     }
 
     /// Whether it says something of this variable.

@@ -49,7 +49,8 @@ use super::service;
 use super::slot::{Role, Slot};
 use super::time::Moment;
 use super::update::{Age, Updates};
-use std::collections::{BTreeSet, VecDeque};
+use crate::core::sorted::Set;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 /// Decides. See the head of this file.
@@ -73,7 +74,7 @@ pub struct Supervisor {
     /// Instances between the order to launch and exec.
     pub(super) executing: u32,
     /// When instances want to be woken, the earliest first.
-    pub(super) alarms: BTreeSet<(Moment, InstanceId)>,
+    pub(super) alarms: Set<(Moment, InstanceId)>,
     pub(super) occupancy: Occupancy,
     /// Instances that have changed since the last request was looked at.
     pub(super) changed: Vec<InstanceId>,
@@ -117,7 +118,7 @@ impl Supervisor {
             clock: Moment::default(),
             queue: VecDeque::new(),
             executing: 0,
-            alarms: BTreeSet::new(),
+            alarms: Set::new(),
             occupancy: Occupancy::new(plan.services.len()),
             changed: Vec::new(),
             unsettled: wanted,

@@ -16,10 +16,11 @@
 use super::digest;
 use super::engine::Known;
 use super::trouble::Trouble;
-use crate::core::sorted;
+use crate::core::sorted::Map;
 use crate::sys::clock;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -86,7 +87,7 @@ pub struct Journal {
     /// Goes before each value that is hashed.
     pub salt: String,
     /// Names of variables with the hashes of their values.
-    pub variables: BTreeMap<String, String>,
+    pub variables: Map<String, String>,
     /// The scripts, in the order in which they were begun.
     pub scripts: Vec<Script>,
     /// Scripts of later starts, each once: migrations.
@@ -134,6 +135,37 @@ pub struct Script {
     pub outcome: Option<String>,
 }
 
+/// As an object.
+impl Serialize for Map<String, String> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Map<String, String> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Map<String, String>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+                let mut map = Map::new();
+                while let Some((name, value)) = pairs.next_entry()? {
+                    map.insert(name, value);
+                }
+                Ok(map)
+            }
+        }
+
+        from.deserialize_map(Object)
+    }
+}
+
 impl Journal {
     /// The journal of a first start that begins now.
     ///
@@ -155,7 +187,7 @@ impl Journal {
             completed: None,
             stopped_by: None,
             boot: boot(),
-            variables: sorted::map(variables.iter().filter_map(hashed)),
+            variables: Map::from_iter(variables.iter().filter_map(hashed)),
             salt,
             scripts: Vec::new(),
             each_start: Vec::new(),

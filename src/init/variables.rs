@@ -11,8 +11,7 @@
 //! wrong is said at once. No value is ever part of a message: not even Debug shows one.
 
 use super::engine::{Known, Remark};
-use crate::core::sorted;
-use std::collections::BTreeMap;
+use crate::core::sorted::Map;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -66,7 +65,7 @@ impl Name {
 /// The variables that are set: by official name, never empty, never with a NUL byte.
 #[derive(Clone, Default)]
 pub struct Given {
-    values: BTreeMap<&'static str, Value>,
+    values: Map<&'static str, Value>,
 }
 
 #[derive(Clone)]
@@ -88,7 +87,7 @@ pub struct Reading {
 impl Given {
     /// Reads what `known` names from an environment (`std::env::vars_os()`), opening the files of `_FILE` variables.
     pub fn read(known: &[Name], environment: impl IntoIterator<Item = (OsString, OsString)>) -> Reading {
-        let environment = sorted::map(environment.into_iter().filter(|(_, value)| !value.is_empty()));
+        let environment = Map::from_iter(environment.into_iter().filter(|(_, value)| !value.is_empty()));
         let mut reading = Reading::default();
         for known in known {
             // The older name is read as well when the newer one counts, as the images do: two that contradict
@@ -177,7 +176,7 @@ impl Reading {
         &mut self,
         known: &Name,
         name: &str,
-        environment: &BTreeMap<OsString, OsString>,
+        environment: &Map<OsString, OsString>,
     ) -> Option<(OsString, Option<PathBuf>)> {
         let direct = environment.get(OsStr::new(name));
         let file_name = format!("{name}_FILE");
@@ -239,7 +238,7 @@ impl Reading {
     }
 
     /// Names that nobody reads, but that are so near to one we read that they were meant for us.
-    fn warn_of_misnamed(&mut self, known: &[Name], environment: &BTreeMap<OsString, OsString>) {
+    fn warn_of_misnamed(&mut self, known: &[Name], environment: &Map<OsString, OsString>) {
         let mut names: Vec<String> = Vec::new();
         for known in known {
             for name in known.names() {

@@ -10,7 +10,7 @@ use crate::core::instance::{State, Want};
 use crate::core::phase::Phase;
 use crate::core::plan::{Condition, Kind, ServiceSpec};
 use crate::core::snapshot::{InstanceStatus, Snapshot};
-use crate::core::sorted;
+use crate::core::sorted::Set;
 use crate::core::supervisor::Supervisor;
 use crate::log::{RingLine, Stamp, Std};
 use crate::sys::{clock, pid1, proc};
@@ -35,7 +35,7 @@ pub(super) fn status(
     snapshot: &Snapshot,
     chosen: &[InstanceId],
 ) -> wire::Status {
-    let chosen = sorted::set(chosen);
+    let chosen = Set::from_iter(chosen);
     wire::Status {
         phase: snapshot.phase.name().into(),
         pid: pid1::own_pid().0,

@@ -15,9 +15,9 @@ use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::instance::Fault;
+use crate::core::sorted::Map;
 use crate::core::supervisor::Supervisor;
 use crate::sys::{reap, tree};
-use std::collections::BTreeMap;
 
 /// So many deaths are taken in one turn: a storm of them must not keep us from all else.
 const AT_ONCE: usize = 4096;
@@ -38,7 +38,7 @@ pub(super) enum Owner {
 /// All processes that we launched ourselves, and whose trees are not gone yet.
 #[derive(Default)]
 pub(super) struct Children {
-    owners: BTreeMap<Pid, Owner>,
+    owners: Map<Pid, Owner>,
     /// Main processes that have ended, but perhaps not the rest of their trees.
     leaders: Vec<(InstanceId, Pid)>,
     /// The last sweep has begun: we wait for the last child.

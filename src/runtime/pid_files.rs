@@ -13,8 +13,8 @@ use super::probe::number_in;
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::instance::State;
+use crate::core::sorted::Set;
 use crate::sys::{pid1, proc};
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// Those that name a process of an instance that has had two.
-pub(super) type PidFiles = BTreeSet<PathBuf>;
+pub(super) type PidFiles = Set<PathBuf>;
 
 impl Turn {
     /// Something has become of an instance: if it is one of two, the pid file of the other one may be gone.

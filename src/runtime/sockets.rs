@@ -14,20 +14,20 @@ use crate::core::plan::{
     HeldSocket, Plan, ProbeAddress, ServiceSpec, SocketAddress, SocketOptions, Sockets, Told,
 };
 use crate::core::socket::FIRST_FD;
+use crate::core::sorted::{Map, Set};
 use crate::sys::pid1;
 use crate::sys::socket::Listener;
 use crate::sys::words::Words;
 use ::log::{debug, info, warn};
-use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 /// All that are open, by their addresses.
 #[derive(Default)]
 pub(super) struct Held {
-    open: BTreeMap<SocketAddress, (HeldSocket, Listener)>,
+    open: Map<SocketAddress, (HeldSocket, Listener)>,
     /// Doors of processes that are not known to be ready yet.
-    doors: BTreeMap<InstanceId, HeldSocket>,
+    doors: Map<InstanceId, HeldSocket>,
     /// Where doors are made: folders, best first.
     folders: Vec<PathBuf>,
     serial: u64,
@@ -236,7 +236,7 @@ impl Turn {
             return;
         }
         let supervisor = &self.supervisor;
-        let mut wanted = BTreeSet::new();
+        let mut wanted = Set::new();
         let current = supervisor.order().iter().map(|service| supervisor.plan().service(*service));
         let to_come = supervisor.plans_to_come().flat_map(|plan| &plan.services);
         wanted.extend(current.chain(to_come).flat_map(of).map(|socket| &socket.address));

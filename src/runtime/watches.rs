@@ -16,12 +16,12 @@ use crate::core::ids::ServiceId;
 use crate::core::input::Input;
 use crate::core::instance::State;
 use crate::core::plan::Plan;
-use crate::core::sorted;
+use crate::core::sorted::{Map, Set};
 use crate::core::time::Moment;
 use crate::sys::clock;
 use crate::sys::watch::{Kept, Watched};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -68,13 +68,13 @@ struct Entry {
 }
 
 /// What there is of a pattern.
-type Files = BTreeMap<PathBuf, Stamp>;
+type Files = Map<PathBuf, Stamp>;
 
 /// By what a file is known to be another one: device, number, size, last change.
 type Stamp = (u64, u64, u64, i64, i64);
 
 /// Of a folder, what matters; `None` is everything.
-type Names = Option<BTreeSet<OsString>>;
+type Names = Option<Set<OsString>>;
 
 impl Watches {
     /// From now on these files are watched.
@@ -122,7 +122,7 @@ impl Watches {
             self.eyes = Some(Watched::new(Kept(eyes)).map_err(|_| nix::errno::Errno::ENOMEM)?);
         }
         let Some(eyes) = &self.eyes else { return Ok(()) };
-        let mut wanted = BTreeMap::new();
+        let mut wanted = Map::new();
         for (pattern, _) in self.entries.iter().flat_map(|it| &it.patterns) {
             ways_to(pattern, &mut wanted);
         }
@@ -139,7 +139,7 @@ impl Watches {
             match eyes.add_watch(&folder, what) {
                 Ok(place) => {
                     // Two paths may be one folder.
-                    let (_, known) = self.places.entry(place).or_insert((folder, Some(BTreeSet::new())));
+                    let (_, known) = self.places.entry(place).or_insert((folder, Some(Set::new())));
                     merge(known, names);
                 }
                 // It has gone since: then something happened in the folder above it.
@@ -299,7 +299,7 @@ fn has_wildcard(text: &str) -> bool {
 }
 
 /// The folders in which something may happen that matters for a pattern.
-fn ways_to(pattern: &str, out: &mut BTreeMap<PathBuf, Names>) {
+fn ways_to(pattern: &str, out: &mut Map<PathBuf, Names>) {
     if !has_wildcard(pattern) {
         return walk(Path::new(pattern), out, LINKS_MAX);
     }
@@ -313,7 +313,7 @@ fn ways_to(pattern: &str, out: &mut BTreeMap<PathBuf, Names>) {
 
 /// Follows a path from the root: notes each folder that holds a link of it, the first that
 /// lacks the next part, and the one at its end.
-fn walk(path: &Path, out: &mut BTreeMap<PathBuf, Names>, links: u32) {
+fn walk(path: &Path, out: &mut Map<PathBuf, Names>, links: u32) {
     let mut at = PathBuf::from("/");
     let mut parts = path.components();
     while let Some(part) = parts.next() {
@@ -337,7 +337,7 @@ fn walk(path: &Path, out: &mut BTreeMap<PathBuf, Names>, links: u32) {
             Ok(it) if it.is_dir() => {
                 if parts.as_path().as_os_str().is_empty() {
                     see(&at, name, out);
-                    merge(out.entry(next.clone()).or_insert(None), None);
+                    merge(out.get_or_insert_with(next.clone(), || None), None);
                 }
                 at = next;
             }
@@ -346,9 +346,9 @@ fn walk(path: &Path, out: &mut BTreeMap<PathBuf, Names>, links: u32) {
     }
 }
 
-fn see(folder: &Path, name: &OsStr, out: &mut BTreeMap<PathBuf, Names>) {
-    let names = Some(sorted::set([name.to_owned()]));
-    merge(out.entry(folder.to_owned()).or_insert(Some(BTreeSet::new())), names);
+fn see(folder: &Path, name: &OsStr, out: &mut Map<PathBuf, Names>) {
+    let names = Some(Set::from([name.to_owned()]));
+    merge(out.get_or_insert_with(folder.to_owned(), || Some(Set::new())), names);
 }
 
 fn merge(known: &mut Names, more: Names) {

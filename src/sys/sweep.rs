@@ -14,10 +14,9 @@ use super::proc::Process;
 use super::tree::{descendants, send, with_descendants};
 use super::{clock, fd, pid1, proc, reap, signals};
 use crate::core::signal::Signal;
-use crate::core::sorted;
+use crate::core::sorted::Set;
 use nix::errno::Errno;
 use nix::sys::stat::{SFlag, fstat};
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
@@ -106,10 +105,10 @@ impl Sweep {
     }
 
     /// The readers that are still there, and what descends from them.
-    fn spared(&self, processes: &[Process]) -> BTreeSet<i32> {
+    fn spared(&self, processes: &[Process]) -> Set<i32> {
         let is_same = |p: &&Process| self.readers.iter().any(|r| r.pid == p.pid && r.started == p.started);
-        let roots = sorted::set(processes.iter().filter(is_same).map(|p| p.pid.0));
-        sorted::set(with_descendants(processes, roots).iter().map(|p| p.pid.0))
+        let roots = Set::from_iter(processes.iter().filter(is_same).map(|p| p.pid.0));
+        Set::from_iter(with_descendants(processes, roots).iter().map(|p| p.pid.0))
     }
 }
 

@@ -26,8 +26,7 @@ use super::proc::{self, Children, Process};
 use super::{mark, pid1, signals};
 use crate::core::ids::Pid;
 use crate::core::signal::Signal;
-use crate::core::sorted;
-use std::collections::BTreeSet;
+use crate::core::sorted::Set;
 
 /// The variable that holds the service's name in the environment of its processes.
 pub const SERVICE: &str = "MINISUP_SERVICE";
@@ -195,7 +194,7 @@ impl Tree {
     pub fn members(&mut self, leader: Pid, known: &impl Known) -> Vec<Process> {
         self.look(known);
         let group = self.group_of(leader);
-        let mut roots = sorted::set([leader.0]);
+        let mut roots = Set::from([leader.0]);
         roots.extend(self.adopted.iter().filter(|a| a.leader == Some(leader)).map(|a| a.pid.0));
         if roots.len() == 1 && !known.is_launched(leader) && !signals::group_exists(group) {
             return Vec::new();
@@ -269,7 +268,7 @@ impl Default for Tree {
 /// All descendants of a process, from one look at /proc. Empty without it.
 pub fn descendants(pid: Pid) -> Vec<Process> {
     let processes = proc::all();
-    let mut found = with_descendants(&processes, sorted::set([pid.0]));
+    let mut found = with_descendants(&processes, Set::from([pid.0]));
     found.retain(|process| process.pid != pid);
     found
 }
@@ -284,7 +283,7 @@ pub(super) fn send(process: &Process, signal: Signal) {
 }
 
 /// Those of the list that are among the roots or descend from one.
-pub(super) fn with_descendants(processes: &[Process], mut roots: BTreeSet<i32>) -> Vec<Process> {
+pub(super) fn with_descendants(processes: &[Process], mut roots: Set<i32>) -> Vec<Process> {
     // A child may come before its parent in the list: pids wrap around.
     loop {
         let before = roots.len();

@@ -60,6 +60,16 @@ fn the_services_own_keys_count_more_than_exports_and_the_containers_environment_
 }
 
 #[test]
+fn a_sourced_script_ignores_no_signal() {
+    needs_namespaces!();
+    let scripts =
+        [("1.envsh", 0o755, "export IGNORED=$(sed -n 's/^SigIgn:[^0-9a-f]*//p' /proc/self/status)\n")];
+    let mut run = with_scripts(Place::Pid1, &shows("ignored: $IGNORED.", ""), &scripts).start();
+    run.heard("ignored: 0000000000000000.");
+    run.stops_with(0);
+}
+
+#[test]
 fn a_cleared_environment_stays_clear() {
     needs_namespaces!();
     let scripts = [("1.envsh", 0o755, "export A=1\n")];

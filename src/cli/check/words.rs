@@ -5,7 +5,7 @@ use crate::config::why::Source;
 use crate::config::{Reasons, Surroundings, keys};
 use crate::core::plan::*;
 use crate::core::socket::FIRST_FD;
-use crate::core::sorted;
+use crate::core::sorted::Set;
 
 /// What stands for the value of a secret.
 pub const MASK: &str = "***";
@@ -295,7 +295,7 @@ impl<'a> Words<'a> {
     pub fn own_environment(&self) -> Vec<(&'a str, String)> {
         let launch = &self.spec.launch;
         let handed_on = self.around.environment.iter();
-        let handed_on = sorted::set(handed_on.map(|(name, value)| (name.as_str(), value.as_str())));
+        let handed_on = Set::from_iter(handed_on.map(|(name, value)| (name.as_str(), value.as_str())));
         let secret = |name: &String| launch.secrets.binary_search(name).is_ok();
         let pairs = launch.environment.iter();
         let own = pairs.filter(|(n, v)| secret(n) || !handed_on.contains(&(n.as_str(), v.as_str())));

@@ -5,9 +5,8 @@
 
 use crate::core::plan::*;
 use crate::core::signal::Signal;
-use crate::core::sorted;
+use crate::core::sorted::{self, Set};
 use crate::core::time::duration_text;
-use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What stands for the value of a secret.
@@ -16,12 +15,12 @@ const MASK: &str = "***";
 type Pairs = Vec<(String, String)>;
 
 /// The values of secrets that are said nowhere.
-pub(super) struct Secrets<'a>(BTreeSet<&'a str>);
+pub(super) struct Secrets<'a>(Set<&'a str>);
 
 impl<'a> Secrets<'a> {
     /// Of all of these.
     pub(super) fn of(specs: [&'a ServiceSpec; 2]) -> Secrets<'a> {
-        let mut values = BTreeSet::new();
+        let mut values = Set::new();
         for Launch { environment, secrets, .. } in specs.map(|spec| &spec.launch) {
             let is_secret = |(name, value): &&(String, String)| !value.is_empty() && secrets.contains(name);
             values.extend(environment.iter().filter(is_secret).map(|(_, value)| value.as_str()));

@@ -21,10 +21,9 @@ use crate::core::occupancy::Occupancy;
 use crate::core::phase::Phase;
 use crate::core::plan::{Plan, ServiceSpec};
 use crate::core::slot::{Role, Slot};
-use crate::core::sorted;
+use crate::core::sorted::{Map, Set};
 use crate::core::supervisor::Supervisor;
 use crate::core::time::Moment;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What is to be done about instances, once everything is in its place.
@@ -34,7 +33,7 @@ struct Errands {
     starts: Vec<InstanceId>,
     rechecks: Vec<InstanceId>,
     pardons: Vec<InstanceId>,
-    rolls: BTreeSet<ServiceId>,
+    rolls: Set<ServiceId>,
     leaves: Vec<InstanceId>,
     disables: Vec<ServiceId>,
 }
@@ -60,8 +59,8 @@ impl Supervisor {
     fn move_in(&mut self, errands: &mut Errands) {
         // A spare is nobody's.
         let known = self.all().filter(|id| self.slot(*id).role == Role::Member);
-        let known = sorted::map(known.map(|id| (self.whose(id), id)));
-        let mut members = BTreeMap::new();
+        let known = Map::from_iter(known.map(|id| (self.whose(id), id)));
+        let mut members = Map::new();
         for service in self.order.clone() {
             let spec = self.plan.service(service);
             let (count, want) = (spec.instances, spec.first_want());
@@ -102,7 +101,7 @@ impl Supervisor {
 
     /// What becomes of the instances of services that were there before.
     fn change(&mut self, before: &Plan, difference: &Difference, errands: &mut Errands) {
-        let kinds = sorted::map(difference.services.iter().map(|changed| (&*changed.name, changed.kind)));
+        let kinds = Map::from_iter(difference.services.iter().map(|changed| (&*changed.name, changed.kind)));
         let plan = Rc::clone(&self.plan);
         for service in self.order.clone() {
             let spec = plan.service(service);
@@ -179,9 +178,9 @@ impl Supervisor {
 
     /// Who was given up for want of something that is different now is tried again.
     fn try_again(&mut self, difference: &Difference, errands: &mut Errands) {
-        let names = sorted::set(difference.services.iter().map(|changed| &*changed.name));
+        let names = Set::from_iter(difference.services.iter().map(|changed| &*changed.name));
         let is_touched = |service: &ServiceId| names.contains(&*self.plan.service(*service).name);
-        let mut touched = sorted::set(self.order.iter().copied().filter(is_touched));
+        let mut touched = Set::from_iter(self.order.iter().copied().filter(is_touched));
         let lacks = |id: InstanceId| match self.instance(id).state {
             State::Fatal { cause: Failure::Requirement(service) } => Some(service),
             _ => None,
@@ -268,7 +267,7 @@ impl Supervisor {
     /// Forgets what was meant of services that are long gone. It is kept until the next update for
     /// the last that they have to do, their `after_exit` hooks.
     fn clear_up(&mut self) {
-        let present = sorted::set(self.order.iter().copied());
+        let present = Set::from_iter(self.order.iter().copied());
         let is_litter = |(index, spec): (usize, &ServiceSpec)| {
             !present.contains(&ServiceId(index as u32)) && !spec.launch.command.is_empty()
         };

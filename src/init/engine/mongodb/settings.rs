@@ -7,9 +7,8 @@
 //! which is YAML too, goes through a real parser. What is neither is refused with the line, not guessed at; a
 //! whole YAML parser for five keys would be the largest part of the program that nobody uses.
 
-use crate::core::sorted;
+use crate::core::sorted::Map;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Sections of the file that the temporary server must not have: it logs to us, in the foreground, listens on
 /// its own socket only, and lets its one client in.
@@ -110,12 +109,12 @@ pub enum File {
         /// Each line.
         lines: Vec<String>,
         /// What has a value, by its path: `storage.dbPath`.
-        values: BTreeMap<String, String>,
+        values: Map<String, String>,
     },
     /// JSON.
     Json(Value),
     /// The older form, `dbpath = /x`, with what it says.
-    Ini(BTreeMap<String, String>),
+    Ini(Map<String, String>),
 }
 
 impl File {
@@ -139,7 +138,7 @@ impl File {
             let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
             let pairs = lines.filter_map(|line| line.split_once('='));
             let pairs = pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()));
-            return Ok(File::Ini(sorted::map(pairs)));
+            return Ok(File::Ini(Map::from_iter(pairs)));
         }
         block(text)
     }
@@ -201,7 +200,7 @@ fn key_at_beginning(line: &str) -> Option<&str> {
 
 /// All values of block style, by path.
 fn block(text: &str) -> Result<File, String> {
-    let mut values = BTreeMap::new();
+    let mut values = Map::new();
     let mut above: Vec<(usize, String)> = Vec::new();
     let mut folded_above: Option<usize> = None;
     for (index, line) in text.lines().enumerate() {
