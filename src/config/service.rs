@@ -18,13 +18,13 @@ use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
 use crate::core::socket::FIRST_FD;
+use crate::core::sorted::{self, Map};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::diagnostics::Sources;
 use super::file::Table;
-use crate::core::sorted::Map;
 
 /// What all services of a configuration share.
 pub struct Shared<'a> {
@@ -310,7 +310,7 @@ fn success_codes(view: &View<'_>, problems: &mut Problems) -> Rc<[u8]> {
         elements.into_iter().map(|e| Some(e.integer(0, 255, problems)? as u8)).collect()
     };
     let mut codes = view.get("success_codes").and_then(|f| read(f, problems)).unwrap_or_default();
-    crate::core::sorted::sort(&mut codes);
+    sorted::sort(&mut codes);
     codes.dedup();
     codes.into()
 }

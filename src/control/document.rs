@@ -23,8 +23,8 @@ pub trait FromDocument: Sized {
 }
 
 impl Document {
-    /// The field of this name, if there is one.
-    pub fn get(&mut self, name: &str) -> Option<Value> {
+    /// Takes a field, if there is one of this name.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
 
@@ -33,7 +33,7 @@ impl Document {
     /// # Errors
     /// It is missing, or no `T`.
     pub fn take<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<T, Error> {
-        match self.get(name) {
+        match self.remove(name) {
             Some(value) => T::deserialize(value),
             None => T::deserialize(Value::Null).map_err(|_| Error::missing_field(name)),
         }
@@ -44,7 +44,7 @@ impl Document {
     /// # Errors
     /// It is no `T`.
     pub fn take_or<T: DeserializeOwned>(&mut self, name: &str, otherwise: T) -> Result<T, Error> {
-        self.get(name).map_or(Ok(otherwise), T::deserialize)
+        self.remove(name).map_or(Ok(otherwise), T::deserialize)
     }
 
     /// A list of documents.

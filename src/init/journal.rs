@@ -18,9 +18,8 @@ use super::engine::Known;
 use super::trouble::Trouble;
 use crate::core::sorted::Map;
 use crate::sys::clock;
-use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::fmt;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -144,25 +143,7 @@ impl Serialize for Map<String, String> {
 
 impl<'de> Deserialize<'de> for Map<String, String> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Map<String, String>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
-                let mut map = Map::new();
-                while let Some((name, value)) = pairs.next_entry()? {
-                    map.insert(name, value);
-                }
-                Ok(map)
-            }
-        }
-
-        from.deserialize_map(Object)
+        Ok(HashMap::<String, String>::deserialize(from)?.into_iter().collect())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a test with real servers plays: a folder and a port of its own.
 
+use crate::gunicorn::children;
 use crate::load::{self, Fate};
 use crate::support::container::{Running, container};
 use crate::support::{LONG, MINISUP};
@@ -209,12 +210,6 @@ impl Output {
 pub fn kill(pid: i32, signal: i32) {
     let signal = nix::sys::signal::Signal::try_from(signal).unwrap();
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
-}
-
-/// The children of a process (proc(5): CONFIG_PROC_CHILDREN).
-fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// The name of a process's program.

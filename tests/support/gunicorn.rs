@@ -38,8 +38,8 @@ fn catches_chld(pid: i32) -> bool {
     mask.is_some_and(|mask| mask >> (libc::SIGCHLD - 1) & 1 == 1)
 }
 
-/// proc(5): CONFIG_PROC_CHILDREN.
-fn children(pid: i32) -> Vec<i32> {
+/// The children of a process (proc(5): CONFIG_PROC_CHILDREN).
+pub fn children(pid: i32) -> Vec<i32> {
     read(pid, &format!("task/{pid}/children")).split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
