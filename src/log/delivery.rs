@@ -17,7 +17,8 @@ use std::sync::MutexGuard;
 /// What all streams share while one of them is read.
 pub(super) struct Desk {
     pub(super) buffer: Box<[u8]>,
-    pub(super) formatted: Vec<u8>,
+    /// For lines as they should look, one time after another.
+    pub(super) page: Vec<u8>,
     pub(super) stamp: Stamp,
     /// When what is delivered was read.
     pub(super) at: (i64, u32),
@@ -66,9 +67,10 @@ impl Delivery<'_> {
             LogFormat::Raw => format!("minisup: {}:{}", source.label(), text.trim_start_matches("minisup:")),
             LogFormat::Prefix | LogFormat::Json => text,
         };
-        look.line(&mut self.desk.formatted, source, &self.desk.stamp, whose.as_bytes(), b"", false);
-        output.write(b"", &self.desk.formatted);
-        self.desk.formatted.clear();
+        let Desk { page, stamp, .. } = &mut *self.desk;
+        page.clear();
+        look.line(page, source, stamp, whose.as_bytes(), b"", false);
+        output.write(b"", page);
     }
 
     /// For those who ask later, and those who read along.
@@ -105,16 +107,14 @@ impl Lines for Delivery<'_> {
         self.find_match(held, lines);
         let takes = self.takes(|| newlines(lines));
         self.remember(held, lines, false, takes);
-        let Desk { formatted, stamp, .. } = &mut *self.desk;
+        let Desk { page, stamp, .. } = &mut *self.desk;
         let source = &self.stream.source;
         if takes && let Some(output) = &mut self.output {
-            put(self.stream.look, formatted, source, stamp, held, lines, |head, body| {
-                output.write(head, body)
-            });
+            put(self.stream.look, page, source, stamp, held, lines, |head, body| output.write(head, body));
         }
         for id in &self.stream.files {
             let Some(file) = self.files.get(*id) else { continue };
-            put(file.look(), formatted, source, stamp, held, lines, |head, body| {
+            put(file.look(), page, source, stamp, held, lines, |head, body| {
                 file.write(head, body, self.now);
             });
         }
@@ -124,18 +124,18 @@ impl Lines for Delivery<'_> {
         self.find_match(held, piece);
         let takes = self.takes(|| 1);
         self.remember(held, piece, continues, takes);
-        let Desk { formatted, stamp, .. } = &mut *self.desk;
+        let Desk { page, stamp, .. } = &mut *self.desk;
         let source = &self.stream.source;
         if takes && let Some(output) = &mut self.output {
-            self.stream.look.line(formatted, source, stamp, held, piece, continues);
-            output.write(b"", formatted);
-            formatted.clear();
+            page.clear();
+            self.stream.look.line(page, source, stamp, held, piece, continues);
+            output.write(b"", page);
         }
         for id in &self.stream.files {
             let Some(file) = self.files.get(*id) else { continue };
-            file.look().line(formatted, source, stamp, held, piece, continues);
-            file.write(b"", formatted, self.now);
-            formatted.clear();
+            page.clear();
+            file.look().line(page, source, stamp, held, piece, continues);
+            file.write(b"", page, self.now);
         }
     }
 }
@@ -143,7 +143,7 @@ impl Lines for Delivery<'_> {
 /// Gives whole lines to `write`, as they should look.
 fn put(
     look: Look,
-    formatted: &mut Vec<u8>,
+    page: &mut Vec<u8>,
     source: &Source,
     stamp: &Stamp,
     held: &[u8],
@@ -153,7 +153,5 @@ fn put(
     if look.is_verbatim() {
         return write(held, lines);
     }
-    look.lines(formatted, source, stamp, held, lines);
-    write(b"", formatted);
-    formatted.clear();
+    write(b"", look.lines(page, source, stamp, held, lines));
 }

@@ -59,27 +59,37 @@ impl Look {
         self.timestamps || self.format == LogFormat::Json
     }
 
-    /// Appends whole lines: the bytes of `held`, then those of `lines`, which has all newlines.
-    pub fn lines(self, out: &mut Vec<u8>, source: &Source, stamp: &Stamp, held: &[u8], lines: &[u8]) {
-        let mut lines = lines;
-        if !held.is_empty() {
-            let end = memchr(b'\n', lines).unwrap_or(lines.len());
-            self.line(out, source, stamp, held, &lines[..end], false);
-            lines = lines.get(end + 1..).unwrap_or_default();
-        }
+    /// Whole lines on this page, in place of what it had: the bytes of `held`, then those of `lines`,
+    /// which has all newlines.
+    pub fn lines<'a>(
+        self,
+        page: &'a mut Vec<u8>,
+        source: &Source,
+        stamp: &Stamp,
+        held: &[u8],
+        lines: &[u8],
+    ) -> &'a [u8] {
         let mut before = Vec::with_capacity(192);
         self.before(&mut before, source, stamp);
         if self.format != LogFormat::Json {
-            return put_before_each(out, &before, lines);
+            return put_before_each(page, &before, held, lines);
+        }
+        page.clear();
+        let mut lines = lines;
+        if !held.is_empty() {
+            let end = memchr(b'\n', lines).unwrap_or(lines.len());
+            self.line(page, source, stamp, held, &lines[..end], false);
+            lines = lines.get(end + 1..).unwrap_or_default();
         }
         let after = self.after(false);
         let mut from = 0;
         for end in memchr_iter(b'\n', lines) {
-            out.extend_from_slice(&before);
-            json_text(out, &lines[from..end]);
-            out.extend_from_slice(after);
+            page.extend_from_slice(&before);
+            json_text(page, &lines[from..end]);
+            page.extend_from_slice(after);
             from = end + 1;
         }
+        page
     }
 
     /// Appends one line: the bytes of `head`, then those of `tail`, neither with a newline.
@@ -201,42 +211,42 @@ fn json_before(out: &mut Vec<u8>, source: &Source, stamp: &Stamp) {
     out.extend_from_slice(b",\"message\":\"");
 }
 
-/// Appends lines with their newlines, and this before each of them. Short ones are copied as blocks
-/// of a fixed size, of which the next one overwrites what is too much: a call of memcpy for each
-/// would cost twice as much as all the rest.
-fn put_before_each(out: &mut Vec<u8>, before: &[u8], lines: &[u8]) {
+/// Lines with their newlines on this page, and `before` before each of them; the first begins with
+/// what was held. Short ones are copied as blocks of a fixed size, of which the next one overwrites what
+/// is too much: a call of memcpy for each would cost twice as much as all the rest. For the same reason
+/// the page is not emptied first: what it has is overwritten.
+fn put_before_each<'a>(page: &'a mut Vec<u8>, before: &[u8], held: &[u8], lines: &[u8]) -> &'a [u8] {
     const SMALL: usize = 64;
     const LARGE: usize = 128;
-    let start = out.len();
-    let count = memchr_iter(b'\n', lines).count();
-    // Room, filled with whatever is at hand: a copy is much faster than zeroes one by one.
-    let mut room = lines.len() + count * before.len() + SMALL + LARGE;
-    while room > 0 && !lines.is_empty() {
-        let part = room.min(lines.len());
-        out.extend_from_slice(&lines[..part]);
-        room -= part;
-    }
-    let to = &mut out[start..];
     let mut block = [0; SMALL];
     if let Some(place) = block.get_mut(..before.len()) {
         place.copy_from_slice(before);
     }
     let (mut at, mut from) = (0, 0);
+    let mut held = held;
     for end in memchr_iter(b'\n', lines) {
-        match to[at..].first_chunk_mut::<SMALL>() {
+        let length = end + 1 - from;
+        let room = at + before.len() + held.len() + length + SMALL + LARGE;
+        if page.len() < room {
+            page.resize(room + 2 * lines.len(), 0);
+        }
+        match page[at..].first_chunk_mut::<SMALL>() {
             Some(place) if before.len() <= SMALL => *place = block,
-            Some(_) | None => to[at..at + before.len()].copy_from_slice(before),
+            Some(_) | None => page[at..at + before.len()].copy_from_slice(before),
         }
         at += before.len();
-        let length = end + 1 - from;
-        match (to[at..].first_chunk_mut::<LARGE>(), lines[from..].first_chunk::<LARGE>()) {
+        if !held.is_empty() {
+            page[at..at + held.len()].copy_from_slice(held);
+            at += std::mem::take(&mut held).len();
+        }
+        match (page[at..].first_chunk_mut::<LARGE>(), lines[from..].first_chunk::<LARGE>()) {
             (Some(place), Some(line)) if length <= LARGE => *place = *line,
-            _ => to[at..at + length].copy_from_slice(&lines[from..=end]),
+            _ => page[at..at + length].copy_from_slice(&lines[from..=end]),
         }
         at += length;
         from = end + 1;
     }
-    out.truncate(start + at);
+    &page[..at]
 }
 
 /// Appends bytes as the inside of a JSON string.
@@ -367,11 +377,10 @@ mod tests {
                 text.extend_from_slice(&line);
                 text.push(b'\n');
             }
-            let mut out = b"before ".to_vec();
-            look.lines(&mut out, &source, &Stamp::default(), b"", &text);
-            assert!(out.strip_prefix(b"before ") == Some(&expected), "{format:?} {width}");
-            let mut out = Vec::new();
-            look.lines(&mut out, &source, &Stamp::default(), b"held", b"\nnext\n");
+            let mut page = b"what was there".to_vec();
+            let out = look.lines(&mut page, &source, &Stamp::default(), b"", &text);
+            assert!(out == expected, "{format:?} {width}");
+            let out = look.lines(&mut page, &source, &Stamp::default(), b"held", b"\nnext\n");
             let twice = [b"held", b"next"].map(|line| {
                 let mut out = Vec::new();
                 look.line(&mut out, &source, &Stamp::default(), line, b"", false);
@@ -386,9 +395,15 @@ mod tests {
         let source =
             |name: &str, colour| Source::new(name.into(), InstanceId(0), None, Std::Out).coloured(colour);
         let look = Look { format: LogFormat::Prefix, width: 5, ..Look::PLAIN };
-        let mut out = Vec::new();
-        look.lines(&mut out, &source("app", 0), &Stamp::default(), b"o", b"ne\ntwo\n");
-        look.lines(&mut out, &source("queue", 0), &Stamp::default(), b"", b"three\n");
+        let (mut out, mut page) = (Vec::new(), Vec::new());
+        out.extend_from_slice(look.lines(
+            &mut page,
+            &source("app", 0),
+            &Stamp::default(),
+            b"o",
+            b"ne\ntwo\n",
+        ));
+        out.extend_from_slice(look.lines(&mut page, &source("queue", 0), &Stamp::default(), b"", b"three\n"));
         look.own_line(&mut out, &Stamp::default(), "", "hello");
         assert_eq!(
             String::from_utf8(out).unwrap(),
@@ -396,8 +411,8 @@ mod tests {
         );
         let mut out = Vec::new();
         let look = Look { is_coloured: true, ..look };
-        look.lines(&mut out, &source("app", 0), &Stamp::default(), b"", b"one\n");
-        look.lines(&mut out, &source("web", 11), &Stamp::default(), b"", b"one\n");
+        out.extend_from_slice(look.lines(&mut page, &source("app", 0), &Stamp::default(), b"", b"one\n"));
+        out.extend_from_slice(look.lines(&mut page, &source("web", 11), &Stamp::default(), b"", b"one\n"));
         assert_eq!(out, b"\x1b[36mapp   |\x1b[0m one\n\x1b[33mweb   |\x1b[0m one\n");
     }
 

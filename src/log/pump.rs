@@ -184,7 +184,7 @@ impl Pump {
             desk: Desk {
                 // Zeroed by the kernel: only the pages that are used are there.
                 buffer: vec![0; READ].into_boxed_slice(),
-                formatted: Vec::new(),
+                page: Vec::new(),
                 stamp: Stamp::default(),
                 at: (0, 0),
                 events: VecDeque::new(),
