@@ -28,6 +28,7 @@ mod include;
 mod init;
 pub mod keys;
 mod launch;
+mod local_time;
 pub mod presets;
 mod probe;
 mod reading;

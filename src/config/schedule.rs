@@ -1,11 +1,12 @@
 //! `schedule`: when a oneshot runs, as a line of crontab(5) or one of its nicknames.
 
 use super::diagnostics::{Problems, did_you_mean};
+use super::local_time::LocalTime;
 use super::view::{Field, View};
 use crate::core::plan::{Kind, Schedule};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
-use jiff::civil::date;
+use jiff::tz::TimeZone;
 
 /// Nicknames, with the lines they stand for.
 const NICKNAMES: [(&str, &str); 7] = [
@@ -19,6 +20,9 @@ const NICKNAMES: [(&str, &str); 7] = [
 ];
 
 const BOOT: &str = "@reboot";
+
+/// The beginning of a leap year, in seconds since 1970.
+const LEAP_YEAR: i64 = 1_704_067_200;
 
 /// `schedule`; in `[defaults]` it is meant for oneshots only.
 pub fn schedule(service: &View<'_>, kind: Kind, problems: &mut Problems) -> Option<Box<Schedule>> {
@@ -47,7 +51,7 @@ pub fn schedule(service: &View<'_>, kind: Kind, problems: &mut Problems) -> Opti
         return None;
     }
     match parse(&line) {
-        Ok(cron) if cron.find_next_occurrence(&date(2024, 1, 1).at(0, 0, 0, 0), true).is_err() => {
+        Ok(cron) if next(&cron, &TimeZone::UTC, LEAP_YEAR).is_none() => {
             problems.error(field.span(), "`schedule` names a day that never comes");
             None
         }
@@ -67,6 +71,12 @@ pub fn schedule(service: &View<'_>, kind: Kind, problems: &mut Problems) -> Opti
 pub fn parse(line: &str) -> Result<Cron, String> {
     let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
     parser.parse(line).map_err(|error| error.to_string().trim_end_matches('.').to_lowercase())
+}
+
+/// The first moment after this one at which the line says so; both in seconds since 1970.
+pub fn next(cron: &Cron, zone: &TimeZone, after: i64) -> Option<i64> {
+    let found = cron.find_next_occurrence(&LocalTime::new(after, zone)?, false).ok()?;
+    Some(found.seconds())
 }
 
 fn unknown<T>(field: Field<'_>, text: &str, problems: &mut Problems) -> Option<T> {

@@ -11,14 +11,13 @@
 //! once; those that run every so often run as often as the clock shows it.
 
 use super::turn::Turn;
-use crate::config::schedule::parse;
+use crate::config::schedule::{next, parse};
 use crate::core::ids::ServiceId;
 use crate::core::input::Input;
 use crate::core::plan::{Plan, Schedule, ServiceSpec};
 use crate::sys::clock;
 use crate::sys::watch::{Kept, Watched};
 use croner::Cron;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -152,12 +151,6 @@ impl Entry {
     }
 }
 
-/// The first moment after this one at which the line says so.
-fn next(cron: &Cron, zone: &TimeZone, after: i64) -> Option<i64> {
-    let after = Timestamp::from_second(after).ok()?.to_zoned(zone.clone());
-    Some(cron.find_next_occurrence(&after, false).ok()?.timestamp().as_second())
-}
-
 /// What TZ names, as tzset(3) reads it; without it the machine's own. `None`: it is not to be found.
 fn zone(name: Option<&str>) -> Option<TimeZone> {
     let from_file = |path: &str| TimeZone::tzif(path, &std::fs::read(path).ok()?).ok();
@@ -197,6 +190,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use jiff::Timestamp;
 
     fn entry(line: &str, zone: &str, now: &str) -> Entry {
         let (cron, zone) = (parse(line).unwrap(), super::zone(Some(zone)).unwrap());
