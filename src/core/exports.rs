@@ -7,7 +7,7 @@
 //! /proc/PID/environ (proc(5)), so values may hold anything that a variable may; a first and a last
 //! entry tell a whole list from half of one.
 
-use crate::core::sorted::{self, Map};
+use crate::core::sorted::Map;
 
 /// The descriptor at which the script's process finds the file: above those that a shell script
 /// can name, and that shells use themselves.
@@ -26,8 +26,6 @@ const NOBODYS: [&[u8]; 6] = [b"_", b"SHLVL", b"PWD", b"OLDPWD", b"MINISUP_SERVIC
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exports(Map<Box<[u8]>, Option<Box<[u8]>>>);
 
-type Entry = (Box<[u8]>, Option<Box<[u8]>>);
-
 impl Exports {
     /// What distinguishes two environments, each a list of `name=value`.
     pub fn between<'a>(
@@ -36,15 +34,12 @@ impl Exports {
     ) -> Exports {
         let before = Map::from_iter(before.filter_map(pair));
         let after = Map::from_iter(after.filter_map(pair));
-        let mut changes = Map::new();
-        for (name, value) in after.iter().filter(|(name, value)| before.get(*name) != Some(value)) {
-            changes.insert(Box::from(*name), Some(Box::from(*value)));
-        }
-        for name in before.keys().filter(|name| !after.contains_key(*name)) {
-            changes.insert(Box::from(*name), None);
-        }
-        changes.retain(|name, _| !NOBODYS.contains(&&**name) && !name.starts_with(b"__minisup"));
-        Exports(changes)
+        let set = after.iter().filter(|(name, value)| before.get(*name) != Some(value));
+        let set = set.map(|(name, value)| (*name, Some(Box::from(*value))));
+        let unset = before.keys().filter(|name| !after.contains_key(*name)).map(|name| (*name, None));
+        let is_somebodys = |name: &[u8]| !NOBODYS.contains(&name) && !name.starts_with(b"__minisup");
+        let changes = set.chain(unset).filter(|(name, _)| is_somebodys(name));
+        Exports(changes.map(|(name, value)| (Box::from(name), value)).collect())
     }
 
     /// As bytes.
@@ -79,19 +74,13 @@ impl Exports {
             (b'-', name) => Some((Box::from(name), None)),
             (_, _) => None,
         };
-        entries.map(read).collect::<Option<Vec<_>>>().map(Exports::of)
+        // Of two entries of a variable the later one counts.
+        entries.map(read).collect::<Option<_>>().map(Exports)
     }
 
     /// Takes what a later script says over what earlier ones said.
     pub fn extend(&mut self, later: Exports) {
-        let earlier = std::mem::take(&mut self.0);
-        *self = Exports::of(earlier.into_iter().chain(later.0).collect());
-    }
-
-    /// Of two entries of a variable the later one counts. Sorted at once, for they may be very many.
-    fn of(mut entries: Vec<Entry>) -> Exports {
-        sorted::sort_by(&mut entries, |(one, _), (other, _)| one.cmp(other));
-        Exports(Map::from_iter(entries))
+        self.0.extend(later.0);
     }
 
     /// Whether it says something of this variable.
