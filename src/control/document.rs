@@ -52,23 +52,8 @@ impl Document {
     /// # Errors
     /// It is missing, or something in it is wrong.
     pub fn list<T: FromDocument>(&mut self, name: &'static str) -> Result<Vec<T>, Error> {
-        each(self.take(name)?)
-    }
-
-    /// The same, where it may be left out.
-    ///
-    /// # Errors
-    /// Something in it is wrong.
-    pub fn list_or_none<T: FromDocument>(&mut self, name: &str) -> Result<Vec<T>, Error> {
-        each(self.take_or(name, Vec::new())?)
-    }
-
-    /// All fields that are left, each a text.
-    ///
-    /// # Errors
-    /// One is something else.
-    pub fn texts<C: FromIterator<(String, String)>>(self) -> Result<C, Error> {
-        self.0.into_iter().map(|(name, value)| Ok((name, String::deserialize(value)?))).collect()
+        let mut list: Vec<Document> = self.take(name)?;
+        list.iter_mut().map(T::take_from).collect()
     }
 
     /// That there are no fields but these.
@@ -82,8 +67,4 @@ impl Document {
             Some(name) => Err(Error::unknown_field(name, known)),
         }
     }
-}
-
-fn each<T: FromDocument>(mut list: Vec<Document>) -> Result<Vec<T>, Error> {
-    list.iter_mut().map(T::take_from).collect()
 }

@@ -16,11 +16,10 @@
 use super::digest;
 use super::engine::Known;
 use super::trouble::Trouble;
-use crate::control::document::{Document, FromDocument};
 use crate::core::sorted::Map;
 use crate::sys::clock;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -61,7 +60,7 @@ pub enum State {
 }
 
 /// What is known about a first start.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Journal {
     /// Of this form of the file.
     pub version: u32,
@@ -76,10 +75,10 @@ pub struct Journal {
     /// When it began: RFC 3339, UTC.
     pub began: String,
     /// When it was complete.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub completed: Option<String>,
     /// What stopped it, if we had the time to note it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub stopped_by: Option<String>,
     /// During which run of the machine (random(4), boot_id): after another, what was not yet on
     /// disk is gone.
@@ -91,33 +90,33 @@ pub struct Journal {
     /// The scripts, in the order in which they were begun.
     pub scripts: Vec<Script>,
     /// Scripts of later starts, each once: migrations.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub each_start: Vec<Script>,
     /// Upgrades of the system tables to another version of the server.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub upgrades: Vec<Upgrade>,
 }
 
 /// System tables that followed their server to another version.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Upgrade {
     /// The version they were of, if that was known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<String>,
     /// The server's.
     pub to: String,
     /// When it was begun.
     pub began: String,
     /// The file that has them as they were, as soon as it is there.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backup: Option<String>,
     /// When it ended; none: it was interrupted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<String>,
 }
 
 /// One script.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Script {
     /// Its file's name, as far as it is text.
     pub name: String,
@@ -128,10 +127,10 @@ pub struct Script {
     /// When it was begun.
     pub began: String,
     /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended: Option<String>,
     /// How: `exit code 0`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub outcome: Option<String>,
 }
 
@@ -142,51 +141,9 @@ impl Serialize for Map<String, String> {
     }
 }
 
-/// What this form does not know is ignored.
-impl FromDocument for Journal {
-    fn take_from(it: &mut Document) -> Result<Journal, Error> {
-        let variables: Document = it.take("variables")?;
-        Ok(Journal {
-            version: it.take("version")?,
-            state: it.take("state")?,
-            engine: it.take("engine")?,
-            server_version: it.take("server_version")?,
-            minisup: it.take("minisup")?,
-            began: it.take("began")?,
-            completed: it.take("completed")?,
-            stopped_by: it.take("stopped_by")?,
-            boot: it.take("boot")?,
-            salt: it.take("salt")?,
-            variables: variables.texts()?,
-            scripts: it.list("scripts")?,
-            each_start: it.list_or_none("each_start")?,
-            upgrades: it.list_or_none("upgrades")?,
-        })
-    }
-}
-
-impl FromDocument for Upgrade {
-    fn take_from(it: &mut Document) -> Result<Upgrade, Error> {
-        Ok(Upgrade {
-            from: it.take("from")?,
-            to: it.take("to")?,
-            began: it.take("began")?,
-            backup: it.take("backup")?,
-            ended: it.take("ended")?,
-        })
-    }
-}
-
-impl FromDocument for Script {
-    fn take_from(it: &mut Document) -> Result<Script, Error> {
-        Ok(Script {
-            name: it.take("name")?,
-            size: it.take("size")?,
-            sha256: it.take("sha256")?,
-            began: it.take("began")?,
-            ended: it.take("ended")?,
-            outcome: it.take("outcome")?,
-        })
+impl<'de> Deserialize<'de> for Map<String, String> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(HashMap::<String, String>::deserialize(from)?.into_iter().collect())
     }
 }
 
@@ -238,8 +195,8 @@ impl Journal {
                 path.display()
             ))
         };
-        let read = serde_json::from_slice(&bytes).and_then(|mut it| Journal::take_from(&mut it));
-        let journal = read.map_err(|error| unreadable(error.to_string()))?;
+        let journal: Journal =
+            serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
         match journal.version {
             VERSION => Ok(Some(journal)),
             other => Err(unreadable(format!("it has version {other}, this minisup knows {VERSION}"))),
