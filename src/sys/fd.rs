@@ -62,19 +62,12 @@ pub fn pending(pipe: BorrowedFd<'_>) -> usize {
     if done == 0 { count as usize } else { 0 }
 }
 
-/// From this number on lie most descriptors that we keep for as long as a service runs: see [`keep`]. With a lower one kernels
-/// before 6.11 take more numbers in the child's table for used than are (CVE-2024-45025).
-pub const KEPT: RawFd = 4096;
-
-/// So many numbers cost a child nothing to speak of, and us no larger table.
-const FEW: RawFd = 64;
+/// From this number on lie the descriptors that we keep for as long as a service runs: see [`keep`].
+pub const KEPT: RawFd = 512;
 
 /// Moves a descriptor out of the way of launches, to a number that no child need copy ([`launch`](super::launch)).
-/// The first ones, and where there is none free, stay where they are.
+/// Where there is none free it stays where it is.
 pub fn keep(fd: OwnedFd) -> OwnedFd {
-    if fd.as_raw_fd() < FEW {
-        return fd;
-    }
     match fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(KEPT)) {
         // SAFETY: it has just been made, and nobody else knows of it.
         Ok(kept) => unsafe { OwnedFd::from_raw_fd(kept) },
