@@ -10,7 +10,7 @@ use minisup::core::plan::{Credentials, LaunchExtra, Limit, Resource};
 use minisup::core::signal::Signal;
 use minisup::sys::launch::{Order, Session, Stage, Stdio, launch};
 use minisup::sys::{fd, reap, signals};
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -403,72 +403,6 @@ fn an_exec_that_hangs_hangs_alone() {
 }
 
 #[test]
-fn what_we_keep_for_long_is_not_even_copied_for_a_child() {
-    if !again("what_we_keep_for_long_is_not_even_copied_for_a_child", |c| c) {
-        return;
-    }
-    let of_child = |number: RawFd, pid: Pid| Path::new(&format!("/proc/{pid}/fd/{number}")).exists();
-    let kept: Vec<_> = (0..100).map(|_| fd::keep(fd::pipe().unwrap().0)).collect();
-    assert!(kept.iter().all(|one| one.as_raw_fd() >= fd::KEPT));
-    let (_read, write) = fd::pipe().unwrap();
-    let Some(hanging) = Hanging::new(&[libc::SYS_execve]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    let mut all: Vec<_> = [vec![write], vec![]]
-        .into_iter()
-        .map(|lends| launch(Order { lends, ..run_path(Path::new("/bin/true")) }).unwrap())
-        .collect();
-    wait_until("both hang", || all.iter().all(|one| is_in_execve(one.pid)));
-    let copied = |pid| kept.iter().filter(|one| of_child(one.as_raw_fd(), pid)).count();
-    assert_eq!((copied(all[0].pid), copied(all[1].pid)), (0, 100), "the second is the control");
-    hanging.let_go(2);
-    for one in &mut all {
-        verdict(one).unwrap();
-        assert_eq!(reap::wait_for(one.pid).unwrap().outcome, Outcome::Exited(0));
-    }
-}
-
-#[test]
-fn what_is_lent_stays_until_the_child_has_it_or_is_gone() {
-    if !again("what_is_lent_stays_until_the_child_has_it_or_is_gone", |c| c) {
-        return;
-    }
-    assert!(fd::can_part());
-    let Some(hanging) = Hanging::new(&[libc::SYS_close_range]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    let lend = |script| {
-        let (read, write) = std::io::pipe().unwrap();
-        let stdout = Stdio::Fd(write.as_raw_fd());
-        let launched = launch(Order { stdout, lends: vec![write.into()], ..sh(script) }).unwrap();
-        wait_until("it hangs", || is_in(launched.pid, libc::SYS_close_range));
-        (read, launched)
-    };
-    let said = |read: std::io::PipeReader| std::io::read_to_string(read).unwrap();
-
-    let (read, mut one) = lend("echo hello");
-    assert!(one.verdict.read().is_none());
-    hanging.let_go(1);
-    verdict(&mut one).unwrap();
-    assert_eq!(said(read), "hello\n", "the end comes: nobody else has it");
-    reap::wait_for(one.pid).unwrap();
-
-    let (read, mut refused) = lend("echo hello");
-    hanging.answer(1, libc::ENOMEM);
-    let error = verdict(&mut refused).unwrap_err();
-    assert_eq!((error.stage, error.errno), (Stage::Descriptors, libc::ENOMEM));
-    assert_eq!(said(read), "");
-    reap::wait_for(refused.pid).unwrap();
-
-    let (read, mut killed) = lend("echo hello");
-    signals::kill(killed.pid, Signal::KILL).unwrap();
-    reap::wait_for(killed.pid).unwrap();
-    assert!(killed.verdict.read().is_none(), "it has not said that it has them");
-    assert_eq!(killed.verdict.read_of_dead(), Some(Ok(())));
-    assert_eq!(said(read), "");
-}
-
-#[test]
 fn a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours() {
     if !again("a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours", |c| c) {
         return;
@@ -491,12 +425,8 @@ fn a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours() 
 
 /// Whether the process is in execve(2).
 fn is_in_execve(pid: Pid) -> bool {
-    is_in(pid, libc::SYS_execve)
-}
-
-fn is_in(pid: Pid, call: i64) -> bool {
     let text = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
-    text.split(' ').next() == Some(&call.to_string())
+    text.split(' ').next() == Some(&libc::SYS_execve.to_string())
 }
 
 // Where it must not matter.

@@ -65,9 +65,7 @@ pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
 
 pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     let look = look(&plan);
-    let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?
-        .splicing(fd::pending)
-        .keeping(fd::keep);
+    let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?.splicing(fd::pending);
     pump.take_own_messages(plan.supervisor.log_level);
     let caught = Watched::new(Signals::catch(wanted(&plan))?)?;
     signals::unblock_all();

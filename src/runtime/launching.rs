@@ -61,10 +61,8 @@ pub(super) enum Role {
 #[derive(Default)]
 pub(super) struct Means {
     socket: Option<notify::Socket>,
-    /// The read end of a pipe.
-    descriptor: Option<OwnedFd>,
-    /// Its write end, and the number at which the service finds it.
-    childs: Option<(OwnedFd, RawFd)>,
+    /// The pipe's read end, its write end, and the number at which the service finds that.
+    descriptor: Option<(OwnedFd, OwnedFd, RawFd)>,
     regex: Option<Regex>,
 }
 
@@ -90,7 +88,7 @@ impl Launches {
     /// The process has ended: how its launch went, if nobody knows that yet.
     pub(super) fn end(&mut self, instance: InstanceId, pid: Pid) -> Option<Result<(), LaunchError>> {
         let index = self.under_way.iter().position(|it| it.instance == instance && it.pid == pid)?;
-        Some(self.under_way.swap_remove(index).verdict.read_of_dead().unwrap_or(Ok(())))
+        Some(self.under_way.swap_remove(index).verdict.read().unwrap_or(Ok(())))
     }
 
     /// Forgets what this plan does not have: the core has gone over to it.
@@ -185,12 +183,12 @@ impl Turn {
         let plan = self.supervisor.plan_of(instance).clone();
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
-        let mut means = match role {
+        let means = match role {
             Role::Service => Means::of(spec)?,
             Role::BeforeStart => Means::default(),
         };
-        let mut stdout = self.stream(spec, instance, number, Std::Out, &means)?;
-        let mut stderr =
+        let stdout = self.stream(spec, instance, number, Std::Out, &means)?;
+        let stderr =
             self.stream(spec, instance, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
         let mut more_env = self.launches.own_environment(spec, number);
         let mut argv = Words::new();
@@ -216,7 +214,7 @@ impl Turn {
             }
         }
         let mut fds: Vec<_> =
-            means.childs.iter().map(|(childs, number)| (childs.as_raw_fd(), *number)).collect();
+            means.descriptor.iter().map(|(_, childs, number)| (childs.as_raw_fd(), *number)).collect();
         let exports =
             match (role, spec.launch.extra.as_ref()) {
                 (Role::Service, Some(extra)) if extra.exports => {
@@ -231,8 +229,6 @@ impl Turn {
             };
         fds.extend(exports.iter().map(|file| (file.as_raw_fd(), exports::FD)));
         fds.extend(&given.fds);
-        let pipes =
-            [stdout.childs.take(), stderr.childs.take(), means.childs.take().map(|(childs, _)| childs)];
         let order = Order {
             argv,
             env: self.launches.environment(&spec.launch),
@@ -242,7 +238,6 @@ impl Turn {
             stdout: stdout.stdio,
             stderr: stderr.stdio,
             fds: &fds,
-            lends: pipes.into_iter().flatten().collect(),
             extra: spec.launch.extra.as_deref(),
             mark: Some(instance.0),
             ..Order::default()
@@ -296,7 +291,7 @@ impl Turn {
         if let Some(socket) = means.socket {
             heard = heard.and(self.hearing.add_socket(instance, pid, socket));
         }
-        if let Some(read) = means.descriptor {
+        if let Some((read, ..)) = means.descriptor {
             heard = heard.and(self.hearing.add_descriptor(instance, pid, read));
         }
         if means.regex.is_some() {
@@ -350,7 +345,7 @@ impl Means {
             Some(Probe::Fd(number)) => {
                 let (read, childs) = fd::pipe()
                     .map_err(|errno| format!("no pipe for its readiness: {}", errno.desc().to_lowercase()))?;
-                (means.descriptor, means.childs) = (Some(read), Some((childs, *number)));
+                means.descriptor = Some((read, childs, *number));
             }
             Some(Probe::Log(pattern)) => {
                 let regex =

@@ -16,7 +16,7 @@
 
 use super::stage::Stage;
 use super::syscall::sys;
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
 /// What the child writes when it failed.
@@ -27,9 +27,6 @@ pub(super) struct Report {
     pub(super) errno: i32,
     pub(super) detail: i32,
 }
-
-/// The stage of a report which says that nothing has failed: the child has descriptors of its own now.
-pub(super) const PARTED: i32 = -1;
 
 /// One descriptor to place: `from` becomes `to`.
 #[derive(Debug)]
@@ -70,8 +67,6 @@ pub enum Session {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) report: c_int,
-    /// Our descriptors are shared at first, and those from this number on left behind; 0: they are the child's own.
-    pub(super) part_at: c_int,
     pub(super) session: Session,
     pub(super) moves: Array<Move>,
     /// The first so many moves are stdin, stdout and stderr.
@@ -185,9 +180,6 @@ fn failed(stage: Stage, result: isize, detail: i32) -> Failure {
 unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
     // SAFETY: system calls on memory of the task, as `child` demands; so it is in all functions below.
     unsafe {
-        if (*task).part_at > 0 {
-            part(&*task)?;
-        }
         descriptors(task)?;
         session(&*task)?;
         if !(*task).nofile.is_null() {
@@ -206,18 +198,6 @@ unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
         signals(&*task);
         execute(&*task)
     }
-}
-
-/// Makes the descriptors below the number the child's own, without a look at the others, and says so.
-unsafe fn part(task: &Task) -> Result<(), Failure> {
-    let parted = Report { stage: PARTED, errno: 0, detail: 0 };
-    // SAFETY: see `steps`.
-    unsafe {
-        let last = c_uint::MAX;
-        ok!(Descriptors, task.part_at, sys!(SYS_close_range, task.part_at, last, libc::CLOSE_RANGE_UNSHARE));
-        sys!(SYS_write, task.report, &raw const parted, size_of::<Report>());
-    }
-    Ok(())
 }
 
 unsafe fn session(task: &Task) -> Result<(), Failure> {

@@ -7,7 +7,6 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// A pipe, (read end, write end), close-on-exec, and the read end never makes us wait. The
@@ -60,31 +59,6 @@ pub fn pending(pipe: BorrowedFd<'_>) -> usize {
     // SAFETY: this request writes one int, to where we say.
     let done = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
     if done == 0 { count as usize } else { 0 }
-}
-
-/// From this number on lie the descriptors that we keep for as long as a service runs: see [`keep`].
-pub const KEPT: RawFd = 512;
-
-/// Moves a descriptor out of the way of launches, to a number that no child need copy ([`launch`](super::launch)).
-/// Where there is none free it stays where it is.
-pub fn keep(fd: OwnedFd) -> OwnedFd {
-    match fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(KEPT)) {
-        // SAFETY: it has just been made, and nobody else knows of it.
-        Ok(kept) => unsafe { OwnedFd::from_raw_fd(kept) },
-        Err(_) => fd,
-    }
-}
-
-/// Whether a child that shares our descriptors can leave those above a number behind, without having copied them:
-/// close_range(2) with CLOSE_RANGE_UNSHARE, since Linux 5.9. Some sandboxes do not let it through.
-pub fn can_part() -> bool {
-    static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| {
-        // From 1 to 0, which the call refuses: done, it would part us from our own threads.
-        // SAFETY: numbers only.
-        unsafe { libc::syscall(libc::SYS_close_range, 1, 0, libc::CLOSE_RANGE_UNSHARE) };
-        Errno::last() == Errno::EINVAL
-    })
 }
 
 /// A file without a name, in memory: memfd_create(2). Close-on-exec.

@@ -41,7 +41,6 @@ impl Block {
         null: RawFd,
         report: RawFd,
         shares: bool,
-        part_at: c_int,
     ) -> Result<Box<Block>, String> {
         let candidates = candidates(&order);
         let mut pid_text = order.pid_variable.map_or(Vec::new(), |name| format!("{name}=").into_bytes());
@@ -91,7 +90,6 @@ impl Block {
         let nofile = fd::raised_nofile().map(Box::new);
         let task = Task {
             report,
-            part_at,
             session: order.session,
             moves: array(&mut moves),
             stdio,
