@@ -1,7 +1,7 @@
 //! A moment as the clocks of a time zone show it, for croner to search over.
 //!
 //! croner can do so with jiff's own type, too; but the calendar is croner's, and of jiff it needs the zone alone. What
-//! jiff would bring along for its own calendar is a hundred kinds of errors that cannot come up here: 60 kB.
+//! jiff would bring along for its own calendar is a hundred kinds of errors that cannot come up here: 125 kB.
 
 use croner::errors::CronError;
 use croner::{CivilDate, CivilDateTime, CivilTime, CronDateTime, Resolution, Weekday};
