@@ -197,9 +197,9 @@ impl Manner {
                 Signal::CHLD => {
                     let end = self.reap(child);
                     if let Some(outcome) = end {
-                        return match launched.verdict.read() {
-                            Some(Err(error)) => self.refused(&error),
-                            Some(Ok(())) | None => self.ended(child, outcome),
+                        return match launched.verdict.of_dead() {
+                            Err(error) => self.refused(&error),
+                            Ok(()) => self.ended(child, outcome),
                         };
                     }
                     if self.stopping == Stopping::WithCommand && reap::was_stopped(child) {

@@ -147,7 +147,7 @@ impl Crew {
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
-        if let Some(Err(error)) = running.verdict.as_mut().and_then(Verdict::read) {
+        if let Some(Err(error)) = running.verdict.as_mut().map(Verdict::of_dead) {
             return Err(Trouble::Launch { what: task.what, error });
         }
         let outcome = running.outcome.unwrap_or(Outcome::Exited(0));

@@ -107,6 +107,7 @@ pub struct Pump {
     pub(super) waiting: Vec<u32>,
     pub(super) filling: Filling,
     pub(super) pending: Option<Pending>,
+    pub(super) keep: fn(OwnedFd) -> OwnedFd,
     /// How many streams have a [`BUSY_PIPE`].
     pub(super) grown: usize,
     /// Streams with lines dropped and not yet told.
@@ -172,6 +173,7 @@ impl Pump {
             waiting: Vec::new(),
             filling: Filling::default(),
             pending: None,
+            keep: |fd| fd,
             grown: 0,
             dropping: Vec::new(),
             clock,
@@ -190,6 +192,13 @@ impl Pump {
                 events: VecDeque::new(),
             },
         })
+    }
+
+    /// Has it keep its ends of pipes where this function puts them.
+    #[must_use]
+    pub fn keeping(mut self, keep: fn(OwnedFd) -> OwnedFd) -> Pump {
+        self.keep = keep;
+        self
     }
 
     /// Sends minisup's own messages (the `log` macros) to the container's stderr.
@@ -255,6 +264,7 @@ impl Pump {
             )));
         }
         let (fd, childs) = pipe2(OFlag::O_CLOEXEC)?;
+        let fd = (self.keep)(fd);
         // The two ends are two descriptions: the child's stays blocking.
         fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let index = self.free.last().copied().unwrap_or(self.streams.len() as u32);

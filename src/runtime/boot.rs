@@ -29,6 +29,9 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+/// Of each instance: stdout and stderr.
+const STREAMS: usize = 2;
+
 /// The first thing that PID 1 does: from now on no signal is lost, only late.
 pub fn hold_signals() {
     signals::block_all();
@@ -65,7 +68,10 @@ pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
 
 pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     let look = look(&plan);
-    let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?.splicing(fd::pending);
+    fd::make_room(plan.instances().count() * STREAMS);
+    let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?
+        .splicing(fd::pending)
+        .keeping(fd::keep);
     pump.take_own_messages(plan.supervisor.log_level);
     let caught = Watched::new(Signals::catch(wanted(&plan))?)?;
     signals::unblock_all();

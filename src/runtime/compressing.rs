@@ -35,11 +35,11 @@ impl Turn {
 
     /// It has ended.
     pub(super) fn compressor_ended(&mut self, outcome: Outcome) {
-        let launched = self.compressing.take().and_then(|mut verdict| verdict.read());
+        let launched = self.compressing.take().map_or(Ok(()), |mut verdict| verdict.of_dead());
         self.pump.compressed(match (launched, outcome) {
-            (Some(Err(error)), _) => Err(error.to_string()),
-            (Some(Ok(())) | None, Outcome::Exited(0)) => Ok(()),
-            (Some(Ok(())) | None, outcome) => Err(outcome.to_string()),
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(()), Outcome::Exited(0)) => Ok(()),
+            (Ok(()), outcome) => Err(outcome.to_string()),
         });
         self.compress_logs();
     }

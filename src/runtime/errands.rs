@@ -248,9 +248,9 @@ impl Turn {
     pub(super) fn errand_ended(&mut self, process: Pid, outcome: Outcome) {
         let Some(it) = self.errands.under_way.get_mut(&process) else { return };
         it.alarm.abort();
-        it.outcome = Some(match it.verdict.read() {
-            Some(Err(error)) => Err(error.to_string()),
-            Some(Ok(())) | None => Ok(outcome),
+        it.outcome = Some(match it.verdict.of_dead() {
+            Err(error) => Err(error.to_string()),
+            Ok(()) => Ok(outcome),
         });
         let _ = it.ended.send(true);
         self.conclude(process);

@@ -164,8 +164,11 @@ impl Hearing {
 impl Turn {
     pub(super) fn take_verdict(&mut self, instance: InstanceId) {
         // A failed launch is told by the death that follows it.
-        if let Some(pid) = self.launches.executed(instance) {
+        if let Some((pid, is_ready)) = self.launches.executed(instance) {
             self.tell(Input::Executed { instance, pid });
+            if is_ready {
+                self.tell(Input::Ready { instance, pid });
+            }
             self.perform_all();
         }
     }

@@ -37,6 +37,8 @@ struct UnderWay {
     instance: InstanceId,
     pid: Pid,
     verdict: Verdict,
+    /// It has said that it is ready: its word can be here before the verdict.
+    is_ready: bool,
 }
 
 /// One environment of the plan, as the kernel wants it: shared by all who have the same.
@@ -61,8 +63,10 @@ pub(super) enum Role {
 #[derive(Default)]
 pub(super) struct Means {
     socket: Option<notify::Socket>,
-    /// The pipe's read end, its write end, and the number at which the service finds that.
-    descriptor: Option<(OwnedFd, OwnedFd, RawFd)>,
+    /// The read end of a pipe.
+    descriptor: Option<OwnedFd>,
+    /// Its write end, and the number at which the service finds it.
+    childs: Option<(OwnedFd, RawFd)>,
     regex: Option<Regex>,
 }
 
@@ -75,20 +79,25 @@ pub(super) struct Stream {
 }
 
 impl Launches {
-    /// The launch of this instance is no longer under way: the pid if it succeeded. A failure
-    /// is kept for [`end`](Self::end).
-    pub(super) fn executed(&mut self, instance: InstanceId) -> Option<Pid> {
+    /// The launch of this instance is no longer under way: its process if it succeeded, and whether
+    /// that is ready already. A failure is kept for [`end`](Self::end).
+    pub(super) fn executed(&mut self, instance: InstanceId) -> Option<(Pid, bool)> {
         let index = self.under_way.iter().position(|it| it.instance == instance)?;
-        match self.under_way[index].verdict.read()? {
-            Ok(()) => Some(self.under_way.swap_remove(index).pid),
-            Err(_) => None,
-        }
+        self.under_way[index].verdict.read()?.ok()?;
+        let UnderWay { pid, is_ready, .. } = self.under_way.swap_remove(index);
+        Some((pid, is_ready))
+    }
+
+    /// Keeps the word of a process that it is ready until its launch is known to have succeeded, if it is not yet.
+    pub(super) fn keep_ready(&mut self, instance: InstanceId, pid: Pid) -> bool {
+        let launch = self.under_way.iter_mut().find(|it| it.instance == instance && it.pid == pid);
+        launch.map(|it| it.is_ready = true).is_some()
     }
 
     /// The process has ended: how its launch went, if nobody knows that yet.
     pub(super) fn end(&mut self, instance: InstanceId, pid: Pid) -> Option<Result<(), LaunchError>> {
         let index = self.under_way.iter().position(|it| it.instance == instance && it.pid == pid)?;
-        Some(self.under_way.swap_remove(index).verdict.read().unwrap_or(Ok(())))
+        Some(self.under_way.swap_remove(index).verdict.of_dead())
     }
 
     /// Forgets what this plan does not have: the core has gone over to it.
@@ -183,12 +192,12 @@ impl Turn {
         let plan = self.supervisor.plan_of(instance).clone();
         let (service, number) = self.supervisor.whose(instance);
         let spec = plan.service(service);
-        let means = match role {
+        let mut means = match role {
             Role::Service => Means::of(spec)?,
             Role::BeforeStart => Means::default(),
         };
-        let stdout = self.stream(spec, instance, number, Std::Out, &means)?;
-        let stderr =
+        let mut stdout = self.stream(spec, instance, number, Std::Out, &means)?;
+        let mut stderr =
             self.stream(spec, instance, number, Std::Err, &means).inspect_err(|_| self.forget(&stdout))?;
         let mut more_env = self.launches.own_environment(spec, number);
         let mut argv = Words::new();
@@ -214,7 +223,7 @@ impl Turn {
             }
         }
         let mut fds: Vec<_> =
-            means.descriptor.iter().map(|(_, childs, number)| (childs.as_raw_fd(), *number)).collect();
+            means.childs.iter().map(|(childs, number)| (childs.as_raw_fd(), *number)).collect();
         let exports =
             match (role, spec.launch.extra.as_ref()) {
                 (Role::Service, Some(extra)) if extra.exports => {
@@ -229,6 +238,8 @@ impl Turn {
             };
         fds.extend(exports.iter().map(|file| (file.as_raw_fd(), exports::FD)));
         fds.extend(&given.fds);
+        let pipes =
+            [stdout.childs.take(), stderr.childs.take(), means.childs.take().map(|(childs, _)| childs)];
         let order = Order {
             argv,
             env: self.launches.environment(&spec.launch),
@@ -238,6 +249,7 @@ impl Turn {
             stdout: stdout.stdio,
             stderr: stderr.stdio,
             fds: &fds,
+            lends: pipes.into_iter().flatten().collect(),
             extra: spec.launch.extra.as_deref(),
             mark: Some(instance.0),
             ..Order::default()
@@ -287,11 +299,11 @@ impl Turn {
         streams.into_iter().flatten().for_each(|id| self.pump.set_pid(id, pid));
         self.hearing.forget(instance);
         let mut heard = self.hearing.listen(verdict.as_fd(), Voice::Verdict(instance));
-        self.launches.under_way.push(UnderWay { instance, pid, verdict });
+        self.launches.under_way.push(UnderWay { instance, pid, verdict, is_ready: false });
         if let Some(socket) = means.socket {
             heard = heard.and(self.hearing.add_socket(instance, pid, socket));
         }
-        if let Some((read, ..)) = means.descriptor {
+        if let Some(read) = means.descriptor {
             heard = heard.and(self.hearing.add_descriptor(instance, pid, read));
         }
         if means.regex.is_some() {
@@ -345,7 +357,7 @@ impl Means {
             Some(Probe::Fd(number)) => {
                 let (read, childs) = fd::pipe()
                     .map_err(|errno| format!("no pipe for its readiness: {}", errno.desc().to_lowercase()))?;
-                means.descriptor = Some((read, childs, *number));
+                (means.descriptor, means.childs) = (Some(read), Some((childs, *number)));
             }
             Some(Probe::Log(pattern)) => {
                 let regex =

@@ -250,8 +250,8 @@ impl Turn {
     pub(super) fn probe_ended(&mut self, asked: Asked, process: Pid, outcome: Outcome) {
         let Some(mut probe) = self.probes.processes.remove(&process) else { return };
         probe.alarm.abort();
-        let answer = match (probe.verdict.read(), outcome) {
-            (Some(Err(error)), _) => Err(error.to_string()),
+        let answer = match (probe.verdict.of_dead(), outcome) {
+            (Err(error), _) => Err(error.to_string()),
             (_, Outcome::Exited(0)) => Ok(()),
             (_, outcome) => Err(match last_line(&probe.output) {
                 Some(line) => line,

@@ -196,7 +196,9 @@ impl Turn {
         // Its word may reach us before the news that it is the program by now: it cannot be both ready
         // and not there.
         self.take_verdict(instance);
-        self.tell(Input::Ready { instance, pid });
+        if !self.launches.keep_ready(instance, pid) {
+            self.tell(Input::Ready { instance, pid });
+        }
     }
 
     fn take_answer(&mut self, answer: Answer) {

@@ -16,7 +16,7 @@
 
 use super::stage::Stage;
 use super::syscall::sys;
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::ptr;
 
 /// What the child writes when it failed.
@@ -27,6 +27,9 @@ pub(super) struct Report {
     pub(super) errno: i32,
     pub(super) detail: i32,
 }
+
+/// The stage of a report which says that nothing has failed: the child has descriptors of its own now.
+pub(super) const PARTED: i32 = -1;
 
 /// One descriptor to place: `from` becomes `to`.
 #[derive(Debug)]
@@ -67,6 +70,10 @@ pub enum Session {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) report: c_int,
+    /// Our descriptors are shared at first, and those from this number on left behind; 0: they are the child's own.
+    pub(super) part_at: c_int,
+    /// From where to where, both included, there is nothing for the child but the report.
+    pub(super) gaps: Array<[c_int; 2]>,
     pub(super) session: Session,
     pub(super) moves: Array<Move>,
     /// The first so many moves are stdin, stdout and stderr.
@@ -180,7 +187,11 @@ fn failed(stage: Stage, result: isize, detail: i32) -> Failure {
 unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
     // SAFETY: system calls on memory of the task, as `child` demands; so it is in all functions below.
     unsafe {
+        if (*task).part_at > 0 {
+            part(&*task)?;
+        }
         descriptors(task)?;
+        close_gaps(&*task);
         session(&*task)?;
         if !(*task).nofile.is_null() {
             limit(libc::RLIMIT_NOFILE as c_int, &*(*task).nofile)?;
@@ -198,6 +209,43 @@ unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
         signals(&*task);
         execute(&*task)
     }
+}
+
+/// Makes the descriptors below the number the child's own, without a look at the others, and says so.
+unsafe fn part(task: &Task) -> Result<(), Failure> {
+    let parted = Report { stage: PARTED, errno: 0, detail: 0 };
+    // SAFETY: see `steps`.
+    unsafe {
+        let last = c_uint::MAX;
+        ok!(Descriptors, task.part_at, sys!(SYS_close_range, task.part_at, last, libc::CLOSE_RANGE_UNSHARE));
+        sys!(SYS_write, task.report, &raw const parted, size_of::<Report>());
+    }
+    Ok(())
+}
+
+/// Closes what is not for the child at once: until exec does it, it could wait for a file system, and who else
+/// waits for the end of a pipe would wait with it.
+unsafe fn close_gaps(task: &Task) {
+    // SAFETY: see `steps`; the index stays below `count`.
+    unsafe {
+        let mut i = 0;
+        while i < task.gaps.count {
+            let [first, last] = *task.gaps.items.add(i);
+            let is_within = first <= task.report && task.report <= last;
+            if is_within {
+                close(first, task.report.wrapping_sub(1));
+                close(task.report.wrapping_add(1), last);
+            } else {
+                close(first, last);
+            }
+            i = i.wrapping_add(1);
+        }
+    }
+}
+
+unsafe fn close(first: c_int, last: c_int) {
+    // SAFETY: see `steps`. From more to less the kernel refuses.
+    unsafe { sys!(SYS_close_range, first, last, 0) };
 }
 
 unsafe fn session(task: &Task) -> Result<(), Failure> {

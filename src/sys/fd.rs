@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 /// A pipe, (read end, write end), close-on-exec, and the read end never makes us wait. The
 /// write end does: it is for children.
@@ -59,6 +59,58 @@ pub fn pending(pipe: BorrowedFd<'_>) -> usize {
     // SAFETY: this request writes one int, to where we say.
     let done = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut count) };
     if done == 0 { count as usize } else { 0 }
+}
+
+/// From this number on lie the descriptors that we keep for as long as a service runs, when they are many: see [`keep`].
+/// With a lower one kernels before 6.11 take more numbers in the child's table for used than are (CVE-2024-45025).
+pub const KEPT: RawFd = 4096;
+
+/// To copy fewer descriptors costs a child less than to leave them behind.
+const MANY: usize = 512;
+
+static PARTS: AtomicBool = AtomicBool::new(false);
+
+/// So many descriptors will be [kept](keep). If they are many, children leave them behind from now on instead of copying
+/// them, where that can be had. All that we were started with must be [marked](mark_inherited).
+pub fn make_room(kept: usize) {
+    if kept < MANY || !can_part() {
+        return;
+    }
+    // Now, for later it would take long: the kernel waits for all who read the table before it grows one that
+    // is shared, some milliseconds (synchronize_rcu).
+    let highest = RawFd::try_from(kept).ok().and_then(|kept| KEPT.checked_add(kept));
+    let grown =
+        highest.is_some_and(|number| fcntl(standard(0), FcntlArg::F_DUPFD_CLOEXEC(number)).map(own).is_ok());
+    PARTS.store(grown, Ordering::Relaxed);
+}
+
+/// Whether children leave behind what is not given to them before they execute anything.
+pub fn children_part() -> bool {
+    PARTS.load(Ordering::Relaxed)
+}
+
+/// Whether a child that shares our descriptors can leave those above a number behind, without having copied them first:
+/// close_range(2) with CLOSE_RANGE_UNSHARE, since Linux 5.9. Some sandboxes do not let it through.
+fn can_part() -> bool {
+    // From 1 to 0, which the call refuses: done, it would part us from our own threads.
+    // SAFETY: numbers only.
+    unsafe { libc::syscall(libc::SYS_close_range, 1, 0, libc::CLOSE_RANGE_UNSHARE) };
+    Errno::last() == Errno::EINVAL
+}
+
+/// Moves a descriptor out of the way of launches, to a number that no child need copy ([`launch`](super::launch)), if
+/// children part from such. Where there is none free it stays where it is.
+pub fn keep(fd: OwnedFd) -> OwnedFd {
+    match children_part() {
+        true => fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(KEPT)).map_or(fd, own),
+        false => fd,
+    }
+}
+
+/// A descriptor that has just been made, and of which nobody else knows.
+fn own(number: RawFd) -> OwnedFd {
+    // SAFETY: the callers' word.
+    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 /// A file without a name, in memory: memfd_create(2). Close-on-exec.

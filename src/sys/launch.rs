@@ -19,8 +19,18 @@
 //! Nothing of ours leaks into the child because everything we open is close-on-exec, and
 //! what we inherited is marked so at boot ([`fd::mark_inherited`](super::fd::mark_inherited)):
 //! no launch walks through descriptors, however many there may be.
+//!
+//! The kernel does: it copies the whole table for the child (clone(2)), and closes all that is not for it by exec: with a
+//! thousand services two thousand pipes, each time. So where there are many ([`fd::make_room`]) a child shares our table
+//! at first (CLONE_FILES), and its first step takes from it only what lies below [`fd::KEPT`], where all is that is made
+//! for a launch (close_range(2), CLOSE_RANGE_UNSHARE); what we keep for long lies above. Until it has said that it did
+//! so nothing that it needs may be closed: [`Order::lends`] are held so long, and the pipe of the report with them.
+//!
+//! Meanwhile another child may be made, which takes these, too. So each closes at once what is not for it: else who
+//! hangs in exec would keep another's verdict, and the end of another's output, from us. A child that has ended
+//! before that was done is no matter for waiting: [`Verdict::of_dead`].
 
-use super::child::{Report, Task, child};
+use super::child::{PARTED, Report, Task, child};
 use super::fd;
 use super::prepare::Block;
 use super::signals::{self, Blocked};
@@ -58,6 +68,9 @@ pub struct Order<'a> {
     pub stderr: Stdio,
     /// Descriptors of ours and the numbers, above 2, at which the child finds them.
     pub fds: &'a [(RawFd, RawFd)],
+    /// Those that are for the child alone: closed here as soon as it has them. If nothing else is given to it, it need
+    /// not copy all that we have.
+    pub lends: Vec<OwnedFd>,
     /// Session, group and terminal.
     pub session: Session,
     /// By this number the process and its descendants are known again: see [`mark`](super::mark).
@@ -98,6 +111,8 @@ pub struct Launched {
 #[derive(Debug)]
 pub struct Verdict {
     pipe: OwnedFd,
+    /// What the child uses until it has descriptors of its own.
+    lent: Vec<OwnedFd>,
     held: Option<Held>,
     failure: Option<LaunchError>,
 }
@@ -114,7 +129,7 @@ struct Held {
 /// # Errors
 /// [`Stage::Arguments`], [`Stage::Pipe`] and [`Stage::Fork`]: there is no process. All that
 /// fails later is told by the verdict, after which the process ends with exit code 127.
-pub fn launch(order: Order<'_>) -> Result<Launched, LaunchError> {
+pub fn launch(mut order: Order<'_>) -> Result<Launched, LaunchError> {
     let program = &order.argv;
     let fail =
         |stage, errno: Errno| LaunchError { stage, errno: errno as i32, subject: program.first_lossy() };
@@ -126,18 +141,24 @@ pub fn launch(order: Order<'_>) -> Result<Launched, LaunchError> {
     let null = if order.uses_null() { fd::null().map_err(|errno| fail(Stage::Stdio, errno))? } else { -1 };
     let stack = Stack::take().map_err(|error| fail(Stage::Fork, errno_of(&error)))?;
     let shares = !order.extra.is_some_and(changes_identity);
-    let mut block = Block::prepare(order, null, report.as_raw_fd(), shares)
+    let part_at = if order.can_part(null, report.as_raw_fd()) { fd::KEPT } else { 0 };
+    let mut lent = std::mem::take(&mut order.lends);
+    let mut block = Block::prepare(order, null, report.as_raw_fd(), shares, part_at)
         .map_err(|subject| LaunchError { stage: Stage::Arguments, errno: Errno::EINVAL as i32, subject })?;
     let mut pid = start(&mut block.task, &stack);
-    if shares && matches!(pid, Err(Errno::EINVAL | Errno::EPERM | Errno::ENOSYS)) {
-        // Some sandboxes know no child that shares our memory: it gets a copy.
-        block.task.shares = false;
+    if (shares || part_at > 0) && matches!(pid, Err(Errno::EINVAL | Errno::EPERM | Errno::ENOSYS)) {
+        // Some sandboxes know no child that shares our memory, or our descriptors: it gets a copy.
+        (block.task.shares, block.task.part_at) = (false, 0);
         pid = start(&mut block.task, &stack);
     }
-    drop(report);
+    match block.task.part_at {
+        0 => drop((report, std::mem::take(&mut lent))),
+        _ => lent.push(report),
+    }
     match pid {
         Ok(pid) => {
-            Ok(Launched { pid, verdict: Verdict { pipe, held: Some(Held { block, stack }), failure: None } })
+            let held = Some(Held { block, stack });
+            Ok(Launched { pid, verdict: Verdict { pipe, lent, held, failure: None } })
         }
         Err(errno) => {
             stack.give_back();
@@ -148,16 +169,34 @@ pub fn launch(order: Order<'_>) -> Result<Launched, LaunchError> {
 
 /// Makes the process, which goes its own way at once.
 fn start(task: &mut Task, stack: &Stack) -> Result<Pid, Errno> {
-    let flags = libc::SIGCHLD | if task.shares { libc::CLONE_VM } else { 0 };
+    let memory = if task.shares { libc::CLONE_VM } else { 0 };
+    let files = if task.part_at > 0 { libc::CLONE_FILES } else { 0 };
     // No handler of ours may run in the child.
     let _blocked = Blocked::all();
     // SAFETY: the stack is the child's alone, and it and the task live until the verdict is
     // known or for ever (`Verdict::drop`). `child` keeps to the kernel and to the task.
-    let pid = unsafe { libc::clone(child, stack.top(), flags, ptr::from_mut(task).cast::<c_void>()) };
+    let pid = unsafe {
+        libc::clone(child, stack.top(), libc::SIGCHLD | memory | files, ptr::from_mut(task).cast::<c_void>())
+    };
     Errno::result(pid).map(Pid)
 }
 
 impl Order<'_> {
+    /// Whether all that the child needs is there until it has descriptors of its own, and below those that we keep.
+    fn can_part(&self, null: RawFd, report: RawFd) -> bool {
+        let is_lent = |number: RawFd| self.lends.iter().any(|fd| fd.as_raw_fd() == number);
+        let given = [self.stdin, self.stdout, self.stderr].into_iter().filter_map(|stdio| match stdio {
+            Stdio::Fd(number) => Some(number),
+            Stdio::Inherit | Stdio::Null => None,
+        });
+        let mut given = given.chain(self.fds.iter().map(|(from, _)| *from));
+        !self.lends.is_empty()
+            && given.all(|number| number < fd::KEPT && is_lent(number))
+            && null < fd::KEPT
+            && report < fd::KEPT
+            && fd::children_part()
+    }
+
     fn uses_null(&self) -> bool {
         [self.stdin, self.stdout, self.stderr].contains(&Stdio::Null)
     }
@@ -179,16 +218,34 @@ impl Verdict {
             match nix::unistd::read(&self.pipe, &mut bytes) {
                 // The child has said its last word, but is still on its way out: the end of
                 // the pipe will follow.
-                Ok(count) if count == bytes.len() => self.failure = self.explain(bytes),
+                Ok(count) if count == bytes.len() => {
+                    self.lent.clear();
+                    if bytes[..4] != PARTED.to_ne_bytes() {
+                        self.failure = self.explain(bytes);
+                    }
+                }
                 Ok(_) => break,
                 Err(Errno::EINTR) => {}
                 Err(_) => return None,
             }
         }
+        self.release();
+        Some(self.failure.clone().map_or(Ok(()), Err))
+    }
+
+    /// Whether the program ran, of a process that has been reaped.
+    pub fn of_dead(&mut self) -> Result<(), LaunchError> {
+        self.lent.clear();
+        // What it had to say it has said. The end may not have come yet: see `close_gaps`.
+        let _ = self.read();
+        self.release();
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn release(&mut self) {
         if let Some(held) = self.held.take() {
             held.stack.give_back();
         }
-        Some(self.failure.clone().map_or(Ok(()), Err))
     }
 
     fn explain(&self, bytes: [u8; size_of::<Report>()]) -> Option<LaunchError> {
@@ -213,7 +270,7 @@ impl AsFd for Verdict {
 impl Drop for Verdict {
     fn drop(&mut self) {
         if self.held.is_some() && self.read().is_none() {
-            std::mem::forget(self.held.take());
+            std::mem::forget((self.held.take(), std::mem::take(&mut self.lent)));
         }
     }
 }

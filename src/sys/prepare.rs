@@ -7,6 +7,7 @@ use super::stage::{LaunchError, Stage};
 use super::words::Words;
 use super::{fd, mark, pid1, signals};
 use crate::core::plan::{LaunchExtra, Resource};
+use crate::core::sorted::Set;
 use std::ffi::{CString, c_char, c_int};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -29,6 +30,7 @@ pub(super) struct Block {
     _paths: Vec<*const c_char>,
     _pid_text: Vec<u8>,
     _moves: Vec<Move>,
+    _gaps: Vec<[c_int; 2]>,
     groups: Vec<u32>,
     _limits: Vec<(c_int, [u64; 2])>,
     oom_score: Vec<u8>,
@@ -41,6 +43,7 @@ impl Block {
         null: RawFd,
         report: RawFd,
         shares: bool,
+        part_at: c_int,
     ) -> Result<Box<Block>, String> {
         let candidates = candidates(&order);
         let mut pid_text = order.pid_variable.map_or(Vec::new(), |name| format!("{name}=").into_bytes());
@@ -62,6 +65,7 @@ impl Block {
         let mut paths: Vec<*const c_char> = candidates.pointers().collect();
         let (mut moves, stdio) = moves(&order, null);
         let above = lift_conflicts(&mut moves, report);
+        let mut gaps = if fd::children_part() { gaps(&moves) } else { Vec::new() };
         let directory = order.extra.and_then(|extra| extra.directory.as_ref());
         let directory = directory.map(|path| CString::new(path.as_os_str().as_bytes()));
         let directory = directory.transpose().map_err(|_| "directory".to_string())?;
@@ -90,6 +94,8 @@ impl Block {
         let nofile = fd::raised_nofile().map(Box::new);
         let task = Task {
             report,
+            part_at,
+            gaps: array(&mut gaps),
             session: order.session,
             moves: array(&mut moves),
             stdio,
@@ -120,6 +126,7 @@ impl Block {
             _paths: paths,
             _pid_text: pid_text,
             _moves: moves,
+            _gaps: gaps,
             groups,
             _limits: limits,
             oom_score,
@@ -201,6 +208,14 @@ fn lift_conflicts(moves: &mut [Move], report: RawFd) -> c_int {
     }
     let lifts = moves.iter().any(|step| step.lift || step.to == report);
     if lifts { highest + 1 } else { 0 }
+}
+
+/// What lies between and above stdin, stdout, stderr and the targets.
+fn gaps(moves: &[Move]) -> Vec<[c_int; 2]> {
+    let taken: Set<c_int> = moves.iter().map(|step| step.to).chain(0..3).collect();
+    let ends = taken.iter().skip(1).map(|next| next - 1).chain([c_int::MAX]);
+    let between = taken.iter().zip(ends).map(|(before, last)| [before + 1, last]);
+    between.filter(|[first, last]| first <= last).collect()
 }
 
 fn capability_bits(numbers: &[u8]) -> u64 {

@@ -46,8 +46,8 @@ pub fn output(mut order: Order<'_>) -> Result<(String, Outcome), LaunchError> {
         subject: "sh".to_string(),
     })?;
     order.stdout = Stdio::Fd(write.as_raw_fd());
+    order.lends.push(write.into());
     let mut launched = launch(order)?;
-    drop(write);
     let answer = verdict(&mut launched);
     let mut text = String::new();
     read.read_to_string(&mut text).unwrap();

@@ -133,6 +133,15 @@ impl Hanging {
 
     /// Answers as many calls that hang, or will, with this error.
     pub fn answer(&self, count: usize, errno: i32) {
+        self.respond(count, -errno, 0);
+    }
+
+    /// Lets as many calls that hang, or will, go on to the kernel (since Linux 5.5).
+    pub fn let_go(&self, count: usize) {
+        self.respond(count, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32);
+    }
+
+    fn respond(&self, count: usize, error: i32, flags: u32) {
         let mut answered = 0;
         while answered < count {
             // SAFETY: all bytes zero is a seccomp_notif, and the kernel wants it so.
@@ -140,7 +149,7 @@ impl Hanging {
             if !self.control(libc::SECCOMP_IOCTL_NOTIF_RECV, &mut call) {
                 continue;
             }
-            let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error: -errno, flags: 0 };
+            let mut answer = libc::seccomp_notif_resp { id: call.id, val: 0, error, flags };
             answered += usize::from(self.control(libc::SECCOMP_IOCTL_NOTIF_SEND, &mut answer));
         }
     }
