@@ -1,23 +1,21 @@
 //! Launching against the real kernel: what a child finds, and what is told when it fails.
 //!
-//! Reaping, signals and trees are in `kernel_life.rs`.
+//! Launches that hang are in `kernel_hanging.rs`; reaping, signals and trees in `kernel_life.rs`.
 
 mod support;
 
 use minisup::core::exit::Outcome;
-use minisup::core::ids::Pid;
 use minisup::core::plan::{Credentials, LaunchExtra, Limit, Resource};
-use minisup::core::signal::Signal;
 use minisup::sys::launch::{Order, Session, Stage, Stdio, launch};
-use minisup::sys::{fd, reap, signals};
+use minisup::sys::{fd, reap};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use support::container::again;
 use support::launching::{environment, failure, helped, output, sh, verdict, words};
-use support::seccomp::{Filter, Hanging, NEWER};
-use support::{helper, loudly, wait_until};
+use support::seccomp::{Filter, NEWER};
+use support::{helper, loudly};
 
 fn is_root() -> bool {
     let root = nix::unistd::geteuid().is_root();
@@ -371,193 +369,6 @@ fn when_the_kernel_refuses_a_process_that_is_told_and_it_passes() {
     assert!(error.to_string().starts_with("no process for sh: "), "{error}");
 }
 
-// Execs that hang, as from a dead file system.
-
-#[test]
-fn an_exec_that_hangs_hangs_alone() {
-    if !again("an_exec_that_hangs_hangs_alone", |c| c) {
-        return;
-    }
-    let Some(hanging) = Hanging::new(&[libc::SYS_execve]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    let mut many: Vec<_> = (0..5).map(|_| launch(sh("exit 0")).unwrap()).collect();
-    wait_until("all hang", || many.iter().all(|one| is_in_execve(one.pid)));
-    assert!(many.iter_mut().all(|one| one.verdict.read().is_none()), "nothing is known yet");
-    // It can be ended like any other.
-    let mut ended = many.pop().unwrap();
-    signals::kill(ended.pid, Signal::TERM).unwrap();
-    assert_eq!(reap::wait_for(ended.pid).unwrap().outcome, Outcome::Killed(Signal::TERM));
-    assert_eq!(verdict(&mut ended), Ok(()), "no failure to be told: it was killed");
-    // What it stands on stays, also when nobody cares for its verdict any more.
-    let forgotten = many.pop().unwrap();
-    drop(forgotten.verdict);
-    many.extend((0..20).map(|_| launch(sh("exit 0")).unwrap()));
-    hanging.answer(many.len() + 1, libc::EIO);
-    for one in &mut many {
-        let error = verdict(one).expect_err("the exec has failed at last");
-        assert_eq!((error.stage, error.errno), (Stage::Exec, libc::EIO));
-        assert_eq!(reap::wait_for(one.pid).unwrap().outcome, Outcome::Exited(127));
-    }
-    assert_eq!(reap::wait_for(forgotten.pid).unwrap().outcome, Outcome::Exited(127));
-}
-
-#[test]
-fn what_we_keep_for_long_is_not_even_copied_for_a_child() {
-    if !again("what_we_keep_for_long_is_not_even_copied_for_a_child", |c| c) {
-        return;
-    }
-    let few = fd::keep(fd::pipe().unwrap().0);
-    assert!(few.as_raw_fd() < fd::KEPT, "it stays where it is");
-    fd::mark_inherited();
-    fd::make_room(1000);
-    let kept: Vec<_> = (0..200).map(|_| fd::keep(fd::pipe().unwrap().0)).collect();
-    assert!(kept.iter().all(|one| one.as_raw_fd() >= fd::KEPT));
-    let (_read, write) = fd::pipe().unwrap();
-    let Some(hanging) = Hanging::new(&[libc::SYS_execve]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    let mut all: Vec<_> = [vec![write], vec![]]
-        .into_iter()
-        .map(|lends| launch(Order { lends, ..run_path(Path::new("/bin/true")) }).unwrap())
-        .collect();
-    wait_until("both hang", || all.iter().all(|one| is_in_execve(one.pid)));
-    let [parted, copied] = [&all[0], &all[1]].map(|one| table_size(one.pid));
-    assert!(parted <= 256, "room for {parted} descriptors");
-    assert!(copied > fd::KEPT as usize, "the control: room for {copied}");
-    hanging.let_go(2);
-    for one in &mut all {
-        verdict(one).unwrap();
-        assert_eq!(reap::wait_for(one.pid).unwrap().outcome, Outcome::Exited(0));
-    }
-}
-
-/// For how many descriptors the kernel has made room (proc_pid_status(5)).
-fn table_size(pid: Pid) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
-    size.trim().parse().unwrap()
-}
-
-#[test]
-fn who_hangs_has_nothing_that_another_one_waits_for() {
-    if !again("who_hangs_has_nothing_that_another_one_waits_for", |c| c) {
-        return;
-    }
-    fd::mark_inherited();
-    fd::make_room(1000);
-    let Some(hanging) = Hanging::new(&[libc::SYS_execve]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    // By its path, so that each has one execve only.
-    let sh = |script| Order { argv: words(&["/bin/sh", "-c", script]), ..Order::default() };
-    let lend = |order: Order<'static>| {
-        let (read, write) = std::io::pipe().unwrap();
-        let stdout = Stdio::Fd(write.as_raw_fd());
-        (read, launch(Order { stdout, lends: vec![write.into()], ..order }).unwrap())
-    };
-    // Their verdicts are not asked for: all that is lent to them, and their reports, are still open here.
-    let mut early = [lend(sh("echo hello")), lend(run_path(Path::new("/nowhere")))];
-    wait_until("they hang", || early.iter().all(|(_, one)| is_in_execve(one.pid)));
-    // One that parts, one that copies, and one with a gap between what it is given.
-    let (_read, ready) = fd::pipe().unwrap();
-    let fds = [(ready.as_raw_fd(), 50)];
-    let late = [
-        lend(sh("exit 0")).1,
-        launch(sh("exit 0")).unwrap(),
-        launch(Order { fds: &fds, lends: vec![ready], ..sh("exit 0") }).unwrap(),
-    ];
-    wait_until("they hang", || late.iter().all(|one| is_in_execve(one.pid)));
-    hanging.let_go(early.len());
-    let [(read, one), (nothing, failing)] = &mut early;
-    assert_eq!(verdict(one), Ok(()));
-    let mut said = String::new();
-    std::io::Read::read_to_string(read, &mut said).unwrap();
-    assert_eq!(said, "hello\n");
-    let error = verdict(failing).unwrap_err();
-    assert_eq!((error.stage, error.errno), (Stage::Exec, libc::ENOENT));
-    assert_eq!(std::io::Read::read(nothing, &mut [0]).unwrap(), 0, "and the end of what it wrote");
-    assert!(late.iter().all(|one| is_in_execve(one.pid)), "they still hang");
-    hanging.let_go(late.len());
-    for one in early.iter().map(|(_, one)| one).chain(&late) {
-        reap::wait_for(one.pid).unwrap();
-    }
-}
-
-#[test]
-fn what_is_lent_stays_until_the_child_has_it_or_is_gone() {
-    if !again("what_is_lent_stays_until_the_child_has_it_or_is_gone", |c| c) {
-        return;
-    }
-    fd::mark_inherited();
-    fd::make_room(1000);
-    assert!(fd::children_part());
-    let Some(hanging) = Hanging::new(&[libc::SYS_close_range]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    let lend = |script| {
-        let (read, write) = std::io::pipe().unwrap();
-        let stdout = Stdio::Fd(write.as_raw_fd());
-        let launched = launch(Order { stdout, lends: vec![write.into()], ..sh(script) }).unwrap();
-        wait_until("it hangs", || is_in(launched.pid, libc::SYS_close_range));
-        (read, launched)
-    };
-    let said = |read: std::io::PipeReader| std::io::read_to_string(read).unwrap();
-
-    let (read, mut one) = lend("echo hello");
-    assert!(one.verdict.read().is_none());
-    // It parts, and closes what lies below and above its report.
-    hanging.let_go(3);
-    verdict(&mut one).unwrap();
-    assert_eq!(said(read), "hello\n", "the end comes: nobody else has it");
-    reap::wait_for(one.pid).unwrap();
-
-    let (read, mut refused) = lend("echo hello");
-    hanging.answer(1, libc::ENOMEM);
-    let error = verdict(&mut refused).unwrap_err();
-    assert_eq!((error.stage, error.errno), (Stage::Descriptors, libc::ENOMEM));
-    assert_eq!(said(read), "");
-    reap::wait_for(refused.pid).unwrap();
-
-    let (read, mut killed) = lend("echo hello");
-    signals::kill(killed.pid, Signal::KILL).unwrap();
-    reap::wait_for(killed.pid).unwrap();
-    assert!(killed.verdict.read().is_none(), "it has not said that it has them");
-    assert_eq!(killed.verdict.of_dead(), Ok(()));
-    assert_eq!(said(read), "");
-}
-
-#[test]
-fn a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours() {
-    if !again("a_child_that_shares_our_memory_dumps_no_core_and_handles_no_signal_of_ours", |c| c) {
-        return;
-    }
-    let mut caught = signals::Signals::catch([Signal::USR1]).unwrap();
-    let Some(_hanging) = Hanging::new(&[libc::SYS_execve]) else {
-        return loudly("SKIPPED: no seccomp listener");
-    };
-    let quit = Signal::QUIT;
-    for (sent, outcome) in
-        [(quit, Outcome::Killed(Signal::KILL)), (Signal::USR1, Outcome::Killed(Signal::USR1))]
-    {
-        let child = launch(sh("exit 0")).unwrap();
-        wait_until("it hangs", || is_in_execve(child.pid));
-        signals::kill(child.pid, sent).unwrap();
-        assert_eq!(reap::wait_for(child.pid).unwrap().outcome, outcome, "{sent}");
-    }
-    assert_eq!(caught.pending().count(), 0, "a signal for the child came to us");
-}
-
-/// Whether the process is in execve(2).
-fn is_in_execve(pid: Pid) -> bool {
-    is_in(pid, libc::SYS_execve)
-}
-
-fn is_in(pid: Pid, call: i64) -> bool {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
-    text.split(' ').next() == Some(&call.to_string())
-}
-
 // Where it must not matter.
 
 /// Of everything above, what the newer system calls could have to do with.
@@ -595,6 +406,16 @@ fn where_no_process_may_share_our_memory_it_gets_a_copy() {
         let refused =
             unsafe { libc::syscall(libc::SYS_clone, libc::CLONE_VM | libc::CLONE_VFORK, 0, 0, 0, 0) };
         assert_eq!(refused, -1, "the control");
+        usual_launches();
+    }
+}
+
+#[test]
+fn children_that_leave_our_descriptors_behind_are_launched_like_others() {
+    if again("children_that_leave_our_descriptors_behind_are_launched_like_others", |c| c) {
+        fd::mark_inherited();
+        fd::make_room(1000);
+        assert!(fd::children_part());
         usual_launches();
     }
 }

@@ -49,6 +49,11 @@ instances = 2
 command   = ["sleep", "1000"]
 ready     = { exec = ["false"], interval = "20ms", timeout = "300ms" }
 
+# So many that children leave our descriptors behind instead of copying them (fd::make_room).
+[service.many]
+instances = 250
+command   = ["sleep", "1000000"]
+
 # Stands through it all.
 [service.steady]
 essential = true
