@@ -26,6 +26,7 @@ use crate::sys::tree::Tree;
 use crate::sys::watch::Watched;
 use crate::sys::{clock, fd, identity, memory, pid1, reap, signals};
 use std::io;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -48,11 +49,13 @@ pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
     let differences = pid1::take_up();
     let mut tokio = tokio::runtime::Builder::new_current_thread();
     let tokio = tokio.enable_io().enable_time().on_thread_park(memory::before_sleep).build()?;
+    // Neither it nor the turn is ever taken down: the process ends, and the kernel does that faster than we could.
+    let tokio = ManuallyDrop::new(tokio);
     let _entered = tokio.enter();
     let timeout = plan.supervisor.shutdown_timeout;
     let who = plan.supervisor.credentials.clone();
     // The container's stdout is opened while we still may.
-    let mut turn = prepare(Rc::new(plan), origin)?;
+    let mut turn = ManuallyDrop::new(prepare(Rc::new(plan), origin)?);
     if let Some(who) = who {
         identity::assume(&who).map_err(|errno| {
             let text = format!("cannot become user {}, group {}: {}", who.uid, who.gid, errno.desc());
@@ -61,8 +64,6 @@ pub fn run(plan: Plan, origin: Origin) -> io::Result<u8> {
     }
     turn.reporter.hello(&differences);
     let code = rescue::guard(&mut turn, timeout, |turn| tokio.block_on(turn.run()));
-    // The process ends: the kernel takes everything back faster than we could.
-    std::mem::forget(turn);
     Ok(code.unwrap_or(code::INTERNAL))
 }
 

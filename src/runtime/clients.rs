@@ -324,7 +324,7 @@ impl Turn {
             )),
             Reply::Failed(Refusal { text, instance }) => wire::Reply::Failed {
                 message: text,
-                service: instance.map(|id| self.reporter.name(&self.supervisor, id)),
+                service: instance.map(|id| self.reporter.name(&self.supervisor, id).to_string()),
                 log: instance.map(|id| self.last_lines(id, self.worth_telling(id))).unwrap_or_default(),
             },
         };

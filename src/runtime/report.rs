@@ -55,22 +55,15 @@ impl Reporter {
 
     /// What people call an instance: `web`, or `web:1` where there are several; `web (new)` while it is
     /// replaced beside the one that serves.
-    pub(super) fn label(&self, supervisor: &Supervisor, instance: InstanceId) -> String {
-        let name = self.name(supervisor, instance);
-        match supervisor.told_apart(instance) {
-            Some(which) => format!("{name} ({which})"),
-            None => name,
-        }
+    pub(super) fn label<'a>(&self, supervisor: &'a Supervisor, instance: InstanceId) -> Label<'a> {
+        Label { which: supervisor.told_apart(instance), ..self.name(supervisor, instance) }
     }
 
     /// The same, whichever of its processes is meant.
-    pub(super) fn name(&self, supervisor: &Supervisor, instance: InstanceId) -> String {
+    pub(super) fn name<'a>(&self, supervisor: &'a Supervisor, instance: InstanceId) -> Label<'a> {
         let (service, number) = supervisor.whose(instance);
         let spec = supervisor.plan().service(service);
-        match spec.instances {
-            1 => spec.name.to_string(),
-            _ => format!("{}:{number}", spec.name),
-        }
+        Label { name: &spec.name, number: (spec.instances > 1).then_some(number), which: None }
     }
 
     /// The line about this change, unless nobody would read it: it is below the log's level, and
@@ -156,6 +149,24 @@ impl Reporter {
     }
 }
 
+/// What an instance is called. Written down only if the line is read that it stands in: most are not.
+#[derive(Clone, Copy)]
+pub(super) struct Label<'a> {
+    name: &'a str,
+    number: Option<u32>,
+    which: Option<&'a str>,
+}
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        if let Some(number) = self.number {
+            write!(f, ":{number}")?;
+        }
+        self.which.map_or(Ok(()), |which| write!(f, " ({which})"))
+    }
+}
+
 /// A line, and how much it matters.
 pub(super) struct Line {
     pub(super) level: log::Level,
@@ -182,9 +193,21 @@ impl Paper {
     }
 }
 
+/// How it ended, if it ever ran.
+struct Ended(Option<Outcome>);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(outcome) => write!(f, "{outcome}"),
+            None => f.write_str("it never ran"),
+        }
+    }
+}
+
 /// One instance's change, about to be told.
 struct Story<'a> {
-    name: String,
+    name: Label<'a>,
     plan: &'a Plan,
     spec: &'a ServiceSpec,
     failures: u32,
@@ -313,8 +336,8 @@ impl Story<'_> {
         self.spec.ready.as_deref().is_some_and(Ready::is_time_limit)
     }
 
-    fn ended(&self) -> String {
-        self.last.map_or("it never ran".into(), |outcome| outcome.to_string())
+    fn ended(&self) -> Ended {
+        Ended(self.last)
     }
 
     /// A failure, as what the instance did: "x ended with…", "x was not ready…".

@@ -6,13 +6,11 @@
 //! again comes from the page cache, sixteen pages at a time. With one service it is the difference between 3 MB
 //! and 0.7 MB.
 //!
-//! What it costs: the first stop takes some twenty page faults, a tenth of a millisecond, when the
-//! page cache still has the program; if it does not, reads from a disk. To leave the hot part mapped
-//! would not change that for sure: a kernel short of memory takes mapped pages of files, too, and
-//! only mlock(2) would hold them, which a container's limits may forbid. Nor is there a hot part:
-//! functions lie as they were compiled, a few of each crate at a time, so that any work of
-//! PID 1 touches most windows of sixteen pages. What would change it is an order of functions given
-//! to the linker.
+//! What it costs: the first stop takes some ten page faults, when the page cache still has the program; if it does not,
+//! reads from a disk. They were thirty-three while functions lay as they were compiled; now what PID 1 does when
+//! all is up lies side by side (`benches/functions.ld`). To leave that mapped would not hold it for sure: a
+//! kernel short of memory takes mapped pages of files, too, and only mlock(2) would hold them, which a
+//! container's limits may forbid.
 //!
 //! When: once all is done and the loop is about to fall asleep, from within its last step before epoll_wait(2).
 //! Handed back a step earlier, the way from there to the kernel alone would bring a quarter of it (0.75 MB) back.
