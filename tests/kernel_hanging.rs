@@ -134,7 +134,7 @@ fn what_is_lent_stays_until_the_child_has_it_or_is_gone() {
     fd::mark_inherited();
     fd::make_room(1000);
     assert!(fd::children_part());
-    let Some(hanging) = Hanging::new(&[libc::SYS_close_range]) else {
+    let Some(hanging) = Hanging::new(&[libc::SYS_close_range, libc::SYS_unshare]) else {
         return loudly("SKIPPED: no seccomp listener");
     };
     let lend = |script| {
@@ -154,8 +154,15 @@ fn what_is_lent_stays_until_the_child_has_it_or_is_gone() {
     assert_eq!(said(read), "hello\n", "the end comes: nobody else has it");
     reap::wait_for(one.pid).unwrap();
 
+    let (read, mut copies) = lend("echo hello");
+    hanging.answer(1, libc::EINVAL);
+    hanging.let_go(3);
+    verdict(&mut copies).unwrap();
+    assert_eq!(said(read), "hello\n");
+    reap::wait_for(copies.pid).unwrap();
+
     let (read, mut refused) = lend("echo hello");
-    hanging.answer(1, libc::ENOMEM);
+    hanging.answer(2, libc::ENOMEM);
     let error = verdict(&mut refused).unwrap_err();
     assert_eq!((error.stage, error.errno), (Stage::Descriptors, libc::ENOMEM));
     assert_eq!(said(read), "");

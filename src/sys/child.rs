@@ -211,13 +211,16 @@ unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
     }
 }
 
-/// Makes the descriptors below the number the child's own, without a look at the others, and says so.
+/// Makes the descriptors below the number the child's own, without a look at the others, and says so. Where the kernel
+/// refuses after all, it copies them all (unshare(2)).
 unsafe fn part(task: &Task) -> Result<(), Failure> {
     let parted = Report { stage: PARTED, errno: 0, detail: 0 };
     // SAFETY: see `steps`.
     unsafe {
-        let last = c_uint::MAX;
-        ok!(Descriptors, task.part_at, sys!(SYS_close_range, task.part_at, last, libc::CLOSE_RANGE_UNSHARE));
+        let refused = sys!(SYS_close_range, task.part_at, c_uint::MAX, libc::CLOSE_RANGE_UNSHARE) < 0;
+        if refused {
+            ok!(Descriptors, task.part_at, sys!(SYS_unshare, libc::CLONE_FILES));
+        }
         sys!(SYS_write, task.report, &raw const parted, size_of::<Report>());
     }
     Ok(())
