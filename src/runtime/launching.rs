@@ -406,6 +406,26 @@ mod tests {
     use crate::config::{Surroundings, load};
 
     #[test]
+    fn a_word_that_comes_before_the_verdict_is_kept_for_it() {
+        let mut argv = Words::new();
+        argv.push("/bin/true");
+        let Launched { pid, verdict } = launch(Order { argv, ..Order::default() }).unwrap();
+        let instance = InstanceId(7);
+        let mut launches = Launches::default();
+        launches.under_way.push(UnderWay { instance, pid, verdict, is_ready: false });
+        assert!(!launches.keep_ready(InstanceId(8), pid), "another one");
+        assert!(!launches.keep_ready(instance, Pid(pid.0 + 1)), "an earlier one");
+        assert!(launches.keep_ready(instance, pid));
+        let executed = std::iter::repeat_with(|| {
+            std::thread::yield_now();
+            launches.executed(instance)
+        });
+        assert_eq!(executed.flatten().next(), Some((pid, true)));
+        assert!(!launches.keep_ready(instance, pid), "from now on it is told at once");
+        crate::sys::reap::wait_for(pid).unwrap();
+    }
+
+    #[test]
     fn a_first_start_can_say_how_far_it_is_and_its_service_need_not() {
         let file = std::env::temp_dir().join(format!("minisup-means-{}.toml", std::process::id()));
         std::fs::write(&file, "[service.db]\npreset = \"mongodb\"\nscripts = {}\n").unwrap();
