@@ -79,8 +79,7 @@ pub fn make_room(kept: usize) {
     // Now, for later it would take long: the kernel waits for all who read the table before it grows one that
     // is shared, some milliseconds (synchronize_rcu).
     let highest = RawFd::try_from(kept).ok().and_then(|kept| KEPT.checked_add(kept));
-    let grown =
-        highest.is_some_and(|number| fcntl(standard(0), FcntlArg::F_DUPFD_CLOEXEC(number)).map(own).is_ok());
+    let grown = highest.is_some_and(|number| duplicate_from(number, &standard(0)).is_ok());
     PARTS.store(grown, Ordering::Relaxed);
 }
 
@@ -102,15 +101,9 @@ fn can_part() -> bool {
 /// children part from such. Where there is none free it stays where it is.
 pub fn keep(fd: OwnedFd) -> OwnedFd {
     match children_part() {
-        true => fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(KEPT)).map_or(fd, own),
+        true => duplicate_from(KEPT, &fd).unwrap_or(fd),
         false => fd,
     }
-}
-
-/// A descriptor that has just been made, and of which nobody else knows.
-fn own(number: RawFd) -> OwnedFd {
-    // SAFETY: the callers' word.
-    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 /// A file without a name, in memory: memfd_create(2). Close-on-exec.
@@ -242,7 +235,12 @@ fn set_open_files_limit(soft: u64, hard: u64) -> Result<(), Errno> {
 /// # Errors
 /// EMFILE, EBADF.
 pub fn duplicate(fd: &impl AsFd) -> Result<OwnedFd, Errno> {
-    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(3))?;
+    duplicate_from(3, fd)
+}
+
+/// The same, with the first free number from this one on.
+fn duplicate_from(number: RawFd, fd: &impl AsFd) -> Result<OwnedFd, Errno> {
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(number))?;
     // SAFETY: just made, and ours alone.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
