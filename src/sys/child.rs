@@ -14,9 +14,12 @@
 //!   the signals that dump core get a handler which ends the child by KILL. Exec makes it
 //!   default again.
 
+mod descriptors;
+mod privileges;
+
 use super::stage::Stage;
 use super::syscall::sys;
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 
 /// What the child writes when it failed.
@@ -146,7 +149,6 @@ const DUMPS_CORE: [c_int; 10] = [
     libc::SIGXFSZ,
     libc::SIGSYS,
 ];
-const LAST_CAPABILITY: c_int = 63;
 
 type Failure = Report;
 
@@ -163,6 +165,7 @@ macro_rules! ok {
         result
     }};
 }
+use ok;
 
 /// The child's whole life, for clone(2) only: `task` points to a [`Task`] that is complete
 /// and that nobody else touches.
@@ -185,13 +188,13 @@ fn failed(stage: Stage, result: isize, detail: i32) -> Failure {
 }
 
 unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
-    // SAFETY: system calls on memory of the task, as `child` demands; so it is in all functions below.
+    // SAFETY: system calls on memory of the task, as `child` demands; so it is in all functions below, and in the files beside.
     unsafe {
         if (*task).part_at > 0 {
-            part(&*task)?;
+            descriptors::part(&*task)?;
         }
-        descriptors(task)?;
-        close_gaps(&*task);
+        descriptors::place(task)?;
+        descriptors::close_gaps(&*task);
         session(&*task)?;
         if !(*task).nofile.is_null() {
             limit(libc::RLIMIT_NOFILE as c_int, &*(*task).nofile)?;
@@ -201,7 +204,7 @@ unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
             sys!(SYS_prlimit64, 0, libc::RLIMIT_RTTIME, values.as_ptr(), 0);
         }
         if !(*task).extra.is_null() {
-            privileges(&*(*task).extra)?;
+            privileges::assume(&*(*task).extra)?;
         }
         if !(*task).pid_text.is_null() {
             decimal(sys!(SYS_getpid) as u32, (*task).pid_text);
@@ -209,46 +212,6 @@ unsafe fn steps(task: *mut Task) -> Result<(), Failure> {
         signals(&*task);
         execute(&*task)
     }
-}
-
-/// Makes the descriptors below the number the child's own, without a look at the others, and says so. Where the kernel
-/// refuses after all, it copies them all (unshare(2)).
-unsafe fn part(task: &Task) -> Result<(), Failure> {
-    let parted = Report { stage: PARTED, errno: 0, detail: 0 };
-    // SAFETY: see `steps`.
-    unsafe {
-        let refused = sys!(SYS_close_range, task.part_at, c_uint::MAX, libc::CLOSE_RANGE_UNSHARE) < 0;
-        if refused {
-            ok!(Descriptors, task.part_at, sys!(SYS_unshare, libc::CLONE_FILES));
-        }
-        sys!(SYS_write, task.report, &raw const parted, size_of::<Report>());
-    }
-    Ok(())
-}
-
-/// Closes what is not for the child at once: until exec does it, it could wait for a file system, and who else
-/// waits for the end of a pipe would wait with it.
-unsafe fn close_gaps(task: &Task) {
-    // SAFETY: see `steps`; the index stays below `count`.
-    unsafe {
-        let mut i = 0;
-        while i < task.gaps.count {
-            let [first, last] = *task.gaps.items.add(i);
-            let is_within = first <= task.report && task.report <= last;
-            if is_within {
-                close(first, task.report.wrapping_sub(1));
-                close(task.report.wrapping_add(1), last);
-            } else {
-                close(first, last);
-            }
-            i = i.wrapping_add(1);
-        }
-    }
-}
-
-unsafe fn close(first: c_int, last: c_int) {
-    // SAFETY: see `steps`. From more to less the kernel refuses.
-    unsafe { sys!(SYS_close_range, first, last, 0) };
 }
 
 unsafe fn session(task: &Task) -> Result<(), Failure> {
@@ -277,150 +240,9 @@ unsafe fn session(task: &Task) -> Result<(), Failure> {
     Ok(())
 }
 
-unsafe fn descriptors(task: *mut Task) -> Result<(), Failure> {
-    // SAFETY: see `steps`; indices stay below `count`.
-    unsafe {
-        let moves = &(*task).moves;
-        let above = (*task).above;
-        if (*task).report < above {
-            (*task).report = ok!(Descriptors, lift((*task).report, above)) as c_int;
-        }
-        let mut i = 0;
-        while i < moves.count {
-            let step = &mut *moves.items.add(i);
-            if step.lift {
-                step.from = ok!(Descriptors, step.to, lift(step.from, above)) as c_int;
-            }
-            i = i.wrapping_add(1);
-        }
-        i = 0;
-        while i < moves.count {
-            let step = &*moves.items.add(i);
-            let result = if step.from == step.to {
-                sys!(SYS_fcntl, step.to, libc::F_SETFD, 0)
-            } else {
-                sys!(SYS_dup3, step.from, step.to, 0)
-            };
-            if i < (*task).stdio {
-                ok!(Stdio, step.to, result);
-            } else {
-                ok!(Descriptors, step.to, result);
-            }
-            i = i.wrapping_add(1);
-        }
-    }
-    Ok(())
-}
-
-unsafe fn lift(fd: c_int, above: c_int) -> isize {
-    // SAFETY: see `steps`.
-    unsafe { sys!(SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, above) }
-}
-
-unsafe fn privileges(extra: &Extra) -> Result<(), Failure> {
-    // SAFETY: see `steps`.
-    unsafe {
-        if let Some(mask) = extra.umask {
-            sys!(SYS_umask, mask);
-        }
-        if let Some(nice) = extra.nice {
-            ok!(Nice, nice, sys!(SYS_setpriority, libc::PRIO_PROCESS, 0, nice));
-        }
-        if extra.oom_score.count > 0 {
-            let path = c"/proc/self/oom_score_adj".as_ptr();
-            let file =
-                ok!(OomScore, sys!(SYS_openat, libc::AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC));
-            ok!(OomScore, sys!(SYS_write, file, extra.oom_score.items, extra.oom_score.count));
-            sys!(SYS_close, file);
-        }
-        let mut i = 0;
-        while i < extra.limits.count {
-            let (resource, values) = &*extra.limits.items.add(i);
-            limit(*resource, values)?;
-            i = i.wrapping_add(1);
-        }
-        if let Some(kept) = extra.capabilities {
-            bound(kept)?;
-            if kept != 0 && extra.identity.is_some() {
-                ok!(Capabilities, -1, sys!(SYS_prctl, libc::PR_SET_KEEPCAPS, 1));
-            }
-        }
-        if let Some(identity) = &extra.identity {
-            become_user(identity)?;
-        }
-        if let Some(kept) = extra.capabilities {
-            keep(kept)?;
-        }
-        if extra.no_new_privileges {
-            ok!(NoNewPrivileges, sys!(SYS_prctl, libc::PR_SET_NO_NEW_PRIVS, 1));
-        }
-        if !extra.directory.is_null() {
-            ok!(Directory, sys!(SYS_chdir, extra.directory));
-        }
-    }
-    Ok(())
-}
-
 unsafe fn limit(resource: c_int, values: &[u64; 2]) -> Result<(), Failure> {
     // SAFETY: see `steps`.
     ok!(Limits, resource, unsafe { sys!(SYS_prlimit64, 0, resource, values.as_ptr(), 0) });
-    Ok(())
-}
-
-unsafe fn become_user(identity: &Identity) -> Result<(), Failure> {
-    let groups = &identity.groups;
-    // SAFETY: see `steps`.
-    unsafe {
-        let result = sys!(SYS_setgroups, groups.count, groups.items);
-        if !(identity.already && result == -(libc::EPERM as isize)) {
-            ok!(Groups, result);
-        }
-        ok!(Group, identity.gid as i32, sys!(SYS_setgid, identity.gid));
-        ok!(User, identity.uid as i32, sys!(SYS_setuid, identity.uid));
-    }
-    Ok(())
-}
-
-/// Drops all capabilities but these from the bounding set.
-unsafe fn bound(kept: u64) -> Result<(), Failure> {
-    let mut number: c_int = 0;
-    while number <= LAST_CAPABILITY {
-        // SAFETY: see `steps`.
-        unsafe {
-            // 0: is dropped already. Negative: there is no such capability, nor any after it.
-            let bounding = sys!(SYS_prctl, libc::PR_CAPBSET_READ, number);
-            if bounding < 0 {
-                break;
-            }
-            if bounding == 1 && (kept >> number) & 1 == 0 {
-                ok!(Capabilities, number, sys!(SYS_prctl, libc::PR_CAPBSET_DROP, number));
-            }
-        }
-        number = number.wrapping_add(1);
-    }
-    Ok(())
-}
-
-/// Makes these, and no others, permitted, effective, inheritable and ambient.
-unsafe fn keep(kept: u64) -> Result<(), Failure> {
-    const VERSION_3: u32 = 0x2008_0522;
-    let header: [u32; 2] = [VERSION_3, 0];
-    let (low, high) = (kept as u32, (kept >> 32) as u32);
-    let data: [u32; 6] = [low, low, low, high, high, high];
-    // SAFETY: see `steps`.
-    unsafe {
-        ok!(Capabilities, -1, sys!(SYS_capset, header.as_ptr(), data.as_ptr()));
-        // Before Linux 4.3 there are none, and then there is nothing to clear.
-        sys!(SYS_prctl, libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-        let mut number: c_int = 0;
-        while number <= LAST_CAPABILITY {
-            if (kept >> number) & 1 == 1 {
-                let raise = libc::PR_CAP_AMBIENT_RAISE;
-                ok!(Capabilities, number, sys!(SYS_prctl, libc::PR_CAP_AMBIENT, raise, number, 0, 0));
-            }
-            number = number.wrapping_add(1);
-        }
-    }
     Ok(())
 }
 
