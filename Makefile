@@ -6,11 +6,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CARGO_TERM_COLOR ?= auto
 
-# cargo needs a linker; the kernel-facing tests run real servers.
-PACKAGES_BUILD := gcc libc6-dev
+# The kernel-facing tests run real servers.
 PACKAGES_DEMO  := nginx gunicorn python3-flask
 PACKAGES_UWSGI := uwsgi-core uwsgi-plugin-python3
-PACKAGES_DATABASES := mariadb-server mariadb-client mariadb-backup tzdata postgresql python3 gzip zstd strace e2fsprogs
+PACKAGES_DATABASES := mariadb-server mariadb-client mariadb-backup tzdata postgresql python3 gzip xz-utils zstd strace e2fsprogs
 PACKAGES_TEST  := $(PACKAGES_DEMO) $(PACKAGES_UWSGI) $(PACKAGES_DATABASES) util-linux procps strace shellcheck busybox
 
 # As root a test that finds no namespaces fails; as anyone else it skips, loudly.
@@ -47,9 +46,8 @@ test: packages-test lint ## everything that takes minutes: lint, unit, namespace
 	@tests/setup/test
 
 lint: packages-build ## formatting, clippy without warnings, shell scripts
-	@cargo fmt --check
-	@cargo clippy --locked --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck conf/demo/run .ci/run tests/setup/* && shellcheck -s sh entrypoint.d/*.*sh; fi
+	@tests/setup/toolchain clippy rustfmt
+	@tests/setup/lint
 
 fmt: ## format the code
 	@cargo fmt
@@ -106,8 +104,7 @@ clean: ## remove what was built
 
 .PHONY: packages-build packages-demo packages-uwsgi packages-test packages-databases
 packages-build:
-	@command -v cargo >/dev/null || { echo "make: cargo is missing: see https://rustup.rs" >&2; exit 1; }
-	@command -v cc >/dev/null || tests/setup/packages $(PACKAGES_BUILD)
+	@tests/setup/toolchain
 packages-demo:
 	@tests/setup/packages $(PACKAGES_DEMO)
 packages-uwsgi:

@@ -48,7 +48,7 @@ fn steps(field: Field<'_>, problems: &mut Problems) -> Option<Vec<(Signal, Optio
         let time = match &element.node.value {
             // "15" may be a signal, "15s" cannot.
             Value::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => {
-                Some(duration(text)).filter(|_| Signal::parse(text).is_none())
+                Signal::parse(text).is_none().then(|| duration(text))
             }
             _ => None,
         };

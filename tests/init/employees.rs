@@ -77,7 +77,7 @@ impl Database {
                      sum(('x' || left(md5(concat_ws('#', {columns})), 8))::bit(32)::bigint) FROM {table}\"\n"
                 ),
                 MariaDb => format!(
-                    "mariadb --no-defaults -uroot -p\"$MARIADB_ROOT_PASSWORD\" --default-character-set=utf8mb4 -N employees -e \
+                    "mariadb -uroot -p\"$MARIADB_ROOT_PASSWORD\" --default-character-set=utf8mb4 -N employees -e \
                      \"SELECT CONCAT('{table} ', COUNT(*), ' ', \
                      SUM(CAST(CONV(LEFT(MD5(CONCAT_WS('#', {columns})), 8), 16, 10) AS UNSIGNED))) FROM {table}\"\n"
                 ),

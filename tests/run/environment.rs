@@ -55,7 +55,7 @@ fn a_secret_is_in_the_environment_and_nowhere_else() {
         log_level = "trace"
 
         [service.app]
-        command = ["sh", "-c", "echo $DB_PASSWORD | rev; echo .$DB_PASSWORD_FILE.; exit 3"]
+        command = ["sh", "-c", "echo $DB_PASSWORD | tr hu HU; echo .$DB_PASSWORD_FILE.; exit 3"]
         secrets = ["DB_PASSWORD"]
         max_failures = 2
         backoff.initial = "1ms"
@@ -64,7 +64,7 @@ fn a_secret_is_in_the_environment_and_nowhere_else() {
         .after("export DB_PASSWORD_FILE=$DIR/password")
         .file("password", "hush-hush\n")
         .start();
-    assert_eq!(run.heard(""), "hsuh-hsuh");
+    assert_eq!(run.heard(""), "HUsH-HUsH");
     assert_eq!(run.heard(""), "..");
     let words = run.ends_with(3);
     assert!(!words.contains("hush"), "{words}");

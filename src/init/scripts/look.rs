@@ -178,7 +178,7 @@ fn named(line: &[u8], is_between: bool, dialect: Dialect) -> Option<PathBuf> {
         Dialect::Mysql => {
             let is_source = word.eq_ignore_ascii_case(b"source") || word == b"\\.";
             let name = rest.strip_suffix(b";").unwrap_or(rest).trim_ascii_end();
-            Some(name).filter(|_| is_source && is_between)?
+            (is_source && is_between).then_some(name)?
         }
         Dialect::Psql => {
             let is_include = [&b"\\i"[..], b"\\ir", b"\\include", b"\\include_relative"].contains(&word);

@@ -216,7 +216,7 @@ impl Judge {
         *known = Known {
             leader: known.leader,
             forced: known.forced,
-            by_itself: Some(outcome).filter(|_| known.stopping.is_none() && !known.hook),
+            by_itself: (known.stopping.is_none() && !known.hook).then_some(outcome),
             prepared: known.hook && known.stopping.is_none() && outcome == Outcome::Exited(0),
             leave: known.leave,
             last: Some(outcome),
