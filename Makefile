@@ -45,7 +45,7 @@ images: dist ## with a Docker engine: the images minisup (just the binary) and w
 test: packages-test lint ## everything that takes minutes: lint, unit, namespace and server tests
 	@tests/setup/test
 
-lint: packages-build ## formatting, clippy without warnings, shell scripts
+lint: ## formatting, clippy without warnings, shell scripts
 	@tests/setup/toolchain clippy rustfmt
 	@tests/setup/lint
 

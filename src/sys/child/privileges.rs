@@ -10,7 +10,7 @@ use std::ffi::c_int;
 
 const LAST_CAPABILITY: c_int = 63;
 
-/// Makes it so, in that order.
+/// Sets all of it, in that order.
 pub(super) unsafe fn assume(extra: &Extra) -> Result<(), Failure> {
     // SAFETY: see `steps`.
     unsafe {
