@@ -11,7 +11,7 @@
 //! - `own_logs`: what a server writes into a file of its own while it reloads
 //! - `pid_files`: which one of two processes takes along, and the other one needs
 //! - `rounds`: what is looked after by the clock (`schedules`), in files (`watches`), in `memory`
-//! - `reload`: carrying a reload out
+//! - `reload`: carrying a reload out; `new_workers`: whether it is done
 //! - `hearing`: descriptors on which services speak to us: verdicts, sd_notify, readiness
 //! - `probe`: asking services how they are
 //! - `clients`: what is asked through the control socket; `names`: of whom; `answers`: what is read;
@@ -36,6 +36,7 @@ mod last_words;
 mod launching;
 mod memory;
 mod names;
+mod new_workers;
 mod own_logs;
 mod perform;
 mod pid_files;

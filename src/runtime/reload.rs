@@ -4,13 +4,14 @@
 //! whoever asked gets to know what the check wrote. The answer is that the signal was sent, or how the
 //! command ended; whether the service likes what it reads, it says in its own log.
 //!
-//! Where a preset knows that a server which has read it has new workers (`renews`), the answer waits for
-//! them: children of the main process that were not there before, and still are after a moment,
-//! for a worker that cannot work ends at once. If none come in time the answer is what the service has said
-//! since the signal, on its stderr or in a log file of its own ([`own_logs`](super::own_logs)). Nobody tells us of somebody else's children, so we look, ever more rarely,
-//! as long as a reload is under way, and never else.
+//! Where a preset knows that a server which has read it has new workers (`renews`), the answer waits until
+//! they work ([`new_workers`](super::new_workers)). If none come in time the answer is what the service has
+//! said since the signal, on its stderr or in a log file of its own ([`own_logs`](super::own_logs)). Nobody
+//! tells us of somebody else's children, so we look, ever more rarely, as long as a reload is under way, and
+//! never else.
 
 use super::errands::{Errand, Over, Purpose};
+use super::new_workers::NewWorkers;
 use super::own_logs::OwnLogs;
 use super::report::seconds;
 use super::turn::Turn;
@@ -30,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// And at most.
 const LOOK_MAX: Duration = Duration::from_millis(80);
 
-/// A new worker that lives so long has begun to work; or as long as the check took, which loads the same code.
+/// So long a new worker must live at least; or as long as the check took, which loads the same code.
 const SETTLED: Duration = Duration::from_millis(100);
 
 /// So many of the last lines are shown if it fails.
@@ -55,12 +56,7 @@ pub(super) struct Reloading {
 struct Renewal {
     since: Moment,
     limit: Duration,
-    /// So long a new worker must live.
-    settled: Duration,
-    /// The children that it had before.
-    before: Vec<Pid>,
-    /// New ones, and since when.
-    new: Option<(Moment, Vec<Pid>)>,
+    workers: NewWorkers,
     /// Who hears what it says.
     listener: FollowerId,
     /// What it writes into files.
@@ -159,7 +155,8 @@ impl Turn {
         if let Some(it) = self.reloading(instance, pid) {
             let check = since.since(it.began);
             let (limit, settled, said) = (limit + 2 * check, check.max(SETTLED), Said::default());
-            it.renewal = Some(Renewal { since, limit, settled, before, new: None, listener, logs, said });
+            let workers = NewWorkers::besides(before, settled);
+            it.renewal = Some(Renewal { since, limit, workers, listener, logs, said });
         }
         self.errands.remind(instance, pid, LOOK);
     }
@@ -251,18 +248,11 @@ impl Renewal {
         self.said.after(why)
     }
 
+    /// Whether they work, or at the end of our patience whether there are any.
     fn has_new_workers(&mut self, of: Pid, now: Moment) -> bool {
-        let mut new: Vec<Pid> = proc::children(of).iter().map(|child| child.pid).collect();
-        new.retain(|child| !self.before.contains(child));
-        match &self.new {
-            Some((since, seen)) if new.iter().any(|child| seen.contains(child)) => {
-                now.since(*since) >= self.settled
-            }
-            Some(_) | None => {
-                self.new = (!new.is_empty()).then_some((now, new));
-                false
-            }
-        }
+        let children: Vec<Pid> = proc::children(of).iter().map(|child| child.pid).collect();
+        let work = self.workers.work(&children, now, proc::activity);
+        work || now.since(self.since) >= self.limit && self.workers.live(now)
     }
 }
 

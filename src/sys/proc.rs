@@ -5,6 +5,8 @@ use crate::core::ids::Pid;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
+use std::str::SplitAsciiWhitespace;
+use std::time::Duration;
 
 /// One process, as /proc/PID/stat has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,10 +44,33 @@ pub fn has_executed(pid: Pid) -> bool {
     const FORKED_ONLY: u64 = 0x40;
     const FLAGS: usize = 6;
     let Ok(text) = fs::read(format!("/proc/{pid}/stat")) else { return false };
-    let after = text.iter().rposition(|b| *b == b')').map_or(0, |at| at + 1);
-    let fields = std::str::from_utf8(&text[after..]).unwrap_or_default().split_ascii_whitespace();
-    let flags = fields.into_iter().nth(FLAGS).and_then(|field| field.parse::<u64>().ok());
+    let flags = fields(&text).and_then(|mut fields| fields.nth(FLAGS)?.parse::<u64>().ok());
     flags.is_some_and(|flags| flags & FORKED_ONLY == 0)
+}
+
+/// What a process does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Activity {
+    /// Whether its first thread sleeps until something happens (`S`; who waits for a disk is `D`).
+    pub is_asleep: bool,
+    /// The processor time that it has had, all its threads together, in steps of 10 ms.
+    pub ran: Duration,
+}
+
+/// What a process does, if it is there.
+pub fn activity(pid: Pid) -> Option<Activity> {
+    parse_activity(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// `utime` and `stime` are in ticks of USER_HZ, 100 in a second on all machines that we are built for.
+fn parse_activity(stat: &[u8]) -> Option<Activity> {
+    const USER_TIME: usize = 11;
+    const TICK: Duration = Duration::from_millis(10);
+    let mut fields = fields(stat)?;
+    let is_asleep = fields.next()? == "S";
+    let user: u32 = fields.nth(USER_TIME - 1)?.parse().ok()?;
+    let kernel: u32 = fields.next()?.parse().ok()?;
+    Some(Activity { is_asleep, ran: TICK.saturating_mul(user.saturating_add(kernel)) })
 }
 
 /// The words of a process's command line, or what it has made of them, with one space between any two.
@@ -142,11 +167,16 @@ fn read_all(file: &File, buffer: &mut Vec<u8>) -> Option<usize> {
     }
 }
 
-/// `pid (name) state ppid pgrp session …`; the name may hold anything, also a `)`.
+/// What /proc/PID/stat has from the state on: `pid (name) state ppid pgrp session …`; the name may hold
+/// anything, also a `)`.
+fn fields(stat: &[u8]) -> Option<SplitAsciiWhitespace<'_>> {
+    let after = stat.iter().rposition(|b| *b == b')')? + 1;
+    Some(std::str::from_utf8(&stat[after..]).ok()?.split_ascii_whitespace())
+}
+
 fn parse_stat(pid: Pid, bytes: &[u8]) -> Option<Process> {
     const STARTED: usize = 19;
-    let after = bytes.iter().rposition(|b| *b == b')')? + 1;
-    let mut fields = std::str::from_utf8(&bytes[after..]).ok()?.split_ascii_whitespace();
+    let mut fields = fields(bytes)?;
     let is_zombie = matches!(fields.next()?, "Z" | "X");
     let parent = fields.next()?.parse().ok()?;
     let group = fields.next()?.parse().ok()?;
@@ -167,6 +197,16 @@ mod tests {
         assert_eq!((process.parent, process.group, process.session), (7, 42, 43));
         assert!(process.is_zombie);
         assert_eq!(process.started, 987_654);
+    }
+
+    #[test]
+    fn what_it_does_is_its_state_and_both_its_times() {
+        let line = b"42 (a) R b) S 1 2 3 0 -1 64 0 0 0 0 150 25 7 8 20 0 1 0 987654 1 2\n";
+        let activity = parse_activity(line).unwrap();
+        assert_eq!(activity, Activity { is_asleep: true, ran: Duration::from_millis(1750) });
+        let line = b"42 (a) D 1 2 3 0 -1 64 0 0 0 0 0 0 7 8 20 0 1 0 987654 1 2\n";
+        assert_eq!(parse_activity(line), Some(Activity { is_asleep: false, ran: Duration::ZERO }));
+        assert_eq!(parse_activity(b"42 (a) S 1 2 3"), None);
     }
 
     #[test]
