@@ -28,10 +28,10 @@ help: ## this list
 build: packages-build ## the binary for trying things: target/debug/minisup
 	@cargo build --locked
 
-demo: packages-demo build ## nginx + gunicorn + Flask on http://127.0.0.1:8080; Ctrl-C stops
+demo: packages-build packages-demo build ## nginx + gunicorn + Flask on http://127.0.0.1:8080; Ctrl-C stops
 	@exec conf/demo/run gunicorn
 
-demo-uwsgi: packages-demo packages-uwsgi build ## the same with uWSGI
+demo-uwsgi: packages-build packages-demo packages-uwsgi build ## the same with uWSGI
 	@exec conf/demo/run uwsgi
 
 dist: packages-build ## the static binary that ships: target/dist/minisup, proved static and small
@@ -42,7 +42,7 @@ images: dist ## with a Docker engine: the images minisup (just the binary) and w
 
 ##@ Check
 .PHONY: test lint fmt golden bench bench-quick
-test: packages-test lint ## everything that takes minutes: lint, unit, namespace and server tests
+test: packages-build packages-test lint ## everything that takes minutes: lint, unit, namespace and server tests
 	@tests/setup/test
 
 lint: ## formatting, clippy without warnings, shell scripts
