@@ -70,6 +70,7 @@ fn who_is_interrupted_leaves_going_on_what_was_begun() {
     let run = supervisor(SLOW);
     let mut command = std::process::Command::new(crate::support::MINISUP);
     command.args(["start", "slow"]).env("MINISUP_SOCKET", run.path("socket"));
+    crate::support::heeds_interrupts(&mut command);
     let waiting = command.stderr(Stdio::piped()).spawn().unwrap();
     wait_until("the start", || status_of(&run, "slow")["state"] == "starting");
     crate::stage::kill(waiting.id() as i32, libc::SIGINT);

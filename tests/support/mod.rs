@@ -19,6 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -50,6 +51,17 @@ pub fn helper() -> &'static str {
         std::fs::rename(&own, &program).unwrap();
         program.to_str().unwrap().to_string()
     })
+}
+
+/// It hears SIGINT, though the tests may run in the background of a shell, which has it ignored there.
+pub fn heeds_interrupts(command: &mut Command) {
+    // SAFETY: signal(2) may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        });
+    }
 }
 
 /// Says it past the test harness, which shows the words of tests that fail only.
