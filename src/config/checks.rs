@@ -199,13 +199,29 @@ fn dependencies_can_hold(service: &Resolved, services: &[Resolved], problems: &m
 
 /// Everybody can read a command line.
 fn secrets_stay_secret(service: &Resolved, problems: &mut Problems) {
-    let launch = &service.spec.launch;
-    for name in launch.secrets.iter() {
-        let value = launch.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+    let spec = &service.spec;
+    let probe = |probe: Option<&Probe>| match probe {
+        Some(Probe::Exec(command)) => command.to_vec(),
+        _ => Vec::new(),
+    };
+    let hooks =
+        spec.hooks.iter().flat_map(|it| [&it.before_start, &it.after_ready, &it.before_stop, &it.after_exit]);
+    let places = [
+        ("the command", spec.launch.command.to_vec()),
+        ("the command of `ready`", probe(spec.ready.as_ref().map(|it| &it.probe))),
+        ("the command of `health`", probe(spec.health.as_ref().map(|it| &it.probe))),
+        ("a hook", hooks.flatten().flat_map(|command| command.to_vec()).collect()),
+    ];
+    for name in spec.launch.secrets.iter() {
+        let value = spec.launch.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value);
         let Some(value) = value.filter(|value| value.len() >= 6) else { continue };
-        if launch.command.iter().any(|word| word.contains(value.as_str())) {
-            let message = format!("the secret {name} stands in the command, where every process can read it");
-            problems.warning(service.command, message).mark("let the program take it from its environment");
+        for (place, words) in &places {
+            if words.iter().any(|word| word.contains(value.as_str())) {
+                let message = format!("the secret {name} stands in {place}, where every process can read it");
+                problems
+                    .warning(service.command, message)
+                    .mark("let the program take it from its environment");
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod words;
 
 use super::ids::ServiceId;
 use super::plan::{Dependency, Forward, Plan, Probe, ServiceSpec};
+use super::secrets::Secrets;
 use crate::core::sorted::{self, Map, Set};
 use std::rc::Rc;
 use words::Words;
@@ -144,11 +145,12 @@ pub(super) fn compare(from: &Plan, before: &[ServiceId], to: &Plan, after: &[Ser
         Changed { name, kind, keys: Vec::new() }
     };
     let mut services = Vec::new();
+    let secrets = Secrets::of(from.services.iter().chain(&to.services));
     for service in after {
         if !was.contains(service) {
             services.push(whole(service, to, ChangeKind::Added));
         } else if from.service(*service) != to.service(*service) {
-            services.extend(changed(from, to, *service));
+            services.extend(changed(from, to, *service, &secrets));
         }
     }
     let removed = before.iter().filter(|service| !is.contains(service));
@@ -159,12 +161,12 @@ pub(super) fn compare(from: &Plan, before: &[ServiceId], to: &Plan, after: &[Ser
         Some(key) => !in_place.contains(&key),
         None => !key.starts_with("signals."),
     };
-    let other = keys(words(from), words(to), |text| text.to_owned(), needs);
+    let other = keys(words(from), words(to), |text| secrets.masked(text.to_owned()), needs);
     Difference { services, other }
 }
 
 /// What distinguishes a service that both have, if anything does.
-fn changed(from: &Plan, to: &Plan, service: ServiceId) -> Option<Changed> {
+fn changed(from: &Plan, to: &Plan, service: ServiceId, secrets: &Secrets) -> Option<Changed> {
     let (old, new) = (from.service(service), to.service(service));
     let number = (old.instances.min(new.instances) == 1).then_some(0);
     let words = |plan, spec| Map::from_iter(Words { plan, spec, number }.all());
@@ -180,8 +182,7 @@ fn changed(from: &Plan, to: &Plan, service: ServiceId) -> Option<Changed> {
         "health" | "health.interval" => watched(new),
         _ => words::is_given_at_launch(key),
     };
-    let secrets = words::Secrets::of([old, new]);
-    let keys = keys(words(from, old), words(to, new), |text| secrets.masked(text), needs);
+    let keys = keys(words(from, old), words(to, new), |text| secrets.masked(text.to_owned()), needs);
     let kind = match keys.iter().any(|key| key.needs_restart) {
         true => ChangeKind::Replaced,
         false => ChangeKind::InPlace,

@@ -21,6 +21,7 @@
 //! - [`snapshot`]: what clients read
 //! - [`input`], [`action`]: what the supervisor is told, and what it answers
 //! - [`difference`]: what distinguishes two plans
+//! - [`secrets`]: values that are said nowhere
 //! - `requests`: what clients ask for; `goals`: when they are answered
 //! - `schedule`: what the clock and changed files ask for
 //! - [`phase`]: what the whole is doing
@@ -55,6 +56,7 @@ mod requests;
 mod rolling;
 mod roster;
 mod schedule;
+pub mod secrets;
 pub mod service;
 pub mod signal;
 pub mod sink;

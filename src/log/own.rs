@@ -1,7 +1,7 @@
 //! What minisup says about itself: the `log` macros, into the container's stderr.
 //!
 //! A message is written at once if stderr takes it, queued if not, and counted if even the
-//! queue's reserve is full: to say something never makes PID 1 wait. The level comes from
+//! queue's reserve is full: to say something never makes PID 1 wait. Values of secrets are not said. The level comes from
 //! `[supervisor] log_level`; `MINISUP_LOG` (`debug`, or `warn,minisup::runtime=trace`) overrides it.
 //! RUST_LOG is left to the services: it is their variable as much as ours.
 
@@ -10,6 +10,7 @@ use super::output::Output;
 use super::pump::Wall;
 use super::stamp::Stamp;
 use crate::core::plan::LogLevel;
+use crate::core::secrets::Secrets;
 use ::log::{Level, LevelFilter, SetLoggerError};
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,13 +18,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The variable that has the last word on what is said.
 const OVERRIDE: &str = "MINISUP_LOG";
 
+/// How messages are said.
+#[derive(Debug)]
+pub struct Manner {
+    /// What lines look like.
+    pub look: Look,
+    /// What is not said.
+    pub secrets: Secrets,
+}
+
 /// Sends the `log` macros to this output from now on.
 ///
 /// # Errors
 /// A logger has been installed before: there can be only one in a process.
 pub fn install(
     output: Arc<Mutex<Output>>,
-    look: Arc<Mutex<Look>>,
+    manner: Arc<Mutex<Manner>>,
     wall: Wall,
     level: LogLevel,
 ) -> Result<(), SetLoggerError> {
@@ -35,9 +45,10 @@ pub fn install(
     };
     builder.format(move |to, record| {
         let mut line = Vec::with_capacity(128);
-        let look = *look.lock().unwrap_or_else(PoisonError::into_inner);
+        let Manner { look, secrets } = &*manner.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = if look.is_stamped() { Stamp::of(wall()) } else { Stamp::default() };
-        look.own_line(&mut line, &stamp, level_word(record.level()), &record.args().to_string());
+        let text = secrets.masked(record.args().to_string());
+        look.own_line(&mut line, &stamp, level_word(record.level()), &text);
         to.write_all(&line)
     });
     builder.target(env_logger::Target::Pipe(Box::new(OwnMessages(output)))).try_init()?;

@@ -31,13 +31,14 @@ use super::files::{Compression, Files};
 use super::follow::Followers;
 use super::format::Look;
 use super::output::{Notice, Output};
-use super::own;
+use super::own::{self, Manner};
 use super::ring::{self, Rings};
 use super::splice::{Filling, Pending};
 use super::stamp::Stamp;
 use super::stream::{Event, Mode, Source, Stream, StreamId};
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::plan::{LogLevel, LogPolicy, Sink, Sinks};
+use crate::core::secrets::Secrets;
 use crate::core::time::Moment;
 use ::log::warn;
 use nix::errno::Errno;
@@ -97,7 +98,7 @@ pub struct Pump {
     pub(super) outputs: [Arc<Mutex<Output>>; 2],
     look: Look,
     /// That of our own messages.
-    own_look: Arc<Mutex<Look>>,
+    own_manner: Arc<Mutex<Manner>>,
     /// Whether prefixes on stdout, and on stderr, are coloured.
     is_coloured: [bool; 2],
     pub(super) streams: Vec<Option<Stream>>,
@@ -164,7 +165,7 @@ impl Pump {
             epoll,
             outputs: [first, second],
             look,
-            own_look: Arc::new(Mutex::new(look)),
+            own_manner: Arc::new(Mutex::new(Manner { look, secrets: Secrets::default() })),
             is_coloured,
             streams: Vec::new(),
             free: Vec::new(),
@@ -202,12 +203,16 @@ impl Pump {
     }
 
     /// Sends minisup's own messages (the `log` macros) to the container's stderr.
-    pub fn take_own_messages(&self, level: LogLevel) {
-        if own::install(Arc::clone(&self.outputs[1]), Arc::clone(&self.own_look), self.clock.wall, level)
-            .is_err()
-        {
+    pub fn take_own_messages(&self, level: LogLevel, secrets: Secrets) {
+        self.manner().secrets = secrets;
+        let (output, manner) = (Arc::clone(&self.outputs[1]), Arc::clone(&self.own_manner));
+        if own::install(output, manner, self.clock.wall, level).is_err() {
             warn!("minisup's messages go where they went before");
         }
+    }
+
+    fn manner(&self) -> MutexGuard<'_, Manner> {
+        self.own_manner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lines go there and look like this from now on, those of streams that are open too. `of` says
@@ -218,11 +223,12 @@ impl Pump {
         &mut self,
         level: LogLevel,
         look: Look,
+        secrets: Secrets,
         of: impl Fn(InstanceId) -> Option<(Option<u32>, [Sinks; 2], LogPolicy)>,
     ) {
         own::set_level(level);
         self.look = look;
-        *self.own_look.lock().unwrap_or_else(PoisonError::into_inner) = look;
+        *self.manner() = Manner { look, secrets };
         for index in 0..self.streams.len() as u32 {
             let Some(stream) = &mut self.streams[index as usize] else { continue };
             let Some((number, sinks, policy)) = of(stream.source.slot()) else { continue };

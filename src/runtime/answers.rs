@@ -46,12 +46,17 @@ pub(super) fn status(
             .instances
             .iter()
             .filter(|it| chosen.is_empty() || chosen.contains(&it.instance))
-            .map(|it| instance(supervisor, schedules, it))
+            .map(|it| instance(supervisor, reporter, schedules, it))
             .collect(),
     }
 }
 
-fn instance(supervisor: &Supervisor, schedules: &Schedules, it: &InstanceStatus) -> wire::Instance {
+fn instance(
+    supervisor: &Supervisor,
+    reporter: &Reporter,
+    schedules: &Schedules,
+    it: &InstanceStatus,
+) -> wire::Instance {
     let spec = supervisor.spec_of(it.instance);
     let now = supervisor.instance(it.instance);
     // What an update is removing runs no more.
@@ -75,7 +80,7 @@ fn instance(supervisor: &Supervisor, schedules: &Schedules, it: &InstanceStatus)
         restarts: it.launches.saturating_sub(1),
         failures: it.failures,
         last: it.last.map(|outcome| outcome.to_string()),
-        reason: why(supervisor, spec, it, &now.state),
+        reason: why(supervisor, spec, it, &now.state).map(|why| reporter.masked(why)),
         said: it.said.as_deref().map(str::to_owned),
         retry_in: match now.state {
             State::Backoff { until, .. } => Some(until.since(clock::now()).as_secs_f64()),
@@ -159,14 +164,15 @@ pub(super) fn health(supervisor: &Supervisor, reporter: &Reporter) -> wire::Heal
             }
             Wellness::Coming => coming.push(id),
             Wellness::Ill(why) => {
-                return ill(format!("unhealthy: {} {why}", reporter.label(supervisor, id)));
+                let label = reporter.label(supervisor, id);
+                return ill(reporter.masked(format!("unhealthy: {label} {why}")));
             }
         }
     }
     match coming.is_empty() {
         false => {
             let word = if phase == Phase::Boot { "starting" } else { "unhealthy" };
-            ill(format!("{word}: {}", obstacle(supervisor, reporter, &coming)))
+            ill(reporter.masked(format!("{word}: {}", obstacle(supervisor, reporter, &coming))))
         }
         true => {
             let message = match well {

@@ -17,6 +17,7 @@ use super::turn::Turn;
 use super::update::{Origin, Updates};
 use crate::core::exit::code;
 use crate::core::plan::{Plan, ServiceSpec, SupervisorSpec};
+use crate::core::secrets::Secrets;
 use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::log::{Clock, Look, Pump};
@@ -73,7 +74,8 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
     let pump = Pump::new(look, Clock { now: clock::now, wall: clock::wall })?
         .splicing(fd::pending)
         .keeping(fd::keep);
-    pump.take_own_messages(plan.supervisor.log_level);
+    let secrets = Secrets::of(&plan.services);
+    pump.take_own_messages(plan.supervisor.log_level, secrets.clone());
     let caught = Watched::new(Signals::catch(wanted(&plan))?)?;
     signals::unblock_all();
     // Blocks SIGCHLD, so it comes after the unblocking.
@@ -101,7 +103,7 @@ pub(super) fn prepare(plan: Rc<Plan>, origin: Origin) -> io::Result<Turn> {
         to_resume: Vec::new(),
         sweep: Sweep::sparing_readers_among(tree.inherited()),
         tree,
-        reporter: Reporter::new(now),
+        reporter: Reporter::new(now, secrets),
         updates: Updates::new(origin, &plan),
         sockets,
         pid_files: PidFiles::new(),

@@ -167,6 +167,7 @@ impl Turn {
             Ok(Begun::Open) => {}
             Ok(Begun::Answered(reply)) => self.clients.server.answer(client, &reply),
             Err((error, message)) => {
+                let message = self.reporter.masked(message);
                 self.clients.server.answer(client, &wire::Reply::Error { error, message });
             }
         }
@@ -323,7 +324,7 @@ impl Turn {
                 &open.chosen,
             )),
             Reply::Failed(Refusal { text, instance }) => wire::Reply::Failed {
-                message: text,
+                message: self.reporter.masked(text),
                 service: instance.map(|id| self.reporter.name(&self.supervisor, id).to_string()),
                 log: instance.map(|id| self.last_lines(id, self.worth_telling(id))).unwrap_or_default(),
             },

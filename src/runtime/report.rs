@@ -7,6 +7,7 @@ use crate::core::ids::{InstanceId, ServiceId};
 use crate::core::instance::{End, Failure, Reason, State};
 use crate::core::phase::Phase;
 use crate::core::plan::{Condition, Hook, Kind, Plan, Probe, ProbeAddress, Ready, ServiceSpec};
+use crate::core::secrets::Secrets;
 use crate::core::signal::Signal;
 use crate::core::supervisor::Supervisor;
 use crate::core::time::Moment;
@@ -21,11 +22,22 @@ use std::time::Duration;
 /// Says what happens.
 pub(super) struct Reporter {
     began: Moment,
+    secrets: Secrets,
 }
 
 impl Reporter {
-    pub(super) fn new(began: Moment) -> Reporter {
-        Reporter { began }
+    pub(super) fn new(began: Moment, secrets: Secrets) -> Reporter {
+        Reporter { began, secrets }
+    }
+
+    /// From now on these are the values that it does not say.
+    pub(super) fn conceal(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
+    }
+
+    /// Without the values of secrets.
+    pub(super) fn masked(&self, text: String) -> String {
+        self.secrets.masked(text)
     }
 
     /// When minisup began.
@@ -69,7 +81,11 @@ impl Reporter {
     /// The line about this change, unless nobody would read it: it is below the log's level, and
     /// nobody follows events.
     pub(super) fn line(&self, supervisor: &Supervisor, change: &Change, is_followed: bool) -> Option<Line> {
-        let paper = Paper { is_followed };
+        let line = self.tell(supervisor, change, Paper { is_followed })?;
+        Some(Line { text: self.masked(line.text), ..line })
+    }
+
+    fn tell(&self, supervisor: &Supervisor, change: &Change, paper: Paper) -> Option<Line> {
         match change {
             Change::State { instance, from, to, failures, last } => {
                 let story = Story {

@@ -18,6 +18,7 @@ use crate::core::difference::{self, Difference};
 use crate::core::ids::RequestId;
 use crate::core::input::{Input, Request};
 use crate::core::plan::Plan;
+use crate::core::secrets::Secrets;
 use crate::core::signal::Signal;
 use crate::core::time::Moment;
 use crate::sys::{clock, memory};
@@ -234,7 +235,9 @@ impl Turn {
         let spec = &plan.supervisor;
         let look = super::boot::look(&plan);
         let supervisor = &self.supervisor;
-        self.pump.restyle(spec.log_level, look, |instance| {
+        let secrets = Secrets::of(&plan.services);
+        self.reporter.conceal(secrets.clone());
+        self.pump.restyle(spec.log_level, look, secrets, |instance| {
             let (_, number) = supervisor.whose(instance);
             let spec = supervisor.spec_of(instance);
             let sinks = [spec.stdout.clone(), spec.stderr.clone()];

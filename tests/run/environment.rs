@@ -69,3 +69,37 @@ fn a_secret_is_in_the_environment_and_nowhere_else() {
     let words = run.ends_with(3);
     assert!(!words.contains("hush"), "{words}");
 }
+
+#[test]
+fn a_secret_in_a_probe_or_a_hook_is_not_said_either() {
+    needs_namespaces!();
+    // The second service has not even said that it is one.
+    let config = r#"
+        [supervisor]
+        control_socket = "${DIR}/socket"
+        log_level = "trace"
+
+        [service.db]
+        command = "sleep 1001"
+        secrets = ["DB_PASSWORD"]
+        ready   = { exec = ["sh", "-c", "test ${DB_PASSWORD} && test -e ${DIR}/up"], interval = "50ms" }
+        hooks   = { after_ready = ["/not/there/${DB_PASSWORD}"] }
+
+        [service.other]
+        command = "/neither/${DB_PASSWORD}"
+        after = ["db:started"]
+        essential = false
+        max_failures = 1
+    "#;
+    let mut run =
+        supervise(Place::Pid1, config).with(|container| container.env("DB_PASSWORD", "hush-hush")).start();
+    run.said("waiting for exec sh -c test *** && test -e");
+    run.said("cannot execute /neither/***: no such file or directory");
+    let status = run.ask(&["status"]);
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("/neither/***") && !status.contains("hush"), "{status}");
+    run.write("up", "");
+    run.said("the after_ready hook of db failed (cannot execute /not/there/***");
+    let words = run.stops_with(0);
+    assert!(!words.contains("hush"), "{words}");
+}

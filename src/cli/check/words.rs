@@ -4,11 +4,9 @@ use crate::config::values::{CAPABILITIES, duration_text};
 use crate::config::why::Source;
 use crate::config::{Reasons, Surroundings, keys};
 use crate::core::plan::*;
+use crate::core::secrets::{MASK, Secrets};
 use crate::core::socket::FIRST_FD;
 use crate::core::sorted::Set;
-
-/// What stands for the value of a secret.
-pub const MASK: &str = "***";
 
 /// A service that can be spoken of.
 pub struct Words<'a> {
@@ -33,14 +31,7 @@ impl<'a> Words<'a> {
 
     /// A text with the values of all secrets replaced.
     pub fn masked(&self, text: &str) -> String {
-        let launch = &self.spec.launch;
-        let mut text = text.to_owned();
-        for (_, value) in launch.environment.iter().filter(|(name, _)| launch.secrets.contains(name)) {
-            if value.len() >= 4 {
-                text = text.replace(value.as_str(), MASK);
-            }
-        }
-        text
+        Secrets::of(&self.plan.services).masked(text.to_owned())
     }
 
     /// Its command.

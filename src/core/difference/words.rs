@@ -5,45 +5,10 @@
 
 use crate::core::plan::*;
 use crate::core::signal::Signal;
-use crate::core::sorted::{self, Set};
 use crate::core::time::duration_text;
 use std::path::Path;
 
-/// What stands for the value of a secret.
-const MASK: &str = "***";
-
 type Pairs = Vec<(String, String)>;
-
-/// The values of secrets that are said nowhere.
-pub(super) struct Secrets<'a>(Set<&'a str>);
-
-impl<'a> Secrets<'a> {
-    /// Of all of these.
-    pub(super) fn of(specs: [&'a ServiceSpec; 2]) -> Secrets<'a> {
-        let mut values = Set::new();
-        for Launch { environment, secrets, .. } in specs.map(|spec| &spec.launch) {
-            let is_secret = |(name, value): &&(String, String)| !value.is_empty() && secrets.contains(name);
-            values.extend(environment.iter().filter(is_secret).map(|(_, value)| value.as_str()));
-        }
-        Secrets(values)
-    }
-
-    /// The text without them: as a whole, and within it if they are not too short to be told from
-    /// other words.
-    pub(super) fn masked(&self, text: &str) -> String {
-        if self.0.contains(text) {
-            return MASK.to_owned();
-        }
-        let mut text = text.to_owned();
-        // Longer ones first: one may be the beginning of another.
-        let mut values: Vec<&&str> = self.0.iter().filter(|value| value.len() >= 4).collect();
-        sorted::sort_by_key(&mut values, |value| std::cmp::Reverse(value.len()));
-        for value in values {
-            text = text.replace(*value, MASK);
-        }
-        text
-    }
-}
 
 /// Whether the key is about what a process is given when it is launched.
 pub(super) fn is_given_at_launch(key: &str) -> bool {
