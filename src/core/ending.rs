@@ -70,14 +70,20 @@ impl Supervisor {
                 }
                 Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done => {}
             },
-            None if signal == Signal::USR1 => {
-                for id in self.all() {
-                    if let Some(reopen) = self.spec_of(id).reopen {
-                        self.pass_on(std::iter::once(id), reopen);
-                    }
-                }
-            }
+            None if signal == Signal::USR1 => self.reopen_logs(),
             None => self.actions.push_back(Action::Publish(Box::new(Change::Unassigned(signal)))),
+        }
+    }
+
+    /// Who has log files of its own opens them again; when it is ready, for the signal may end a server
+    /// that still loads.
+    fn reopen_logs(&mut self) {
+        for id in self.all() {
+            let Some(reopen) = self.spec_of(id).reopen else { continue };
+            match self.instance(id).state {
+                State::Starting { .. } => self.slots[id.index()].reopens = true,
+                _ => self.pass_on(std::iter::once(id), reopen),
+            }
         }
     }
 

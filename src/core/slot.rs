@@ -29,6 +29,8 @@ pub(super) struct Slot {
     pub(super) partner: Option<InstanceId>,
     /// So many reloads wait until its process is ready.
     pub(super) reloads: u32,
+    /// It is to open its log files again when its process is ready.
+    pub(super) reopens: bool,
     /// Its process is to be handed over to a successor.
     pub(super) rolls: bool,
     /// The plan that its process lives by, if that is neither the one in force nor the one before.
@@ -74,6 +76,7 @@ impl Slot {
             role: Role::Member,
             partner: None,
             reloads: 0,
+            reopens: false,
             rolls: false,
             kept: None,
         }

@@ -378,9 +378,12 @@ impl Supervisor {
             last: after.last,
         })));
         // What was to be read again is read now; or by another process anyway.
-        let reloads = std::mem::take(&mut self.slots[id.index()].reloads);
+        let slot = &mut self.slots[id.index()];
+        let (reloads, reopens) = (std::mem::take(&mut slot.reloads), std::mem::take(&mut slot.reopens));
         if let State::Running { pid, .. } = after.state {
             (0..reloads).for_each(|_| self.actions.push_back(Action::Reload { instance: id, pid }));
+            let reopen = if reopens { self.spec_of(id).reopen } else { None };
+            self.actions.extend(reopen.map(|signal| Action::Signal { instance: id, pid, signal }));
         }
         self.executing -= u32::from(is_executing(&before.state));
         self.executing += u32::from(is_executing(&after.state));

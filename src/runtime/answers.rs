@@ -200,7 +200,7 @@ fn wellness(supervisor: &Supervisor, spec: &ServiceSpec, id: InstanceId) -> Well
         State::Backoff { cause: Some(cause), .. } => {
             Wellness::Ill(format!("is to be tried again ({})", reason(cause, spec, supervisor.plan())))
         }
-        State::Running { checkup: Some(checkup), .. } if !checkup.healthy && !is_boot => {
+        State::Running { checkup: Some(checkup), .. } if !checkup.healthy => {
             // A first check that has not been answered yet is no failure.
             match checkup.failed {
                 0 => Wellness::Well,

@@ -2,7 +2,8 @@
 //!
 //! The same files are read as at the start, in the same world: the same arguments, the environment
 //! that minisup was given, the same user; only /etc/passwd and /etc/group are read anew. If
-//! anything is wrong with them, everything that is wrong is said, and nothing changes. Otherwise
+//! anything is wrong with them, everything that is wrong is said, and nothing changes. Nor does it if no
+//! service would be left. Otherwise
 //! the new plan goes to the core, which knows who is to be stopped, replaced and launched, and in
 //! which order; one update after the other. What the loop itself keeps of a plan changes as soon
 //! as the core has gone over to it ([`Turn::follow_plan`]).
@@ -32,6 +33,10 @@ const BY_SIGNAL: u64 = 1 << 63;
 
 /// So many services are named in one line of the log.
 const NAMED: usize = 20;
+
+/// What is answered to an update after which nothing would be left.
+const NOTHING: &str = "it has no service that is enabled any more: a file may be half-written, or a folder of `include` away\n\
+    (to end everything: `minisup shutdown`)";
 
 /// Where the configuration came from: what is needed to read it again.
 #[derive(Debug)]
@@ -162,11 +167,21 @@ impl Turn {
         debug!("the configuration has been read in {:?}", clock::now().since(since));
         let answer = match loaded {
             Err(text) => Answer::Error(ErrorKind::BadConfiguration, text),
+            Ok(loaded) if self.loses_all(&loaded.plan) => {
+                Answer::Error(ErrorKind::BadConfiguration, NOTHING.into())
+            }
             Ok(loaded) if dry_run => Answer::Updated(self.changes(&loaded.plan, dry_run)),
             Ok(loaded) => self.go_over(id, loaded, since),
         };
         memory::give_back_before_sleep();
         answer
+    }
+
+    /// A file that is just being written is empty for a moment, a folder is away with its volume: an update
+    /// to nothing is not meant, and would end the container with 0.
+    fn loses_all(&self, plan: &Plan) -> bool {
+        let has_any = |plan: &Plan| plan.services.iter().any(|spec| spec.enabled);
+        has_any(self.supervisor.plan()) && !has_any(plan)
     }
 
     fn go_over(&mut self, id: RequestId, Loaded { plan, warnings, .. }: Loaded, since: Moment) -> Answer {

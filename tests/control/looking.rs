@@ -1,6 +1,6 @@
 //! status, health, logs, events.
 
-use crate::asking::{USUAL, ask, follow, json, status_of, supervisor};
+use crate::asking::{USUAL, ask, follow, json, stage, status_of, supervisor};
 use crate::needs_namespaces;
 use crate::support::wait_until;
 
@@ -308,4 +308,25 @@ fn what_a_service_says_of_itself_is_shown_to_whoever_waits_for_it() {
     assert!(status_of(&run, "loader")["said"].is_null(), "it ended");
     run.stops_with(0);
     while events.next().is_some() {}
+}
+
+#[test]
+fn a_check_that_fails_is_said_also_while_something_else_keeps_boot_from_ending() {
+    needs_namespaces!();
+    let mut run = stage(
+        r#"
+        [service.app]
+        command = "sleep 1000"
+        health = { exec = ["false"], interval = "20ms", failures = 1, action = "none" }
+
+        [service.metrics]
+        command = "sleep 1001"
+        ready = { file = "${DIR}/never", timeout = "10m" }
+        essential = false
+        "#,
+    )
+    .start();
+    run.said("metrics started");
+    wait_until("health says so", || ask(&run, &["health"]).stdout == "unhealthy: app fails its check\n");
+    run.stops_with(0);
 }

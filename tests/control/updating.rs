@@ -128,3 +128,22 @@ fn an_update_that_takes_too_long_goes_on_without_whoever_waited() {
     assert!(ask(&run, &["wait", "slow"]).good().starts_with("slow: running, ready"));
     run.stops_with(0);
 }
+
+#[test]
+fn an_update_after_which_nothing_would_be_left_is_refused() {
+    needs_namespaces!();
+    let mut run = supervisor(USUAL);
+    let before = status_of(&run, "web")["pid"].clone();
+    write(&run, "");
+    for words in [&["update"][..], &["update", "--dry-run"]] {
+        let answer = ask(&run, words);
+        assert_eq!(answer.code, 78, "{words:?}");
+        assert!(answer.stderr.contains("no service that is enabled any more"), "{}", answer.stderr);
+        assert!(answer.stderr.contains("minisup shutdown"), "{}", answer.stderr);
+    }
+    run.signal(libc::SIGHUP);
+    run.said("got HUP, but the configuration cannot be used; nothing has changed");
+    run.said("no service that is enabled any more");
+    assert_eq!(status_of(&run, "web")["pid"], before);
+    run.stops_with(0);
+}

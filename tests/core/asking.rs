@@ -1,6 +1,6 @@
 //! What clients ask for, what is done about it, and when they are answered.
 
-use crate::specs::{on, oneshot, ready, satellite, secs, service};
+use crate::specs::{on, oneshot, ready, satellite, secs, service, tcp};
 use crate::stage::Stage;
 use minisup::core::exit::Outcome;
 use minisup::core::plan::{Condition, Probe, Restart, ServiceSpec};
@@ -268,6 +268,18 @@ fn a_reopen_or_a_forwarded_signal_does_not_hit_a_process_that_is_not_the_program
     let request = stage.send("web", Signal::HUP);
     assert_eq!(stage.signals_to("web"), [Signal::USR1, Signal::HUP]);
     assert!(stage.is_done(request));
+}
+
+#[test]
+fn who_still_loads_opens_its_log_files_again_when_it_is_ready() {
+    let web = ServiceSpec { reopen: Some(Signal::USR1), ready: ready(tcp()), ..service("web") };
+    let mut stage = Stage::of([web]);
+    stage.exec("web");
+    stage.signal(Signal::USR1);
+    stage.signal(Signal::USR1);
+    assert_eq!(stage.signals_to("web"), [], "it may not survive it");
+    stage.is_ready("web");
+    assert_eq!(stage.signals_to("web"), [Signal::USR1], "once is enough");
 }
 
 #[test]

@@ -532,3 +532,31 @@ fn what_has_prepared_a_service_is_not_run_again_when_that_is_replaced() {
     stage.update([service("web"), with_command("/bin/other", oneshot("migrate"))]);
     assert_eq!(stage.launches("migrate"), 2);
 }
+
+#[test]
+fn what_is_new_of_a_stopped_service_or_requires_it_is_not_launched() {
+    let app = || service("app");
+    let web = |instances| requiring(0, ServiceSpec { instances, ..service("web") });
+    let mut stage = up(&["app", "web", "other"], [app(), web(1), service("other")]);
+    let stop = stage.stop("app");
+    stage.exits("web", 0);
+    stage.exits("app", 0);
+    assert!(stage.is_done(stop));
+    // One more of who was taken along, a new one who requires it, and one more of itself.
+    let more = ServiceSpec { instances: 2, ..app() };
+    let update =
+        stage.update([more, web(2), service("other"), requiring(0, service("exporter")), service("free")]);
+    stage.exec("free");
+    assert!(stage.is_done(update));
+    assert_eq!(stage.phase(), "up", "nobody has failed");
+    for name in ["app", "web", "exporter"] {
+        let service = stage.service(name);
+        for id in stage.supervisor.instances_of(service) {
+            assert_eq!(stage.supervisor.instance(id).state.name(), "stopped", "{name}");
+        }
+    }
+    // They are started as everything else is.
+    let start = stage.start("exporter");
+    assert!(stage.is_open(start));
+    assert_eq!(stage.state("app"), "Executing");
+}

@@ -5,7 +5,8 @@
 //! on the update goes its way: `super`.
 //!
 //! **What stays.** Unchanged instances, and those whose changed keys need no new process, keep it
-//! with all that is known of it. What a client has stopped stays stopped. Who has been given up
+//! with all that is known of it. What a client has stopped stays stopped, and so does what is new of it or
+//! requires it. Who has been given up
 //! is tried again if anything of it has changed, or of what it lacked; what ended for good
 //! only if it would be launched otherwise now. An instance that is not ready yet is launched anew
 //! if `ready` or its hooks have changed.
@@ -49,21 +50,23 @@ impl Supervisor {
         self.updates.before = Some(Rc::clone(&before));
         self.actions.push_back(Action::Publish(Box::new(Change::Updating(Rc::clone(&difference)))));
         let mut errands = Errands::default();
-        self.move_in(&mut errands);
+        self.move_in(&before, &mut errands);
         self.change(&before, &difference, &mut errands);
         self.try_again(&difference, &mut errands);
         self.run(errands, id, now);
     }
 
     /// Gives every instance of the new plan its place, and takes away those that it does not have.
-    fn move_in(&mut self, errands: &mut Errands) {
+    fn move_in(&mut self, before: &Plan, errands: &mut Errands) {
         // A spare is nobody's.
         let known = self.all().filter(|id| self.slot(*id).role == Role::Member);
         let known = Map::from_iter(known.map(|id| (self.whose(id), id)));
+        let stopped = self.stopped_by_hand(before, &known);
         let mut members = Map::new();
         for service in self.order.clone() {
             let spec = self.plan.service(service);
-            let (count, want) = (spec.instances, spec.first_want());
+            let want = if stopped.contains(&service) { Want::Down } else { spec.first_want() };
+            let count = spec.instances;
             for number in 0..count {
                 let id = known.get(&(service, number)).copied();
                 let id = id.unwrap_or(InstanceId(self.slots.len() as u32));
@@ -96,6 +99,30 @@ impl Supervisor {
         self.occupancy = Occupancy::new(self.plan.services.len());
         for slot in self.slots.iter().filter(|slot| slot.instance.has_process()) {
             self.occupancy.gained(&self.plan, slot.service);
+        }
+    }
+
+    /// Services that a client has stopped, all of each, and those that require them: whatever is new of
+    /// these is not to run either.
+    fn stopped_by_hand(&self, before: &Plan, known: &Map<(ServiceId, u32), InstanceId>) -> Set<ServiceId> {
+        let mut wanted = Set::new();
+        let mut there = Set::new();
+        for ((service, _), id) in known.iter().filter(|(_, id)| self.slot(**id).age != Age::Gone) {
+            there.insert(*service);
+            if self.instance(*id).want == Want::Up {
+                wanted.insert(*service);
+            }
+        }
+        let was_enabled = |service: &ServiceId| {
+            before.services.get(service.index()).is_some_and(|it| it.first_want() == Want::Up)
+        };
+        let is_stopped = |service: &&ServiceId| {
+            there.contains(*service) && !wanted.contains(*service) && was_enabled(service)
+        };
+        let stopped: Vec<ServiceId> = self.order.iter().filter(is_stopped).copied().collect();
+        match stopped.is_empty() {
+            true => Set::new(),
+            false => Set::from_iter(Graph::with_members(&self.plan, Vec::new()).with_dependents(&stopped)),
         }
     }
 
