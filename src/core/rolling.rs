@@ -30,7 +30,10 @@
 //! two that is. So the heir of a member is who is replaced, and the heir of a predecessor is asked to end as
 //! its process was: there is never a third one.
 //!
-//! **Updates.** An update waits until no roll is under way. Of the services that it replaces, those
+//! **Updates.** An update waits until no roll is under way, but not for one that may never be over: whose
+//! successor waits for a service that it requires, or has become the member early and is not up. It may be
+//! this update that mends it. Such a roll comes to nothing, and what it was to replace is replaced by the
+//! update that waited. Of the services that it replaces, those
 //! that roll do so: old and new stand side by side, so nobody has to go before another. If the new
 //! process does not get ready the old one goes on, by the plan by which it was launched, which its
 //! slot *keeps*; when it ends by itself, it is launched anew by the plan in force.
@@ -157,6 +160,36 @@ impl Supervisor {
                 self.give_way(new, now);
             }
             self.end_roll(&roll, Err((format!("{name} is to be stopped"), None)));
+        }
+    }
+
+    /// An update waits for its turn: rolls that may never be over are put off until then.
+    pub(super) fn put_off_rolls(&mut self, now: Moment) {
+        while let Some(index) = self.rolls.list.iter().position(|roll| self.may_never_be_over(roll)) {
+            let roll = self.rolls.list.remove(index);
+            let members: Vec<InstanceId> = self.graph.instances(roll.service).collect();
+            for id in members {
+                let slot = &mut self.slots[id.index()];
+                slot.put_off |= slot.age == Age::Outdated;
+            }
+            let successor =
+                roll.pair.map(|pair| pair.new).filter(|new| self.slot(*new).role == Role::Successor);
+            if let Some(new) = successor {
+                self.give_way(new, now);
+            }
+            let name = &self.plan.service(roll.service).name;
+            let why = format!("{name} was not replaced: another update has come, which does");
+            self.end_roll(&roll, Err((why, None)));
+        }
+    }
+
+    fn may_never_be_over(&self, roll: &Roll) -> bool {
+        let Some(Pair { old, new }) = roll.pair else { return false };
+        let state = &self.instance(new).state;
+        match self.slot(new).role {
+            Role::Successor => matches!(state, State::Waiting { .. }),
+            Role::Member => !self.instance(old).has_process() && !matches!(state, State::Running { .. }),
+            Role::Predecessor | Role::Spare => false,
         }
     }
 

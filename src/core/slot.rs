@@ -33,6 +33,8 @@ pub(super) struct Slot {
     pub(super) reopens: bool,
     /// Its process is to be handed over to a successor.
     pub(super) rolls: bool,
+    /// Its replacement has been put off until the next update.
+    pub(super) put_off: bool,
     /// The plan that its process lives by, if that is neither the one in force nor the one before.
     pub(super) kept: Option<Rc<Plan>>,
 }
@@ -78,6 +80,7 @@ impl Slot {
             reloads: 0,
             reopens: false,
             rolls: false,
+            put_off: false,
             kept: None,
         }
     }
@@ -86,7 +89,7 @@ impl Slot {
     pub(super) fn has_lost_its_old_process(&mut self) -> bool {
         let replaced = matches!(self.age, Age::Outdated | Age::Kept);
         self.age = if replaced { Age::Current } else { Age::Gone };
-        (self.kept, self.rolls) = (None, false);
+        (self.kept, self.rolls, self.put_off) = (None, false, false);
         replaced && self.instance.want == Want::Up
     }
 

@@ -134,6 +134,9 @@ impl Supervisor {
     /// The next step of the update that has its turn, and the next update when that is over.
     pub(super) fn go_on_updating(&mut self, now: Moment) {
         loop {
+            if !self.updates.waiting.is_empty() && !self.phase.is_ending() {
+                self.put_off_rolls(now);
+            }
             while std::mem::take(&mut self.updates.stirred) {
                 self.advance(now);
             }

@@ -68,6 +68,8 @@ pub struct Judge {
     moment: (Moment, u32),
     /// Services that roll, and that a client has asked to be replaced.
     rolls_asked: BTreeSet<ServiceId>,
+    /// Instances whose hand-over an update has begun, and left to the next one.
+    put_off: BTreeSet<InstanceId>,
 }
 
 impl Judge {
@@ -102,6 +104,7 @@ impl Judge {
             stop_signals: 0,
             moment: (Moment::default(), 0),
             rolls_asked: BTreeSet::new(),
+            put_off: BTreeSet::new(),
         }
     }
 

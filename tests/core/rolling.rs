@@ -314,3 +314,76 @@ fn an_unhealthy_process_is_replaced_as_ever() {
     assert_eq!(stage.supervisor.all_instances().count(), 1);
     let _ = stage.ask(Request::Status);
 }
+
+/// The app requires a cache, and an update replaces both, by a cache that does not get ready.
+fn the_app_waits_for_a_broken_cache() -> (Stage, (InstanceId, Pid), RequestId) {
+    let mut stage = up([cache("/bin/cache"), requiring_cache("/bin/app")]);
+    let (old_cache, old_app) = ((stage.id("cache"), stage.pid("cache")), (stage.id("app"), stage.pid("app")));
+    let update = stage.update([cache("/bin/broken"), requiring_cache("/bin/new")]);
+    ends(&mut stage, old_cache, 0);
+    stage.exec("cache");
+    assert_eq!((stage.pid("app"), stage.state("cache")), (old_app.1, "Starting"));
+    (stage, old_app, update)
+}
+
+fn cache(command: &str) -> ServiceSpec {
+    let mut spec = ServiceSpec { ready: ready(Probe::Notify), ..service("cache") };
+    spec.launch.command = [command.to_owned()].into();
+    spec
+}
+
+fn requiring_cache(command: &str) -> ServiceSpec {
+    ServiceSpec { requires: [on(0, Condition::Ready)].into(), ..other(command) }
+}
+
+#[test]
+fn an_update_does_not_wait_for_a_hand_over_that_waits_for_what_it_mends() {
+    let (mut stage, old_app, update) = the_app_waits_for_a_broken_cache();
+    // The app stays as the broken update had it, and has not been replaced by that.
+    let mended = stage.update([cache("/bin/mended"), requiring_cache("/bin/new")]);
+    assert_eq!(stage.refusal(update), "app was not replaced: another update has come, which does");
+    let broken = (stage.id("cache"), stage.pid("cache"));
+    assert_eq!(signals(&mut stage, broken.1), [Signal::TERM]);
+    ends(&mut stage, broken, 0);
+    stage.exec("cache");
+    stage.is_ready("cache");
+    let new_app = newest(&stage);
+    assert_ne!(new_app.1, old_app.1);
+    becomes_ready(&mut stage, new_app);
+    assert_eq!(signals(&mut stage, old_app.1), [Signal::TERM]);
+    ends(&mut stage, old_app, 0);
+    assert!(stage.is_done(mended));
+}
+
+#[test]
+fn what_was_put_off_is_launched_by_the_plan_in_force_if_it_ends_before() {
+    let (mut stage, old_app, _) = the_app_waits_for_a_broken_cache();
+    let mended = stage.update([cache("/bin/mended"), requiring_cache("/bin/new")]);
+    let broken = (stage.id("cache"), stage.pid("cache"));
+    ends(&mut stage, old_app, 0);
+    ends(&mut stage, broken, 0);
+    stage.exec("cache");
+    stage.is_ready("cache");
+    let new_app = newest(&stage);
+    becomes_ready(&mut stage, new_app);
+    assert!(stage.is_done(mended));
+    assert_eq!(newest(&stage), new_app, "and not once more");
+}
+
+#[test]
+fn an_update_does_not_wait_for_a_successor_that_is_alone_and_never_ready() {
+    let mut stage = up([app()]);
+    let old = (stage.id("app"), stage.pid("app"));
+    let broken = stage.update([other("/bin/broken")]);
+    let new = newest(&stage);
+    stage.tell(Input::Executed { instance: new.0, pid: new.1 });
+    ends(&mut stage, old, 1);
+    assert_eq!(stage.pid("app"), new.1, "it is the relaunch");
+    let mended = stage.update([other("/bin/mended")]);
+    assert_eq!(stage.refusal(broken), "app was not replaced: another update has come, which does");
+    assert_eq!(signals(&mut stage, new.1), [Signal::TERM]);
+    ends(&mut stage, new, 0);
+    let last = newest(&stage);
+    becomes_ready(&mut stage, last);
+    assert!(stage.is_done(mended));
+}

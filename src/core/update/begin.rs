@@ -132,15 +132,18 @@ impl Supervisor {
         let plan = Rc::clone(&self.plan);
         for service in self.order.clone() {
             let spec = plan.service(service);
+            let is_put_off = self.graph.instances(service).any(|id| self.slot(id).put_off);
             let replaced = match kinds.get(&*spec.name) {
                 Some(ChangeKind::Replaced) => true,
                 Some(ChangeKind::InPlace) => false,
+                None if is_put_off => false,
                 Some(ChangeKind::Added | ChangeKind::Removed) | None => continue,
             };
             let old = before.service(service);
             for id in self.graph.instances(service) {
                 if !errands.starts.contains(&id) {
-                    self.change_one(id, (old, spec), replaced, errands);
+                    let put_off = std::mem::take(&mut self.slots[id.index()].put_off);
+                    self.change_one(id, (old, spec), replaced || put_off, errands);
                 }
             }
             if old.first_want() == Want::Up && spec.first_want() == Want::Down {

@@ -84,6 +84,11 @@ impl Judge {
                 self.known[index].delay = None;
             }
             self.ages[index] = self.age_after(id, is_there, kind, sup);
+            if kind == Some(ChangeKind::Replaced) && self.ages[index] == Age::Current && self.rolled(id) {
+                self.put_off.insert(id);
+            } else if self.waiting.is_empty() {
+                self.put_off.remove(&id);
+            }
             if is_there && self.ages[index] == Age::Gone {
                 self.ages[index] = Age::Current;
                 self.known[index] = Known::nothing(self.known[index].wanted);
@@ -143,21 +148,36 @@ impl Judge {
         }
     }
 
+    /// Whether its service hands over, by this plan or the one before.
+    fn rolled(&self, id: InstanceId) -> bool {
+        let service = self.service_of[id.index()].index();
+        [&self.plan, &self.before].iter().any(|plan| plan.services.get(service).is_some_and(|it| it.rolling))
+    }
+
     /// By which plan an instance lives when an update has begun that means this for its service.
     fn age_after(&self, id: InstanceId, is_there: bool, kind: Option<ChangeKind>, sup: &Supervisor) -> Age {
         let has_process = self.known[id.index()].leader.is_some();
+        let as_it_is = if sup.is_outdated(id) { Age::Outdated } else { Age::Current };
         match (self.ages[id.index()], is_there) {
             (Age::Gone, _) => Age::Gone,
             (_, false) if has_process => Age::Leaving,
             (_, false) => Age::Gone,
             (_, true) if !has_process => Age::Current,
+            // A roll may have been put off: until this update, or already until the next one.
+            (age, true) if self.rolled(id) && kind != Some(ChangeKind::Replaced) => {
+                let moves = kind.is_some() && self.to_come == 0 && !self.is_settled(id);
+                if moves || age == Age::Outdated || self.put_off.contains(&id) {
+                    as_it_is
+                } else {
+                    Age::Current
+                }
+            }
+            (_, true) if self.rolled(id) && !self.waiting.is_empty() => as_it_is,
             (_, true) => match kind {
                 Some(ChangeKind::Replaced) => Age::Outdated,
                 // Only if it is on its way, up or down; and if this is the last update, for the next one
                 // does not begin before what is old has gone.
-                Some(ChangeKind::InPlace) if self.to_come == 0 && !self.is_settled(id) => {
-                    if sup.is_outdated(id) { Age::Outdated } else { Age::Current }
-                }
+                Some(ChangeKind::InPlace) if self.to_come == 0 && !self.is_settled(id) => as_it_is,
                 Some(ChangeKind::InPlace | ChangeKind::Added | ChangeKind::Removed) | None => Age::Current,
             },
         }
