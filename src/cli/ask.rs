@@ -238,7 +238,7 @@ pub fn ended(result: Result<u8, Trouble>) -> u8 {
 }
 
 /// The kernel's words without Rust's number behind them.
-fn why(error: &io::Error) -> String {
+pub fn why(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
         None => error.to_string(),

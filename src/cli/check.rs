@@ -10,7 +10,6 @@ use crate::core::exit::code;
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Kind, Plan, ServiceSpec};
 use crate::core::yielding;
-use std::io::{self, Write};
 use words::Words;
 
 /// `minisup check`.
@@ -58,8 +57,7 @@ pub fn run(args: Args) -> u8 {
     let result = config::explain(&files, &around);
     if args.json {
         let value = json::answer(&result, args.plan, &around);
-        // A reader who has gone is no reason to fail.
-        let _ = writeln!(io::stdout().lock(), "{value:#}");
+        super::say(&format!("{value:#}"));
         return if result.is_ok() { 0 } else { code::CONFIGURATION };
     }
     match result {
@@ -86,7 +84,7 @@ pub fn run(args: Args) -> u8 {
                     n => format!("no error, {}", counted(n, "warning")),
                 }
             );
-            let _ = io::stdout().lock().write_all(text.as_bytes());
+            super::put(&text);
             0
         }
     }

@@ -4,7 +4,6 @@
 use super::complain;
 use crate::core::exit::code;
 use clap_complete::Shell;
-use std::io::{self, Write};
 
 /// `minisup completions`.
 #[derive(clap::Args, Debug)]
@@ -30,7 +29,7 @@ pub struct ManArgs {
 pub fn run(args: Args) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut super::command(), "minisup", &mut script);
-    let _ = io::stdout().lock().write_all(&script);
+    super::put(&script);
     0
 }
 
@@ -51,7 +50,7 @@ pub fn man(args: ManArgs) -> u8 {
     let mut page = Vec::new();
     match clap_mangen::Man::new(wanted.clone().display_name(name)).render(&mut page) {
         Ok(()) => {
-            let _ = io::stdout().lock().write_all(&page);
+            super::put(&page);
             0
         }
         Err(error) => {

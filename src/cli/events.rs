@@ -4,7 +4,7 @@ use super::ask::{self, Socket, Trouble};
 use super::text::{self, Colour, Paint};
 use crate::control::wire::{Event, Reply, Request};
 use glob::Pattern;
-use std::io::{self, Write};
+use std::io;
 
 /// `minisup events`.
 #[derive(clap::Args, Debug)]
@@ -48,7 +48,7 @@ fn follow(args: &Args) -> Result<u8, Trouble> {
             true => serde_json::to_string(&event).unwrap_or_default(),
             false => in_words(&event, paint),
         };
-        if writeln!(io::stdout().lock(), "{line}").is_err() {
+        if !super::put(line + "\n") {
             break;
         }
     }

@@ -17,7 +17,6 @@ use crate::sys::words::Words;
 use crate::sys::{memory, pid1, reap, terminal};
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
 use std::rc::Rc;
 
 /// One command, the smallest honest init: forwards all signals, reaps, passes the exit code
@@ -114,7 +113,7 @@ pub fn by_name(argv0: &std::ffi::OsStr, args: &[OsString]) -> Option<u8> {
         names::Asked::Run(manner, command) => manner.serve(command),
         names::Asked::Pause => pause(),
         names::Asked::Say(text) => {
-            let _ = writeln!(std::io::stdout().lock(), "{text}");
+            super::say(&text);
             0
         }
         names::Asked::Refuse(text) => {

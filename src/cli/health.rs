@@ -9,7 +9,6 @@ use super::say;
 use crate::control::wire::{Health, Reply, Request};
 use crate::core::exit::code;
 use std::ffi::OsString;
-use std::io::{self, Write};
 
 /// `minisup health`.
 #[derive(clap::Args, Debug)]
@@ -37,10 +36,7 @@ pub fn without_parser(words: &[OsString]) -> Option<u8> {
 pub fn run(args: Args) -> u8 {
     ask::ended(ask_for_it(&args.socket).map(|health| {
         match args.json {
-            true => {
-                let line = serde_json::to_string(&health).unwrap_or_default();
-                let _ = writeln!(io::stdout().lock(), "{line}");
-            }
+            true => say(&serde_json::to_string(&health).unwrap_or_default()),
             false => say(&health.message),
         }
         if health.healthy { 0 } else { code::FAILED }

@@ -5,7 +5,7 @@ use super::complain;
 use super::text::{self, Colour, Paint};
 use crate::control::wire::{LogLine, Reply, Request, Status};
 use crate::core::sorted::Set;
-use std::io::{self, Write};
+use std::io;
 
 /// `minisup logs`.
 #[derive(clap::Args, Debug)]
@@ -74,7 +74,7 @@ fn show(args: &Args) -> Result<u8, Trouble> {
             Ok(None) => return Err(Trouble::gone()),
             Err(error) => return Err(Trouble::lost(&error)),
         };
-        if io::stdout().lock().write_all(line.as_bytes()).is_err() {
+        if !super::put(&line) {
             break;
         }
     }

@@ -42,12 +42,15 @@ pub mod text;
 pub mod update;
 
 use crate::control::client::Client;
+use crate::core::exit::code;
 use change::Change;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// PID 1 for containers that run more than one process: it launches services in order, keeps
 /// them up, stops them well, and its exit code tells the truth.
@@ -142,9 +145,20 @@ pub struct ConfigArgs {
     pub config: Vec<std::path::PathBuf>,
 }
 
-/// Does what the command line says. Returns the exit code.
+/// Does what the command line says. Returns the exit code: whose output got lost has failed.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
-    let words: Vec<OsString> = words.into_iter().collect();
+    let code = dispatch(words.into_iter().collect());
+    match LOST.load(Ordering::Relaxed) {
+        0 => code,
+        number => {
+            let why = ask::why(&io::Error::from_raw_os_error(number));
+            complain(format_args!("minisup: cannot write the output: {why}"));
+            if code == 0 { code::FAILED } else { code }
+        }
+    }
+}
+
+fn dispatch(words: Vec<OsString>) -> u8 {
     if let Some((name, args)) = words.split_first()
         && let Some(code) = exec::by_name(name, args)
     {
@@ -158,7 +172,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(line) => line,
         Err(error) => {
             // Help and version are printed here too, on stdout, with code 0.
-            let _ = error.print();
+            if let Err(error) = error.print() {
+                lost(&error);
+            }
             return error.exit_code() as u8;
         }
     };
@@ -228,7 +244,7 @@ fn reader_is_there(client: &Client) -> bool {
     let stdout = io::stdout();
     let mut polled =
         [PollFd::new(client.as_fd(), PollFlags::POLLIN), PollFd::new(stdout.as_fd(), PollFlags::empty())];
-    while poll(&mut polled, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+    while poll(&mut polled, PollTimeout::NONE) == Err(Errno::EINTR) {}
     // Of a pipe without readers, pipe(7).
     !polled[1].revents().is_some_and(|happened| happened.contains(PollFlags::POLLERR))
 }
@@ -253,7 +269,25 @@ fn did_you_mean(word: &str) -> String {
 /// Says something to whoever asked, on stdout; nothing if there is nothing to say.
 fn say(text: &str) {
     if !text.is_empty() {
-        let _ = writeln!(io::stdout().lock(), "{text}");
+        put(&format!("{text}\n"));
+    }
+}
+
+/// The error by which output got lost, errno(3); 0: none did.
+static LOST: AtomicI32 = AtomicI32::new(0);
+
+/// Writes for whoever asked, on stdout. Whether it was taken: who goes on writing ends where it was
+/// not. Why it was not is said at the end, by [`main`].
+fn put(text: impl AsRef<[u8]>) -> bool {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_ref()).and_then(|()| stdout.flush());
+    written.inspect_err(lost).is_ok()
+}
+
+/// Output could not be written. A reader who has gone wants no more of it, and that is no failure.
+fn lost(error: &io::Error) {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        LOST.store(error.raw_os_error().unwrap_or(Errno::EIO as i32), Ordering::Relaxed);
     }
 }
 

@@ -86,9 +86,8 @@ pub fn run(args: Args) -> u8 {
         return code::FAILED;
     }
     if args.to.as_deref().is_some_and(is_stdout) {
-        let mut out = io::stdout().lock();
-        let written = outputs.iter().try_for_each(|(_, bytes)| out.write_all(bytes));
-        return if written.is_ok() { 0 } else { code::FAILED };
+        let is_written = outputs.iter().all(|(_, bytes)| super::put(bytes));
+        return if is_written { 0 } else { code::FAILED };
     }
     // Who names one file and one place may have meant a file by it.
     let is_new = |to: &&Path| matches!(&args.templates[..], [one] if !one.is_dir()) && !to.exists();

@@ -6,7 +6,7 @@ use super::text::{self, Colour, Paint, Redrawn, Table};
 use crate::control::client::Client;
 use crate::control::wire::{Instance, Request, Status};
 use crate::sys::fd;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn once(args: &Args) -> Result<u8, Trouble> {
             text
         }
     };
-    let _ = stdout.lock().write_all(text.as_bytes());
+    super::put(&text);
     let is_running = |it: &Instance| it.pid.is_some() || text::is_done(it);
     let all_run = args.names.is_empty() || status.instances.iter().all(is_running);
     Ok(if all_run { 0 } else { NOT_RUNNING })
@@ -73,11 +73,9 @@ fn watch(args: &Args) -> Result<u8, Trouble> {
             true => drawn.draw(&for_window(&status)),
             false => when_changed(&status, args.json, &mut last),
         };
-        let mut stdout = io::stdout().lock();
-        if stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_err() {
+        if !super::put(&text) {
             return Ok(0);
         }
-        drop(stdout);
         wait(&[], Some(AT_LEAST));
         if !happened(&mut events, is_terminal.then_some(BETWEEN_TWO)) {
             return Err(Trouble::gone());

@@ -6,7 +6,7 @@ use super::say;
 use super::text::{self, Colour, Paint};
 use crate::config::values;
 use crate::control::wire::{ChangeKind, ChangedKey, Reply, Request, Updated};
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 /// `minisup update`.
@@ -51,10 +51,7 @@ fn update(args: &Args) -> Result<u8, Trouble> {
         other => return Err(Trouble::surprise(&other)),
     };
     match args.json {
-        true => {
-            let text = serde_json::to_string_pretty(&updated).unwrap_or_default();
-            let _ = writeln!(io::stdout().lock(), "{text}");
-        }
+        true => say(&serde_json::to_string_pretty(&updated).unwrap_or_default()),
         false => say(&in_words(&updated, args.no_wait, Paint::on(&io::stdout())).join("\n")),
     }
     Ok(0)

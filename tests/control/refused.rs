@@ -1,6 +1,6 @@
 //! Where there is no supervisor, where we may not ask it, and where we ask nonsense.
 
-use crate::asking::{USUAL, answer, ask, supervisor};
+use crate::asking::{USUAL, answer, ask, client, supervisor};
 use crate::needs_namespaces;
 use crate::support::container::container;
 use crate::support::{Lines, MINISUP};
@@ -122,4 +122,57 @@ fn a_client_that_sends_half_a_line_keeps_nobody_waiting() {
     let answered = Lines::new(half.into()).next().unwrap();
     assert!(answered.contains("\"reply\":\"health\""), "{answered}");
     run.stops_with(0);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_said_and_is_a_failure() {
+    needs_namespaces!();
+    let run = supervisor(USUAL);
+    let to = |words: &[&str], place: &str| {
+        let file = std::fs::OpenOptions::new().write(true).open(place).unwrap();
+        let output = client(&run, words).env("DIR", "/tmp").stdout(file).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let file = run.path("supervise.toml");
+    let file = file.to_str().unwrap();
+    for words in [
+        &["status"][..],
+        &["status", "--json"],
+        &["status", "--watch"],
+        &["health"],
+        &["health", "--json"],
+        &["logs"],
+        &["logs", "--follow"],
+        &["events"],
+        &["update", "--dry-run"],
+        &["update", "--dry-run", "--json"],
+        &["wait", "web"],
+        &["restart", "web"],
+        &["check", "--config", file],
+        &["check", "--config", file, "--json"],
+        &["check", "--config", file, "--plan"],
+        &["render", file, "--to", "-"],
+        &["completions", "bash"],
+        &["man"],
+        &["--help"],
+        &["--version"],
+    ] {
+        let (code, said) = to(words, "/dev/full");
+        let wanted = "minisup: cannot write the output: no space left on device\n";
+        assert_eq!((code, said.as_str()), (Some(1), wanted), "{words:?}");
+    }
+    // Its own code says more.
+    assert_eq!(to(&["status", "spare"], "/dev/full").0, Some(3));
+    assert_eq!(to(&["status"], "/dev/null"), (Some(0), String::new()));
+    run.stops_with(0);
+}
+
+#[test]
+fn a_reader_who_has_gone_is_no_failure() {
+    for words in [&["completions", "bash"][..], &["man"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(MINISUP).args(words).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{words:?}");
+    }
 }
