@@ -313,13 +313,15 @@ fn secret(
     Some(())
 }
 
-/// Lines `NAME=value`, as `docker run --env-file` reads them; also with `export` before
-/// them and with quotes around the value.
+/// Lines `NAME=value`, as `docker run --env-file` reads them, a byte order mark before them or not;
+/// also with `export` before them and with quotes around the value.
 fn lines(path: &Path, text: String, sources: &mut Sources, problems: &mut Problems) -> Pairs {
     let mut pairs = Vec::new();
     let mut wrong: Vec<(usize, usize)> = Vec::new();
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
+    // The mark before the first line is of the editor, and of no variable's name.
+    let marked = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut start = text.len() - marked.len();
+    for line in marked.split_inclusive('\n') {
         let begin = start;
         start += line.len();
         let line = line.trim();

@@ -166,6 +166,23 @@ mod environment {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_a_name() {
+        let folder = Folder::new();
+        let text = "[service.x]\ncommand = \"a\"\nclear_environment = true\nenvironment_files = [\"x.env\"]\n";
+        let path = folder.write("supervise.toml", text);
+        let read = |text: &str| {
+            folder.write("x.env", text);
+            load(std::slice::from_ref(&path), &around())
+        };
+        let pairs = |names: [&str; 2]| names.map(|name| (name.to_owned(), "1".to_owned()));
+        let spec = read("\u{feff}A=1\r\nB=1\r\n").unwrap().plan.services[0].clone();
+        assert_eq!(&spec.launch.environment[..], pairs(["A", "B"]));
+        assert!(read("\u{feff}# a comment\nA=1\n").is_ok());
+        let said = read("\u{feff}A\n").unwrap_err().to_string();
+        assert!(said.contains("x.env:1:1: error: not a line NAME=value\n  1 | A\n"), "{said}");
+    }
+
+    #[test]
     fn a_cleared_one_holds_what_is_set() {
         let spec = with("clear_environment = true\nenvironment = { A = \"x\" }");
         assert_eq!(&spec.launch.environment[..], [("A".to_string(), "x".to_string())]);
