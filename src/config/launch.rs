@@ -6,7 +6,7 @@ use super::environment::Environment;
 use super::file::Value;
 use super::keys;
 use super::presets::Preset;
-use super::values::{CAPABILITIES, capability};
+use super::values::{self, CAPABILITIES, capability};
 use super::view::{Field, View};
 use crate::core::plan::{Heirs, LaunchExtra, Limit, Resource, Sockets};
 use crate::core::signal::Signal;
@@ -238,13 +238,13 @@ fn limits(view: &View<'_>, problems: &mut Problems) -> Vec<Limit> {
 
 fn limit(field: Field<'_>, resource: Resource, problems: &mut Problems) -> Option<Limit> {
     let Value::Table(table) = &field.node.value else {
-        let both = amount(field, problems)?;
+        let both = amount(field, resource, problems)?;
         return Some(Limit { resource, soft: both, hard: both });
     };
     super::view::check_keys(table, &[keys::LIMIT], "a limit", problems);
     let inner = View::new(vec![table]);
     let mut part = |name: &'static str| match inner.get(name) {
-        Some(field) => amount(field, problems).map(Some),
+        Some(field) => amount(field, resource, problems).map(Some),
         None => Some(None),
     };
     let (soft, hard) = (part("soft")?, part("hard")?);
@@ -259,17 +259,28 @@ fn limit(field: Field<'_>, resource: Resource, problems: &mut Problems) -> Optio
     Some(Limit { resource, soft, hard })
 }
 
-/// A number, a size, or `None` for "unlimited".
-fn amount(field: Field<'_>, problems: &mut Problems) -> Option<Option<u64>> {
+/// A number, a size, of processor time seconds, or `None` for "unlimited".
+fn amount(field: Field<'_>, resource: Resource, problems: &mut Problems) -> Option<Option<u64>> {
     match &field.node.value {
         Value::String(text) if matches!(text.as_str(), "unlimited" | "infinity") => Some(None),
         Value::Integer { number: -1, .. } => Some(None),
+        Value::String(text) if resource == Resource::Cpu => match seconds(text) {
+            Some(seconds) => Some(Some(seconds)),
+            None => field.wrong("whole seconds, such as 60, \"10m\", or \"unlimited\"", problems),
+        },
         Value::String(text) if text.starts_with(|c: char| c.is_ascii_digit()) => {
             field.size(problems).map(Some)
         }
         Value::Integer { number, .. } if *number >= 0 => Some(Some(*number as u64)),
         _ => field.wrong("a number, \"unlimited\", or { soft = …, hard = … }", problems),
     }
+}
+
+/// `60`, or a duration of whole seconds: the kernel counts no parts of them.
+fn seconds(text: &str) -> Option<u64> {
+    let is_whole = |span: &Duration| span.subsec_nanos() == 0;
+    let given = || values::duration(text).ok().filter(is_whole).map(|span| span.as_secs());
+    text.parse().ok().or_else(given)
 }
 
 #[cfg(test)]

@@ -168,7 +168,8 @@ mod environment {
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_name() {
         let folder = Folder::new();
-        let text = "[service.x]\ncommand = \"a\"\nclear_environment = true\nenvironment_files = [\"x.env\"]\n";
+        let text =
+            "[service.x]\ncommand = \"a\"\nclear_environment = true\nenvironment_files = [\"x.env\"]\n";
         let path = folder.write("supervise.toml", text);
         let read = |text: &str| {
             folder.write("x.env", text);
@@ -378,6 +379,24 @@ mod launches {
             ]
         );
         assert_eq!(with("umask = 0o22").launch.extra.unwrap().umask, Some(0o22));
+    }
+
+    #[test]
+    fn processor_time_is_a_time_and_no_size() {
+        let limit = |text: &str| {
+            let extra = with(&format!("limits = {{ cpu = {text} }}")).launch.extra.unwrap();
+            (extra.limits[0].soft, extra.limits[0].hard)
+        };
+        for (text, seconds) in
+            [("60", 60), ("\"60\"", 60), ("\"10s\"", 10), ("\"10m\"", 600), ("\"1h30m\"", 5400)]
+        {
+            assert_eq!(limit(text), (Some(seconds), Some(seconds)), "{text}");
+        }
+        assert_eq!(limit("{ soft = \"1m\", hard = \"unlimited\" }"), (Some(60), None));
+        for text in ["10MB", "1KiB", "500ms", "much", ""] {
+            let said = errors(&format!("[service.x]\ncommand = \"a\"\nlimits = {{ cpu = \"{text}\" }}"));
+            assert!(said.contains("`limits.cpu` must be whole seconds"), "{said}");
+        }
     }
 
     #[test]

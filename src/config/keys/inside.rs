@@ -190,7 +190,7 @@ pub const SINK: &[Key] = &[
 pub const LIMITS: &[Key] = &[
     free("as", "size", "", "\"2GiB\"", "Address space."),
     free("core", "size", "", "0", "Core files."),
-    free("cpu", "seconds", "", "3600", "Processor time."),
+    free("cpu", "duration, or seconds", "", "\"1h\"", "Processor time."),
     free("data", "size", "", "\"1GiB\"", "Data segment."),
     free("fsize", "size", "", "\"unlimited\"", "The largest file it may write."),
     free("memlock", "size", "", "\"64MiB\"", "Locked memory."),
