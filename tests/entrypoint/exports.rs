@@ -147,11 +147,65 @@ fn an_exit_in_the_middle_skips_only_the_rest_of_that_file_and_is_said() {
     run.stops_with(0);
 }
 
+/// Each shell with the words of its `#!` line.
+fn shells() -> Vec<String> {
+    let all = ["/bin/dash", "/bin/bash", "/bin/bash --posix", "/bin/busybox sh"];
+    let is_there = |line: &&str| Path::new(line.split(' ').next().unwrap()).exists();
+    all.into_iter().filter(is_there).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_trap_of_its_own_is_run_and_what_was_exported_counts_in_every_shell() {
+    needs_namespaces!();
+    let early = "left by `exit 0` before its end";
+    for shell in shells() {
+        for (text, is_early) in [
+            ("trap 'echo bye' EXIT", false),
+            ("trap 'echo bye' EXIT\nexit 0\necho on", true),
+            ("set -e\ntrap 'echo bye; exit' 0\nexit", true),
+            ("trap 'code=$?; echo bye; exit $code' EXIT\nleave() { exit 0; }\nleave", true),
+            ("set -eu\ntrap 'false; echo bye' EXIT\nset +e\nIFS=-\n[ -z x ] || exit 0\necho on", true),
+            ("trap 'echo bye' EXIT\n(exit 0)\nB=$(export A=2; exit 0)\n:", false),
+            ("trap - EXIT\nsh -c 'echo bye; exit 0'\nexit 0", true),
+            ("echo bye\ncommand exit 0", true),
+        ] {
+            let script = format!("#!{shell}\nexport A=1\n{text}\n");
+            let scripts = [("1.envsh", 0o755, &*script)];
+            let mut run = with_scripts(Place::Pid1, &shows("web A=$A", ""), &scripts).start();
+            assert_eq!(run.heard("bye"), "script-1 | bye", "{shell}: {text}");
+            assert_eq!(run.heard("web"), "web A=1", "{shell}: {text}");
+            let words = run.stops_with(0);
+            assert_eq!(words.matches(early).count(), usize::from(is_early), "{shell}: {text}: {words}");
+            assert!(!words.contains("script-1 | on"), "{shell}: {text}: {words}");
+        }
+    }
+}
+
+#[test]
+fn a_trap_of_its_own_sees_the_failure_in_every_shell() {
+    needs_namespaces!();
+    for shell in shells() {
+        for (text, code) in [
+            ("trap 'echo bye $?' EXIT\nexit 3", 3),
+            ("trap 'echo bye $?; true; exit' EXIT\n(exit 3)\nexit", 3),
+            ("set -e\ntrap 'echo bye $?; true; exit' EXIT\n(exit 3)", 3),
+            ("trap 'echo bye 3; exit 4' EXIT\nexit 0", 4),
+            ("trap 'echo bye $?' EXIT\n(exit 3)", 3),
+        ] {
+            let script = format!("#!{shell}\nexport A=1\n{text}\n");
+            let scripts = [("1.envsh", 0o755, &*script)];
+            let mut run = with_scripts(Place::Pid1, &shows("web A=$A", ""), &scripts).start();
+            assert_eq!(run.heard("bye"), "script-1 | bye 3", "{shell}: {text}");
+            run.said("script-1 is essential and has failed");
+            run.ends_with(code);
+        }
+    }
+}
+
 /// Every shell there is, with the failures that there are.
 #[test]
 fn an_envsh_that_fails_ends_the_container_in_every_shell() {
     needs_namespaces!();
-    let shells = ["/bin/dash", "/bin/bash", "/bin/busybox"];
     let failures = [
         ("exit 3", 3),
         ("set -e\nfalse\necho on", 1),
@@ -161,10 +215,9 @@ fn an_envsh_that_fails_ends_the_container_in_every_shell() {
         ("(exit 7)\nreturn 7", 7),
         ("set -e\nexport A=$(exit 5)\nB=$(exit 5)", 5),
     ];
-    for shell in shells.into_iter().filter(|shell| Path::new(shell).exists()) {
-        let line = if shell.ends_with("busybox") { format!("{shell} sh") } else { shell.to_owned() };
+    for shell in shells() {
         for (text, code) in failures {
-            let script = format!("#!{line}\n{text}\n");
+            let script = format!("#!{shell}\n{text}\n");
             let scripts = [("1.envsh", 0o755, &*script)];
             let mut run = with_scripts(Place::Pid1, &shows("web", ""), &scripts).start();
             let said = run.said("script-1 is essential and has failed");
