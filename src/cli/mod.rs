@@ -260,6 +260,11 @@ fn similar<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(name, _)| name)
 }
 
+/// The command of this name, if it is none of those that only the supervisor launches.
+fn known(name: &str) -> Option<clap::Command> {
+    CommandLine::command().find_subcommand(name).filter(|command| !command.is_hide_set()).cloned()
+}
+
 /// `: did you mean "status"?`, of a command; nothing if no command is like it.
 fn did_you_mean(word: &str) -> String {
     let names = GROUPS.iter().flat_map(|(_, names)| names.iter().copied());

@@ -2,7 +2,7 @@
 
 use super::ConfigArgs;
 use crate::config::command::{self, Meaning};
-use crate::config::{self, Surroundings};
+use crate::config::{self, Diagnostics, Surroundings};
 use crate::core::exit::code;
 use crate::runtime::{self, Origin};
 use std::ffi::{OsStr, OsString};
@@ -16,7 +16,8 @@ pub struct Args {
     config: ConfigArgs,
     /// A command to be run alone, instead of the services, as `minisup exec` does it: so
     /// `docker run IMAGE ls /` does what it says. With `[command]` in the configuration, words
-    /// that begin with `-` or with its service's program are that service's arguments
+    /// that begin with `-` or with its service's program are that service's arguments. A command of
+    /// minisup is that, where there is no such program: `docker run IMAGE check`
     #[arg(value_name = "ARGS", trailing_var_arg = true)]
     words: Vec<OsString>,
 }
@@ -43,6 +44,9 @@ For a single command there is nothing to configure: `minisup exec -- COMMAND`.";
 /// Runs the services to their end. Returns the container's exit code.
 pub fn run(args: Args) -> u8 {
     let mut around = Surroundings::here();
+    if let Some(line) = own_command(&args, &around) {
+        return super::dispatch(line);
+    }
     if !args.words.is_empty() {
         match words(&args, &around) {
             Words::Ended(code) => return code,
@@ -95,12 +99,8 @@ fn words(args: &Args, around: &Surroundings) -> Words {
         super::complain(text);
         Words::Ended(code)
     };
-    let texts: Vec<String> = args.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let meaning = match args.config.files(around) {
-        Some(files) => command::meaning(&files, around, &texts),
-        None => Ok(command::without_configuration(&texts)),
-    };
-    match meaning {
+    let texts = texts(&args.words);
+    match meaning(args, around, &texts) {
         Err(diagnostics) => refuse(format_args!("{diagnostics}"), code::CONFIGURATION),
         Ok(Meaning::Nobodys) => refuse(format_args!("{}", nobodys(&texts[0])), code::USAGE),
         Ok(Meaning::Arguments) => {
@@ -124,6 +124,36 @@ fn words(args: &Args, around: &Surroundings) -> Words {
     }
 }
 
+fn texts(words: &[OsString]) -> Vec<String> {
+    words.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+fn meaning(args: &Args, around: &Surroundings, texts: &[String]) -> Result<Meaning, Diagnostics> {
+    match args.config.files(around) {
+        Some(files) => command::meaning(&files, around, texts),
+        None => Ok(command::without_configuration(texts)),
+    }
+}
+
+/// The words as a command line of ours, if they are one: whoever runs an image whose entrypoint is
+/// `minisup --config FILE --` with the word `check` means our `check`, where there is no program of that
+/// name and it is none of a service's. The files go along to who reads any.
+fn own_command(args: &Args, around: &Surroundings) -> Option<Vec<OsString>> {
+    let (name, rest) = args.words.split_first()?;
+    let command = super::known(name.to_str()?)?;
+    let is_alone = |meaning| matches!(meaning, Ok(Meaning::Alone(before)) if before.is_empty());
+    if is_program(name) || !is_alone(meaning(args, around, &texts(&args.words))) {
+        return None;
+    }
+    let mut line = vec![OsString::from("minisup"), name.clone()];
+    if command.get_arguments().any(|it| it.get_id() == "config") {
+        let files = args.config.config.iter();
+        line.extend(files.flat_map(|file| ["--config".into(), file.clone().into_os_string()]));
+    }
+    line.extend(rest.iter().cloned());
+    Some(line)
+}
+
 /// What to say of arguments without a service.
 pub fn nobodys(word: &str) -> String {
     let text =
@@ -134,9 +164,12 @@ pub fn nobodys(word: &str) -> String {
 /// What to say of a word that is no program, and nearly a command of ours.
 fn mistyped(word: &OsStr) -> Option<String> {
     let meant = super::did_you_mean(word.to_str()?);
+    (!meant.is_empty() && !is_program(word)).then_some(meant)
+}
+
+fn is_program(word: &OsStr) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_program = || std::env::split_paths(&path).any(|folder| folder.join(word).exists());
-    (!meant.is_empty() && !is_program()).then_some(meant)
+    std::env::split_paths(&path).any(|folder| folder.join(word).exists())
 }
 
 impl ConfigArgs {

@@ -4,6 +4,7 @@ use crate::asking::{USUAL, answer, ask, client, supervisor};
 use crate::needs_namespaces;
 use crate::support::container::container;
 use crate::support::{Lines, MINISUP};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// One line of every command that asks a supervisor.
@@ -108,6 +109,42 @@ fn a_wrong_command_line_is_2_and_a_wrong_command_is_told_the_right_one() {
     }
     let said = answer(Command::new(MINISUP).args(["statsu", "web"])).fails_with(2);
     assert!(said.contains("did you mean \"status\"?"), "{said}");
+}
+
+#[test]
+fn a_command_may_stand_behind_the_configuration_as_words_behind_an_image_do() {
+    let folder = std::env::temp_dir().join(format!("minisup-behind-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let put = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let file = put("supervise.toml", "[service.a]\ncommand = \"sleep 1\"\n");
+    let broken = put("broken.toml", "[service.b]\n");
+    let with = |words: &[&str]| answer(Command::new(MINISUP).args(words).env("MINISUP_SOCKET", "/nowhere/s"));
+    for before in [&["--config", &file][..], &["-c", &file, "--"], &["run", "--config", &file]] {
+        let said = with(&[before, &["check"]].concat()).good();
+        assert_eq!(said, format!("{file}: 1 service, no error, no warning\n"));
+        assert!(with(&[before, &["check", "--plan"]].concat()).good().contains("launch order"));
+        for words in [&["status", "--json"][..], &["logs", "-f"], &["health"]] {
+            let said = with(&[before, words].concat()).fails_with(69);
+            assert!(said.contains("no supervisor at /nowhere/s"), "{words:?}: {said}");
+        }
+        with(&[before, &["exec", "--", "sh", "-c", "exit 7"]].concat()).fails_with(7);
+    }
+    let both = with(&["-c", &file, "-c", &broken, "check"]).fails_with(78);
+    assert!(both.contains("broken.toml:1:"), "{both}");
+    let said = with(&["--config", &file, "statsu"]).fails_with(2);
+    assert!(said.contains("did you mean \"status\"?"), "{said}");
+    assert_eq!(with(&["--config", &file, "probe"]).code, 127, "it is for the supervisor");
+    // A program of that name is what it was.
+    put("status", "#!/bin/sh\necho \"a program $*\"\n");
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let program = answer(Command::new(MINISUP).args(["--config", &file, "status", "-x"]).env("PATH", &path));
+    assert_eq!(program.stdout, "a program -x\n");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
