@@ -39,6 +39,7 @@ fn version(name: &str) -> Asked {
 }
 
 const TINI: &str = "usage: tini [-s] [-g] [-w] [-v]... [-p SIGNAL] [-e CODE]... [--] COMMAND [ARG]...
+       tini [-s] [-g] [-w] [-v]... [-p SIGNAL] [-e CODE]... COMMAND -- [ARG]...
        tini -h | -l | --version
 
   -s         adopt orphans also when not PID 1 (also TINI_SUBREAPER)
@@ -82,7 +83,20 @@ fn tini(args: &[OsString]) -> Asked {
             Err(text) => return Asked::Refuse(format!("{text}\n{TINI}")),
         }
     }
-    command(manner, flags.rest(), TINI)
+    let mut words = flags.rest();
+    if !flags.divided {
+        undivide(&mut words);
+    }
+    command(manner, words, TINI)
+}
+
+/// `tini PROGRAM -- ARGS`, which tini's usage asks for, is PROGRAM with ARGS: the first `--` is its own, wherever
+/// it stands. Not where a flag stands before it: glibc's getopt takes that for one of tini's, or refuses the
+/// line, and musl's, in Alpine's tini, leaves it and the `--` to the program, which is what somebody meant.
+fn undivide(words: &mut Vec<OsString>) {
+    let is_flag = |word: &OsString| word != "-" && word.as_encoded_bytes().starts_with(b"-");
+    let first = words.iter().position(is_flag).filter(|at| words[*at] == "--");
+    first.map(|at| words.remove(at));
 }
 
 const DUMB_INIT: &str = "usage: dumb-init [-c] [-v] [-r FROM:TO]... [--] COMMAND [ARG]...
@@ -171,6 +185,8 @@ struct Flags<'a> {
     args: &'a [OsString],
     /// How many words are used up.
     used: usize,
+    /// `--` was among them.
+    divided: bool,
     /// What is left of a word with several letters.
     letters: String,
     with_value: &'a str,
@@ -179,7 +195,7 @@ struct Flags<'a> {
 
 impl<'a> Flags<'a> {
     fn new(args: &'a [OsString], with_value: &'a str, long: &'a [(&'a str, char)]) -> Flags<'a> {
-        Flags { args, used: 0, letters: String::new(), with_value, long }
+        Flags { args, used: 0, divided: false, letters: String::new(), with_value, long }
     }
 
     /// The next flag, as one letter, with its value if it has one.
@@ -188,6 +204,7 @@ impl<'a> Flags<'a> {
             let word = self.args.get(self.used)?.to_str()?;
             if word == "--" {
                 self.used += 1;
+                self.divided = true;
                 return None;
             }
             if let Some(long) = word.strip_prefix("--") {
@@ -263,6 +280,28 @@ mod tests {
         let (manner, command) = manner(tini, &["-g", "ls", "-s", "--", "-l"]);
         assert!(manner.to_group && !manner.subreaper);
         assert_eq!(command, ["ls", "-s", "--", "-l"]);
+    }
+
+    #[test]
+    fn tini_takes_its_double_dash_from_before_and_behind_the_program() {
+        let rows = [
+            ("-s echo -- hi", "echo hi"),
+            ("-s echo hi -- there", "echo hi there"),
+            ("-s echo -- -n hi", "echo -n hi"),
+            ("-s -- echo -- hi", "echo -- hi"),
+            ("-g echo -- -- hi", "echo -- hi"),
+            ("-s echo a - -- b -- c", "echo a - b -- c"),
+            ("-s -- -- echo hi", "-- echo hi"),
+            ("-e 3 sh -- -c x", "sh -c x"),
+            ("-svv echo --", "echo"),
+            // Debian's would take the flag, Alpine's leaves it.
+            ("git log -p -- x", "git log -p -- x"),
+        ];
+        for (line, expected) in rows {
+            let words: Vec<&str> = line.split(' ').collect();
+            assert_eq!(manner(tini, &words).1.join(OsStr::new(" ")), expected, "{line}");
+        }
+        assert_eq!(manner(dumb_init, &["echo", "--", "hi"]).1, ["echo", "--", "hi"]);
     }
 
     #[test]
