@@ -10,6 +10,7 @@ use crate::core::exit::code;
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Kind, Plan, ServiceSpec};
 use crate::core::yielding;
+use std::path::PathBuf;
 use words::Words;
 
 /// `minisup check`.
@@ -34,21 +35,26 @@ pub struct Args {
 pub fn run(args: Args) -> u8 {
     let mut around = Surroundings::here();
     let Some(files) = args.config.files(&around) else {
-        super::complain("minisup: there is no configuration to check: name one with --config FILE");
-        return code::CONFIGURATION;
+        let text = "there is no configuration to check: name one with --config FILE";
+        return refuse(&args, &[], text, code::CONFIGURATION);
     };
     if !args.words.is_empty() {
         match command::meaning(&files, &around, &args.words) {
-            Ok(Meaning::Arguments) => around.arguments = args.words,
+            Ok(Meaning::Arguments) => around.arguments.clone_from(&args.words),
             Ok(Meaning::Alone(before)) => {
                 let words: Vec<_> = before.iter().chain(&args.words).map(String::as_str).collect();
-                let shown = shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "));
-                super::say(&format!("it runs alone, as `minisup exec` does it: {shown}"));
+                super::say(&match args.json {
+                    true => format!("{:#}", json::alone(&files, &words)),
+                    false => {
+                        let shown = shlex::try_join(words.iter().copied());
+                        let shown = shown.unwrap_or_else(|_| words.join(" "));
+                        format!("it runs alone, as `minisup exec` does it: {shown}")
+                    }
+                });
                 return 0;
             }
             Ok(Meaning::Nobodys) => {
-                super::complain(super::run::nobodys(&args.words[0]));
-                return code::USAGE;
+                return refuse(&args, &files, &super::run::nobodys(&args.words[0]), code::USAGE);
             }
             // All that is wrong is said below.
             Err(_) => {}
@@ -56,7 +62,7 @@ pub fn run(args: Args) -> u8 {
     }
     let result = config::explain(&files, &around);
     if args.json {
-        let value = json::answer(&result, args.plan, &around);
+        let value = json::answer(&result, &files, args.plan, &around);
         super::say(&format!("{value:#}"));
         return if result.is_ok() { 0 } else { code::CONFIGURATION };
     }
@@ -88,6 +94,15 @@ pub fn run(args: Args) -> u8 {
             0
         }
     }
+}
+
+/// Says what is wrong besides what stands in files. Returns the exit code.
+fn refuse(args: &Args, files: &[PathBuf], text: &str, code: u8) -> u8 {
+    match args.json {
+        true => super::say(&format!("{:#}", json::refused(files, text))),
+        false => super::complain(format_args!("minisup: {text}")),
+    }
+    code
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -102,7 +102,7 @@ fn words(args: &Args, around: &Surroundings) -> Words {
     let texts = texts(&args.words);
     match meaning(args, around, &texts) {
         Err(diagnostics) => refuse(format_args!("{diagnostics}"), code::CONFIGURATION),
-        Ok(Meaning::Nobodys) => refuse(format_args!("{}", nobodys(&texts[0])), code::USAGE),
+        Ok(Meaning::Nobodys) => refuse(format_args!("minisup: {}", nobodys(&texts[0])), code::USAGE),
         Ok(Meaning::Arguments) => {
             let words = args.words.iter().map(|word| word.to_str().map(str::to_owned));
             match words.collect() {
@@ -158,7 +158,7 @@ fn own_command(args: &Args, around: &Surroundings) -> Option<Vec<OsString>> {
 pub fn nobodys(word: &str) -> String {
     let text =
         "no service takes arguments here: [command] with `service` in the configuration says which one";
-    format!("minisup: {word:?} begins with \"-\", but {text}")
+    format!("{word:?} begins with \"-\", but {text}")
 }
 
 /// What to say of a word that is no program, and nearly a command of ours.

@@ -1,6 +1,7 @@
 //! `minisup check`, as it is run.
 
 use super::Folder;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 const GOOD: &str = r#"
@@ -143,6 +144,38 @@ fn what_is_wrong_is_said_and_ends_with_78() {
     let error = &value["errors"][1];
     assert_eq!((&error["line"], &error["column"]), (&2.into(), &1.into()));
     assert_eq!(error["hint"], "did you mean \"command\"?");
+}
+
+#[test]
+fn a_program_always_gets_one_object() {
+    let folder = Folder::new();
+    let good = "[service.a]\ncommand = \"sleep 1\"\n";
+    folder.write("ok.toml", good);
+    let read = |words: &[&str], code| {
+        let output = Command::new(env!("CARGO_BIN_EXE_minisup"))
+            .args([&["check", "--json"], words].concat())
+            .env_remove("MINISUP_CONFIG")
+            .current_dir(&folder.0)
+            .output()
+            .unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(code), ""), "{words:?}");
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["valid"], code == 0, "{words:?}");
+        assert!(value["warnings"].is_array() && value["errors"].is_array(), "{value}");
+        let message = value["errors"][0]["message"].as_str().unwrap_or_default().to_owned();
+        (value["files"].as_array().unwrap().clone(), message, value)
+    };
+    let (files, _, value) = read(&["--config", "ok.toml", "--", "sh", "-c", "true"], 0);
+    assert_eq!((files.len(), &value["alone"]), (1, &serde_json::json!(["sh", "-c", "true"])));
+    let (files, message, _) = read(&["--config", "ok.toml", "--", "--foo"], 2);
+    assert!(files.len() == 1 && message.starts_with("\"--foo\" begins with"), "{message}");
+    let (files, message, _) = read(&["--config", "ok.toml", "--config", "none.toml"], 78);
+    assert!(files == ["ok.toml", "none.toml"] && message.starts_with("cannot read it"), "{message}");
+    // Where the machine has no configuration of its own.
+    if !["/etc/minisup", "/etc/supervisor", "/etc/supervisord.conf"].iter().any(|it| Path::new(it).exists()) {
+        let (files, message, _) = read(&[], 78);
+        assert!(files.is_empty() && message.starts_with("there is no configuration"), "{message}");
+    }
 }
 
 #[test]

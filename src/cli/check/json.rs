@@ -7,7 +7,7 @@ use crate::config::why::Source;
 use crate::config::{Diagnostics, Loaded, Reasons, Surroundings};
 use crate::core::plan::*;
 use serde_json::{Map, Value};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// An object, written as in `json!` of serde_json, which has half a dozen steps and a way to fail for each
@@ -29,28 +29,54 @@ fn put(object: &mut Map<String, Value>, key: &str, value: Value) {
     object.insert(key.to_owned(), value);
 }
 
-/// One object: whether it is valid, all findings, and the plan if it was asked for.
-pub fn answer(result: &Result<Loaded, Diagnostics>, plan: bool, around: &Surroundings) -> Value {
-    let findings = |list: &[Diagnostic]| list.iter().map(finding).collect::<Vec<_>>();
+/// One object: whether it is valid, all findings, and the plan if it was asked for. `named` are the files
+/// that were to be read, where not all could be.
+pub fn answer(
+    result: &Result<Loaded, Diagnostics>,
+    named: &[PathBuf],
+    plan: bool,
+    around: &Surroundings,
+) -> Value {
     match result {
-        Err(errors) => object! {
-            "valid": false,
-            "errors": findings(&errors.list),
-            "more_errors": errors.unsaid,
-            "warnings": Vec::<Value>::new(),
-        },
+        Err(errors) => {
+            let mut value = verdict(false, named, &errors.list, &[]);
+            value["more_errors"] = Value::from(errors.unsaid);
+            value
+        }
         Ok(loaded) => {
-            let mut value = object! {
-                "valid": true,
-                "files": loaded.files.iter().map(|file| path(file)).collect::<Vec<_>>(),
-                "errors": Vec::<Value>::new(),
-                "warnings": findings(&loaded.warnings),
-            };
+            let mut value = verdict(true, &loaded.files, &[], &loaded.warnings);
             if plan {
                 value["plan"] = whole(loaded, around);
             }
             value
         }
+    }
+}
+
+/// What is wrong besides what stands in files, as the one error.
+pub fn refused(named: &[PathBuf], text: &str) -> Value {
+    let message = text.to_owned();
+    let (mark, notes) = (String::new(), Vec::new());
+    let error = Diagnostic { severity: Severity::Error, path: None, place: None, message, mark, notes };
+    let mut value = verdict(false, named, &[error], &[]);
+    value["more_errors"] = Value::from(0);
+    value
+}
+
+/// Words that run alone: nothing else is looked at.
+pub fn alone(named: &[PathBuf], words: &[&str]) -> Value {
+    let mut value = verdict(true, named, &[], &[]);
+    value["alone"] = words.iter().copied().collect();
+    value
+}
+
+fn verdict(valid: bool, files: &[PathBuf], errors: &[Diagnostic], warnings: &[Diagnostic]) -> Value {
+    let findings = |list: &[Diagnostic]| list.iter().map(finding).collect::<Vec<_>>();
+    object! {
+        "valid": valid,
+        "files": files.iter().map(|file| path(file)).collect::<Vec<_>>(),
+        "errors": findings(errors),
+        "warnings": findings(warnings),
     }
 }
 
