@@ -31,8 +31,8 @@ pub struct Args {
     /// What a template's name ends with, and its output's does not
     #[arg(long, value_name = "SUFFIX", default_value = ".template")]
     suffix: String,
-    /// Only these variables, and each that is used must be set or have a default: "A,B"
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    /// Only these variables, and each that is used must be set or have a default: "A,B" or "$A $B"
+    #[arg(long, value_name = "NAMES")]
     only: Vec<String>,
     /// Only variables whose names match somewhere
     #[arg(long, value_name = "REGEX")]
@@ -61,8 +61,7 @@ pub fn run(args: Args) -> u8 {
     };
     let variables = std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec()));
     let variables = Map::from_iter(variables);
-    let only = args.only.iter().map(|name| name.trim().trim_start_matches('$').to_owned());
-    let only = (!args.only.is_empty()).then(|| Set::from_iter(only.filter(|name| !name.is_empty())));
+    let only = (!args.only.is_empty()).then(|| names(&args.only));
     let rules = Rules { variables, only, matching };
 
     let mut faults = Vec::new();
@@ -109,6 +108,13 @@ pub fn run(args: Args) -> u8 {
         super::complain(format_args!("minisup: warning: {to} is a new folder; for a file say: --to - >{to}"));
     }
     exit_code
+}
+
+/// The names in lists of them, also as envsubst(1) has them: `$A ${B}`.
+fn names(lists: &[String]) -> Set<String> {
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+    let names = lists.iter().flat_map(|list| list.split(is_between));
+    Set::from_iter(names.filter(|name| !name.is_empty()).map(str::to_owned))
 }
 
 fn is_stdout(path: &Path) -> bool {

@@ -106,6 +106,10 @@ fn only_what_is_named_is_replaced() {
     folder.write("a.template", "$PORT $NAME");
     assert_eq!(folder.render(&["a.template", "--only", "PORT", "--to", "-"]).1, "80 $NAME");
     assert_eq!(folder.render(&["a.template", "--only", "$PORT,$PATHS", "--to", "-"]).1, "80 $NAME");
+    for only in ["$PORT $PATHS", "${PATHS}:${PORT}", "$PATHS$PORT", "PATHS, PORT"] {
+        assert_eq!(folder.render(&["a.template", "--only", only, "--to", "-"]).1, "80 $NAME", "{only}");
+    }
+    assert_eq!(folder.render(&["a.template", "--only", "", "--to", "-"]).1, "$PORT $NAME");
     assert_eq!(folder.render(&["a.template", "--only-matching", "^P", "--to", "-"]).1, "80 $NAME");
     folder.write("b.template", "$OTHER");
     let (code, _, err) = folder.render(&["b.template", "--only", "OTHER", "--to", "-"]);
