@@ -28,9 +28,19 @@ pub struct ManArgs {
 /// Writes the script for the shell.
 pub fn run(args: Args) -> u8 {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::command(), "minisup", &mut script);
+    clap_complete::generate(args.shell, &mut shown(&super::command()), "minisup", &mut script);
     super::put(&script);
     0
+}
+
+/// The table without what is hidden from people: clap_complete would offer that, too.
+fn shown(whole: &clap::Command) -> clap::Command {
+    let commands = whole.get_subcommands().filter(|command| !command.is_hide_set());
+    clap::Command::new("minisup")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .args(whole.get_arguments())
+        .subcommands(commands.cloned())
 }
 
 /// Writes a page in the language of man(7).

@@ -95,6 +95,9 @@ fn there_are_completions_for_every_usual_shell() {
         for name in ["status", "restart", "logs", "no-wait"] {
             assert!(script.contains(name), "{shell} does not know {name}");
         }
+        for name in ["envsh", "gzip", "pid-file", "probe"] {
+            assert!(!script.contains(name), "{shell} offers {name}, which is for the supervisor");
+        }
     }
     let said = answer(Command::new(MINISUP).args(["completions", "bsh"])).fails_with(2);
     assert!(said.contains("bash"), "{said}");
