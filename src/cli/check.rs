@@ -90,7 +90,7 @@ pub fn run(args: Args) -> u8 {
                     n => format!("no error, {}", counted(n, "warning")),
                 }
             );
-            super::put(&text);
+            super::put(text.as_bytes());
             0
         }
     }

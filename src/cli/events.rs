@@ -48,7 +48,7 @@ fn follow(args: &Args) -> Result<u8, Trouble> {
             true => serde_json::to_string(&event).unwrap_or_default(),
             false => in_words(&event, paint),
         };
-        if !super::put(line + "\n") {
+        if !super::put((line + "\n").as_bytes()) {
             break;
         }
     }

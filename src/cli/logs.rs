@@ -74,7 +74,7 @@ fn show(args: &Args) -> Result<u8, Trouble> {
             Ok(None) => return Err(Trouble::gone()),
             Err(error) => return Err(Trouble::lost(&error)),
         };
-        if !super::put(&line) {
+        if !super::put(line.as_bytes()) {
             break;
         }
     }

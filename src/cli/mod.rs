@@ -274,7 +274,7 @@ fn did_you_mean(word: &str) -> String {
 /// Says something to whoever asked, on stdout; nothing if there is nothing to say.
 fn say(text: &str) {
     if !text.is_empty() {
-        put(&format!("{text}\n"));
+        put(format!("{text}\n").as_bytes());
     }
 }
 
@@ -283,9 +283,9 @@ static LOST: AtomicI32 = AtomicI32::new(0);
 
 /// Writes for whoever asked, on stdout. Whether it was taken: who goes on writing ends where it was
 /// not. Why it was not is said at the end, by [`main`].
-fn put(text: impl AsRef<[u8]>) -> bool {
+fn put(text: &[u8]) -> bool {
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_ref()).and_then(|()| stdout.flush());
+    let written = stdout.write_all(text).and_then(|()| stdout.flush());
     written.inspect_err(lost).is_ok()
 }
 

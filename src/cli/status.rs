@@ -53,7 +53,7 @@ fn once(args: &Args) -> Result<u8, Trouble> {
             text
         }
     };
-    super::put(&text);
+    super::put(text.as_bytes());
     let is_running = |it: &Instance| it.pid.is_some() || text::is_done(it);
     let all_run = args.names.is_empty() || status.instances.iter().all(is_running);
     Ok(if all_run { 0 } else { NOT_RUNNING })
@@ -73,7 +73,7 @@ fn watch(args: &Args) -> Result<u8, Trouble> {
             true => drawn.draw(&for_window(&status)),
             false => when_changed(&status, args.json, &mut last),
         };
-        if !super::put(&text) {
+        if !super::put(text.as_bytes()) {
             return Ok(0);
         }
         wait(&[], Some(AT_LEAST));
