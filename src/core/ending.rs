@@ -17,6 +17,10 @@ const SWEEP_GRACE: Duration = Duration::from_secs(1);
 /// After the last KILL so much time is given to the kernel.
 const LAST_WAIT: Duration = Duration::from_millis(900);
 
+/// A stop signal that comes so soon after one is the same wish: timeout(1) signals its child and then the
+/// child's group, and so do others who stop a command.
+const ECHO: Duration = Duration::from_millis(100);
+
 impl Supervisor {
     /// Stops an instance that is wanted down and that nobody needs any more.
     pub(super) fn stop_if_free(&mut self, id: InstanceId, now: Moment) {
@@ -62,16 +66,25 @@ impl Supervisor {
             Some(Forward::Swallow) => {}
             Some(Forward::To(service, signal)) => self.pass_on(self.graph.instances(*service), *signal),
             Some(Forward::All(signal)) => self.pass_on(self.all(), *signal),
-            None if is_stop_signal(signal) => match self.phase {
-                Phase::Boot | Phase::Up => self.drain(Occasion::Signal(signal), now),
-                Phase::Draining { hurried: false, .. } => self.hurry(now),
-                Phase::Sweeping { kill_at, end_at } if now < kill_at && kill_at < end_at => {
-                    self.sweep_with_kill(end_at.min(now + LAST_WAIT));
+            None if is_stop_signal(signal) => {
+                if self.stop_asked.is_none_or(|before| now.since(before) >= ECHO) {
+                    self.stop_asked = Some(now);
+                    self.stop_by(signal, now);
                 }
-                Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done => {}
-            },
+            }
             None if signal == Signal::USR1 => self.reopen_logs(),
             None => self.actions.push_back(Action::Publish(Box::new(Change::Unassigned(signal)))),
+        }
+    }
+
+    fn stop_by(&mut self, signal: Signal, now: Moment) {
+        match self.phase {
+            Phase::Boot | Phase::Up => self.drain(Occasion::Signal(signal), now),
+            Phase::Draining { hurried: false, .. } => self.hurry(now),
+            Phase::Sweeping { kill_at, end_at } if now < kill_at && kill_at < end_at => {
+                self.sweep_with_kill(end_at.min(now + LAST_WAIT));
+            }
+            Phase::Draining { hurried: true, .. } | Phase::Sweeping { .. } | Phase::Done => {}
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Supervisor {
     pub(super) order: Box<[ServiceId]>,
     pub(super) slots: Vec<Slot>,
     pub(super) phase: Phase,
+    /// When the last stop signal came, but for echoes of it.
+    pub(super) stop_asked: Option<Moment>,
     pub(super) actions: VecDeque<Action>,
     pub(super) pending: Vec<Pending>,
     pub(super) updates: Updates,
@@ -110,6 +112,7 @@ impl Supervisor {
             order,
             slots,
             phase: Phase::Boot,
+            stop_asked: None,
             actions: VecDeque::new(),
             pending: Vec::new(),
             updates: Updates::default(),

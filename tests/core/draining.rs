@@ -194,9 +194,26 @@ fn a_second_stop_signal_skips_all_grace_periods_and_the_order() {
     stage.exec("app");
     stage.exec("web");
     stage.signal(Signal::TERM);
+    stage.wait(ms(100));
     stage.signal(Signal::INT);
     assert_eq!(stage.signals_to("app"), [Signal::KILL]);
     assert_eq!(stage.signals_to("web"), [Signal::TERM, Signal::KILL]);
+}
+
+#[test]
+fn an_echo_of_a_stop_signal_is_no_second_one() {
+    let mut stage = Stage::of([service("app")]);
+    stage.exec("app");
+    stage.signal(Signal::TERM);
+    for _ in 0..3 {
+        stage.wait(ms(33));
+        stage.signal(Signal::TERM);
+    }
+    assert_eq!(stage.signals_to("app"), [Signal::TERM]);
+    // However often: time passes all the same.
+    stage.wait(ms(1));
+    stage.signal(Signal::TERM);
+    assert_eq!(stage.signals_to("app"), [Signal::KILL]);
 }
 
 #[test]
@@ -207,6 +224,7 @@ fn a_second_stop_signal_during_the_last_sweep_kills_what_is_left() {
     stage.exits("app", 0);
     assert_eq!(stage.phase(), "sweeping");
     assert!(stage.has_swept(Signal::TERM) && !stage.has_swept(Signal::KILL));
+    stage.wait(ms(100));
     stage.signal(Signal::TERM);
     assert!(stage.has_swept(Signal::KILL));
     assert_eq!(stage.exit_code(), 0, "every service ended within its grace period");
