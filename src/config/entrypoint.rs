@@ -112,28 +112,28 @@ fn read(
         };
         let mut table = Table::default();
         let mut put = |name: &str, value: Value, span: Span| {
-            table.0.insert(name.into(), Entry { key: span, node: Node { value, span } });
+            table.0.insert(name.into(), Entry { key: span, node: Node::new(value, span) });
         };
         put("type", Value::String("oneshot".into()), key);
         put("command", list_of(command, key), key);
         if let Some((requires, span)) = requires {
             put("requires", requires, span);
         }
-        let prefix = Node { value: Value::Boolean(true), span: key };
+        let prefix = Node::new(Value::Boolean(true), key);
         put("log", Value::Table(Table([("prefix".into(), Entry { key, node: prefix })].into())), key);
         for name in ["user", "timeout"] {
             if let Some(Entry { node, .. }) = own.get(name) {
                 put(name, node.value.clone(), node.span);
             }
         }
-        let entry = Entry { key, node: Node { value: Value::Table(table), span: key } };
+        let entry = Entry { key, node: Node::new(Value::Table(table), key) };
         scripts.push(Found { name, entry, exports });
     }
     Some(scripts)
 }
 
 fn list_of(words: impl IntoIterator<Item = String>, span: Span) -> Value {
-    Value::Array(words.into_iter().map(|word| Node { value: Value::String(word), span }).collect())
+    Value::Array(words.into_iter().map(|word| Node::new(Value::String(word), span)).collect())
 }
 
 #[derive(Clone, Copy)]

@@ -6,6 +6,7 @@
 
 use super::diagnostics::{Problems, SourceId, Sources, Span};
 use super::variables::{Expansion, Variables};
+use super::words;
 use crate::core::sorted::{self, Map};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -20,8 +21,18 @@ const MOST_DOTS: usize = 12;
 pub struct Node {
     /// What is written.
     pub value: Value,
+    /// A string of which values of variables are a part: as it is to be split into words, where these
+    /// have quotes in them.
+    pub shielded: Option<Box<str>>,
     /// Where.
     pub span: Span,
+}
+
+impl Node {
+    /// A value that was not written as a string with variables in it.
+    pub fn new(value: Value, span: Span) -> Node {
+        Node { value, shielded: None, span }
+    }
 }
 
 /// What can be written.
@@ -234,10 +245,10 @@ impl Reader<'_> {
         let span = self.span(range.clone());
         if depth > DEEPEST {
             self.problems.error(span, format!("nested more than {DEEPEST} levels deep"));
-            return Node { value: Value::Lost, span };
+            return Node::new(Value::Lost, span);
         }
         let value = match value.into_inner() {
-            DeValue::String(text) => self.string(text.into_owned(), span),
+            DeValue::String(text) => return self.string(text.into_owned(), span),
             DeValue::Integer(written) => match i64::from_str_radix(written.as_str(), written.radix()) {
                 Ok(number) => Value::Integer { number, octal: written.radix() == 8 },
                 Err(_) => {
@@ -259,10 +270,25 @@ impl Reader<'_> {
             }
             DeValue::Table(table) => Value::Table(self.table(table, depth)),
         };
-        Node { value, span }
+        Node::new(value, span)
     }
 
-    fn string(&mut self, text: String, span: Span) -> Value {
+    fn string(&mut self, text: String, span: Span) -> Node {
+        // A newline is what the author has made, whichever editor has written it down.
+        let written = self.text.get(span.start as usize..span.end as usize).unwrap_or_default();
+        let text = if written.contains("\r\n") { text.replace("\r\n", "\n") } else { text };
+        let with_shields = match self.literal && text.contains("${") {
+            true => self.variables.expand_with(&text, words::shielded),
+            false => Expansion::Wrong(Vec::new()),
+        };
+        let shielded = match with_shields {
+            Expansion::Text(text) if text.contains(words::is_shield) => Some(text.into()),
+            Expansion::Text(_) | Expansion::Wrong(_) => None,
+        };
+        Node { value: self.expanded(text, span), shielded, span }
+    }
+
+    fn expanded(&mut self, text: String, span: Span) -> Value {
         if text.contains('\0') {
             let message = "a NUL character cannot be in a command, a name or a variable";
             self.problems.error(span, message);

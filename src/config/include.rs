@@ -301,7 +301,7 @@ fn override_with(tree: &mut Table, layer: Table, level: Level) {
                         override_with(below, above, inner);
                     }
                     (_, value) => {
-                        let node = file::Node { value, span: entry.node.span };
+                        let node = file::Node { value, ..entry.node };
                         *known = Entry { key: entry.key, node };
                     }
                 }

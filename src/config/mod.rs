@@ -45,6 +45,7 @@ pub mod version;
 mod view;
 mod watch;
 pub mod why;
+mod words;
 
 pub use accounts::Accounts;
 pub use diagnostics::{Diagnostic, Diagnostics};

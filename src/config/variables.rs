@@ -47,7 +47,12 @@ pub struct Fault {
 impl Variables {
     /// Replaces all references.
     pub fn expand(&self, text: &str) -> Expansion {
-        let mut work = Work { variables: self, faults: Vec::new() };
+        self.expand_with(text, str::to_owned)
+    }
+
+    /// The same, with what becomes of each value.
+    pub fn expand_with(&self, text: &str, valued: fn(&str) -> String) -> Expansion {
+        let mut work = Work { variables: self, valued, faults: Vec::new() };
         let out = work.expand(text, text, 0, 0);
         if work.faults.is_empty() { Expansion::Text(out) } else { Expansion::Wrong(work.faults) }
     }
@@ -55,6 +60,7 @@ impl Variables {
 
 struct Work<'a> {
     variables: &'a Variables,
+    valued: fn(&str) -> String,
     faults: Vec<Fault>,
 }
 
@@ -104,12 +110,12 @@ impl Work<'_> {
         let value = self.variables.0.get(name);
         if rest.is_empty() {
             match value {
-                Some(value) => out.push_str(value),
+                Some(value) => out.push_str(&(self.valued)(value)),
                 None => self.unset(whole, name, at),
             }
         } else if let Some(default) = rest.strip_prefix(":-") {
             match value.filter(|v| !v.is_empty()) {
-                Some(value) => out.push_str(value),
+                Some(value) => out.push_str(&(self.valued)(value)),
                 None if depth >= DEEPEST => {
                     self.fault(whole, at, 2, "references nested too deep", "");
                 }
@@ -121,7 +127,7 @@ impl Work<'_> {
             }
         } else if let Some(message) = rest.strip_prefix(":?") {
             match value.filter(|v| !v.is_empty()) {
-                Some(value) => out.push_str(value),
+                Some(value) => out.push_str(&(self.valued)(value)),
                 None if message.is_empty() => self.unset(whole, name, at),
                 None => {
                     let length = inner.len() + 3;

@@ -10,6 +10,7 @@ use super::diagnostics::{Problems, Span, did_you_mean};
 use super::file::{Entry, Node, Table, Value};
 use super::keys::{Default, Key};
 use super::values;
+use super::words;
 use crate::core::signal::Signal;
 use std::time::Duration;
 
@@ -318,7 +319,7 @@ impl<'a> Field<'a> {
     pub fn command(&self, problems: &mut Problems) -> Option<Box<[String]>> {
         match &self.node.value {
             Value::String(text) => {
-                let Some(words) = shlex::split(text) else {
+                let Some(words) = words::split(self.node.shielded.as_deref().unwrap_or(text)) else {
                     let message = format!("{} has a quote that is not closed", self.title());
                     problems.in_itself(self.span(), message);
                     return None;

@@ -33,6 +33,36 @@ mod commands {
     }
 
     #[test]
+    fn in_the_value_of_a_variable_only_blanks_are_special() {
+        let command = |value: &str| {
+            let folder = Folder::new();
+            let text = "[service.x]\ncommand = \"a --title ${T} --as '${T}' ${NONE:-'x y'}\"\n\
+                hooks = { after_exit = \"b ${T}\" }\nenvironment = { T = \"${T}\" }\n";
+            let path = folder.write("supervise.toml", text);
+            let mut around = around();
+            around.environment.push(("T".into(), value.into()));
+            let spec =
+                load(&[path], &around).unwrap_or_else(|errors| panic!("{errors}")).plan.services[0].clone();
+            assert_eq!(variable(&spec, "T"), Some(value));
+            let hook = spec.hooks.unwrap().after_exit.unwrap().join("|");
+            (spec.launch.command.join("|"), hook)
+        };
+        assert_eq!(command("it's"), ("a|--title|it's|--as|it's|x y".into(), "b|it's".into()));
+        assert_eq!(command("a #b\\c"), ("a|--title|a|#b\\c|--as|a #b\\c|x y".into(), "b|a|#b\\c".into()));
+    }
+
+    #[test]
+    fn a_command_of_several_lines_is_one_also_where_lines_end_in_cr_lf() {
+        let written = "[service.x]\ncommand = '''\na \\\n  --bind :80 \\\n  'b\nc'\n'''\n\
+            hooks = { after_exit = [\"sh\", \"-c\", \"\"\"\nset -e\nx\n\"\"\"] }\n";
+        for text in [written.to_owned(), written.replace('\n', "\r\n")] {
+            let spec = plan(&text).services[0].clone();
+            assert_eq!(&spec.launch.command[..], ["a", "--bind", ":80", "b\nc"]);
+            assert_eq!(&spec.hooks.unwrap().after_exit.unwrap()[2], "set -e\nx\n");
+        }
+    }
+
+    #[test]
     fn an_open_quote_and_nothing_at_all_are_errors() {
         assert!(errors("[service.x]\ncommand = \"a 'b\"").contains("has a quote that is not closed"));
         for nothing in ["\"\"", "\"  \"", "[]", "[\"\"]", "\"''\""] {

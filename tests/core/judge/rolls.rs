@@ -83,7 +83,12 @@ impl Judge {
                 self.plan.services.get(self.service_of[index].index()).is_some_and(|spec| spec.rolling);
             match (self.ages[index], sup.is_outdated(id)) {
                 // Its successor did not get ready: it goes on.
-                (Age::Outdated, false) if rolls => self.ages[index] = Age::Current,
+                (Age::Outdated, false) if rolls => {
+                    self.ages[index] = Age::Current;
+                    if !self.waiting.is_empty() {
+                        self.put_off.insert(id);
+                    }
+                }
                 // It has handed over.
                 (Age::Outdated, true) if sup.is_shadow(id) => self.ages[index] = Age::Leaving,
                 // It is a successor again.
