@@ -35,6 +35,11 @@ fn base() -> Option<u64> {
     })
 }
 
+/// Whether what we launch is marked.
+pub(super) fn is_used() -> bool {
+    base().is_some()
+}
+
 /// The next base below a limit that is a mark itself: each level has its own range.
 fn below(mark: u64) -> u64 {
     (mark / ROOM).saturating_sub(1).saturating_mul(ROOM)

@@ -7,8 +7,8 @@
 //!   seen before in somebody's tree (`Tree::remember`), or its [`mark`](super::mark) says
 //!   whose it is, which everybody may read and hardly anybody loses; or its environment does
 //!   ([`SERVICE`], [`INSTANCE`]), if we may read it;
-//! - else it belongs to the service whose process ended just when it was adopted, if that is
-//!   one only.
+//! - else, where there are no marks, it belongs to the service whose process ended just when it was
+//!   adopted, if that is one only. Where there are, it is nobody's.
 //!
 //! When a main process hands over to an heir, that one is the leader from then on, of a group whose
 //! number is still its predecessor's.
@@ -251,6 +251,8 @@ impl Tree {
                 let instance = std::str::from_utf8(&instance).ok()?.parse().ok()?;
                 known.leader(&service, instance)
             }
+            // Such as what somebody has left in the background who came by `docker exec`.
+            Some(_) | None if mark::is_used() => None,
             Some(_) | None => match self.ended.as_slice() {
                 [one] => Some(*one),
                 _ => None,

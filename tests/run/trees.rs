@@ -206,3 +206,34 @@ fn daemons_of_services_that_died_at_once_are_ended_with_them() {
     run.heard("made");
     run.stops_with(0);
 }
+
+/// `docker exec CONTAINER sh -c 'import &'`: its parent has ended, and it is our child.
+#[test]
+fn who_came_from_outside_is_not_ended_with_a_service() {
+    needs_namespaces!();
+    let config = r#"
+        [supervisor]
+        control_socket = "${DIR}/socket"
+
+        [service.app]
+        command = "sleep 1001"
+
+        [service.other]
+        command = "sleep 1002"
+    "#;
+    for environment in ["env -i", "env A=b"] {
+        let mut run = supervise(Place::Pid1, config).start();
+        run.said("all is up");
+        let pid = run.pid().to_string();
+        let script = format!("{environment} setsid sleep 2001 >&2 & exit 0");
+        let came = ["--target", &pid, "--pid", "--mount", "sh", "-c", &script];
+        assert!(std::process::Command::new("nsenter").args(came).status().unwrap().success());
+        wait_until("its adoption", || {
+            run.processes().iter().any(|it| it.command.starts_with("sleep 2001") && it.parent == run.pid())
+        });
+        let stranger = run.process("sleep 2001");
+        assert!(run.ask(&["restart", "app"]).status.success());
+        assert!(run.processes().iter().any(|it| it.pid == stranger.pid), "it was ended with app");
+        run.stops_with(0);
+    }
+}

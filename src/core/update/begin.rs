@@ -132,21 +132,20 @@ impl Supervisor {
         let plan = Rc::clone(&self.plan);
         for service in self.order.clone() {
             let spec = plan.service(service);
-            let is_put_off = self.graph.instances(service).any(|id| self.slot(id).put_off);
-            let replaced = match kinds.get(&*spec.name) {
-                Some(ChangeKind::Replaced) => true,
-                Some(ChangeKind::InPlace) => false,
-                None if is_put_off => false,
-                Some(ChangeKind::Added | ChangeKind::Removed) | None => continue,
+            // Of what did not change only who was to be replaced already, and was put off until now.
+            let (replaced, changed) = match kinds.get(&*spec.name) {
+                Some(ChangeKind::Replaced) => (true, true),
+                Some(ChangeKind::InPlace) => (false, true),
+                Some(ChangeKind::Added | ChangeKind::Removed) | None => (false, false),
             };
-            let old = before.service(service);
+            let Some(old) = before.services.get(service.index()) else { continue };
             for id in self.graph.instances(service) {
-                if !errands.starts.contains(&id) {
-                    let put_off = std::mem::take(&mut self.slots[id.index()].put_off);
+                let put_off = std::mem::take(&mut self.slots[id.index()].put_off);
+                if (changed || put_off) && !errands.starts.contains(&id) {
                     self.change_one(id, (old, spec), replaced || put_off, errands);
                 }
             }
-            if old.first_want() == Want::Up && spec.first_want() == Want::Down {
+            if changed && old.first_want() == Want::Up && spec.first_want() == Want::Down {
                 errands.disables.push(service);
             }
         }
