@@ -48,6 +48,8 @@ pub struct Draft<'a> {
     pub heirs: Option<Heirs>,
     /// Whether a new process stands beside the old one while it is replaced.
     pub rolling: bool,
+    /// What would tell where it answers, but cannot be read.
+    pub unread: Option<&'static str>,
     /// What makes it open its log files again, where the preset has arranged that.
     pub reopen: Option<Signal>,
 }
@@ -137,6 +139,7 @@ pub fn draft<'a>(
         logs: Vec::new(),
         heirs: None,
         rolling: false,
+        unread: None,
         reopen: None,
     }
 }

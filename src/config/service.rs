@@ -147,6 +147,7 @@ pub fn resolve(name: &str, key: Span, node: &super::file::Node, all: &mut Shared
     let (after, after_spans) = dependencies(&view, "after", name, &all.names, problems);
     let max_failures = integer(&view, "max_failures", 0, u32::MAX, problems);
     let ready = probe::ready(&view, found, problems);
+    presets::say_unread(&draft, ready.as_deref(), &view, problems);
     let schedule = schedule::schedule(&view, kind, problems);
     // A run that fails is one of many, unless somebody says otherwise for this service.
     let is_one_of_many = schedule.is_some() && table.get("essential").is_none();

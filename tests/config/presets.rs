@@ -6,6 +6,9 @@ use minisup::core::plan::*;
 use minisup::core::signal::Signal;
 use std::path::Path;
 
+mod databases;
+mod gunicorn;
+
 /// A service in a folder of its own, which is also its working directory.
 fn loaded(files: &[(&str, &str)], keys: &str, around: &Surroundings) -> Loaded {
     let folder = Folder::new();
@@ -160,111 +163,6 @@ mod nginx {
     }
 }
 
-mod gunicorn {
-    use super::*;
-
-    fn app(arguments: &str) -> String {
-        format!("preset = \"gunicorn\"\ncommand = \"gunicorn {arguments}\"")
-    }
-
-    fn answers(service: &ServiceSpec) -> ProbeAddress {
-        match &service.ready.as_ref().unwrap().probe {
-            Probe::Http(http) => {
-                assert_eq!((http.path.as_str(), http.status), ("/", (100, 599)));
-                http.address.clone()
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn it_answers_where_it_is_bound() {
-        let tcp = |text: &str| ProbeAddress::Tcp(text.into());
-        let unix = |path: &str| ProbeAddress::Unix(path.into());
-        for (arguments, expected) in [
-            ("a:a", tcp("127.0.0.1:8000")),
-            ("-b 127.0.0.1:81 a:a", tcp("127.0.0.1:81")),
-            ("-b0.0.0.0:81 a:a", tcp("127.0.0.1:81")),
-            ("--bind=:81 --bind :82 a:a", tcp("127.0.0.1:81")),
-            ("--bind [::]:81 a:a", tcp("[::1]:81")),
-            ("a:a --bind localhost", tcp("localhost:8000")),
-            ("--bind unix:/run/a.sock a:a", unix("/run/a.sock")),
-            ("--bind unix:///run/a.sock a:a", unix("/run/a.sock")),
-        ] {
-            assert_eq!(answers(&service(&[], &app(arguments))), expected, "{arguments}");
-        }
-        let python = "preset = \"gunicorn\"\ncommand = \"python3 -m gunicorn -b :81 a:a\"";
-        assert_eq!(answers(&service(&[], python)), tcp("127.0.0.1:81"));
-    }
-
-    #[test]
-    fn its_own_file_and_variables_are_heard() {
-        let files = [("gunicorn.conf.py", "import os\nbind = ['127.0.0.1:83', '127.0.0.1:84']  # two\n")];
-        assert_eq!(answers(&service(&files, &app("a:a"))), ProbeAddress::Tcp("127.0.0.1:83".into()));
-        assert_eq!(answers(&service(&files, &app("-b :85 a:a"))), ProbeAddress::Tcp("127.0.0.1:85".into()));
-        let other = [("c.py", "bind = \"unix:run.sock\"\n")];
-        let ProbeAddress::Unix(path) = answers(&service(&other, &app("-c c.py a:a"))) else { panic!() };
-        assert!(path.ends_with("run.sock") && path.is_absolute(), "{path:?}");
-        let given = |name: &str, value: &str| {
-            let mut around = around();
-            around.environment.push((name.into(), value.into()));
-            loaded(&[], &app("a:a"), &around).plan.services[0].clone()
-        };
-        assert_eq!(
-            answers(&given("GUNICORN_CMD_ARGS", "--bind=:86 -w 2")),
-            ProbeAddress::Tcp("127.0.0.1:86".into())
-        );
-        assert_eq!(answers(&given("PORT", "87")), ProbeAddress::Tcp("127.0.0.1:87".into()));
-    }
-
-    #[test]
-    fn its_own_log_is_known_where_it_has_one() {
-        let logs = |files: &[(&str, &str)], arguments: &str| super::logs(&service(files, &app(arguments)));
-        assert_eq!(logs(&[], "--error-logfile /a.log a:a"), ["/a.log"]);
-        assert_eq!(logs(&[("gunicorn.conf.py", "errorlog = '/b.log'")], "a:a"), ["/b.log"]);
-        assert!(logs(&[], "--error-logfile - a:a").is_empty() && logs(&[], "a:a").is_empty());
-    }
-
-    #[test]
-    fn where_it_speaks_tls_a_connection_is_enough() {
-        let spec = service(&[], &app("-b 127.0.0.1:81 --certfile x a:a"));
-        assert_eq!(spec.ready.unwrap().probe, Probe::Tcp("127.0.0.1:81".parse().unwrap()));
-    }
-
-    #[test]
-    fn it_ends_before_it_is_killed() {
-        assert!(command(&service(&[], &app("a:a"))).ends_with(&["--graceful-timeout", "7"]));
-        let long = format!("{}\nstop = {{ grace_period = \"60s\" }}", app("a:a"));
-        assert_eq!(command(&service(&[], &long)), ["gunicorn", "a:a"]);
-        let own = app("--graceful-timeout 20 a:a");
-        assert_eq!(command(&service(&[], &own)).len(), 4);
-        assert!(warnings(&[], &own)[0].contains("takes up to 20s to end"));
-        let file = [("gunicorn.conf.py", "graceful_timeout = 5\n")];
-        assert_eq!(command(&service(&file, &app("a:a"))), ["gunicorn", "a:a"]);
-    }
-
-    #[test]
-    fn a_reload_is_checked_and_the_background_is_found() {
-        assert_eq!(check(&service(&[], &app("a:a"))).last(), Some(&"--check-config"));
-        assert!(warnings(&[], &app("-D a:a"))[0].contains("in the background"));
-        let refuses = |keys: &str| {
-            let all = warnings(&[], &format!("{}\n{keys}", app("--pid /run/a.pid a:a")));
-            all.iter().any(|m| m.contains("refuses to start beside") && m.contains("/run/a.pid"))
-        };
-        assert!(refuses("restart_mode = \"rolling\"") && !refuses(""));
-        assert!(
-            warnings(&[("gunicorn.conf.py", "daemon = True")], &app("a:a"))[0].contains("in the background")
-        );
-    }
-
-    #[test]
-    fn the_users_own_question_goes_first() {
-        let spec = service(&[], &format!("{}\nready = {{ http = \"http://h/x\" }}", app("a:a")));
-        let Probe::Http(http) = spec.ready.unwrap().probe else { panic!() };
-        assert_eq!((http.path.as_str(), http.status), ("/x", (200, 399)));
-    }
-}
-
 mod uwsgi {
     use super::*;
 
@@ -373,105 +271,6 @@ fn each_preset_runs_as_it_is_or_says_what_it_lacks() {
         };
         let spec = plan(&format!("[service.x]\npreset = \"{}\"\n{own}\n", preset.name)).services[0].clone();
         assert!(!spec.launch.command.is_empty(), "{}", preset.name);
-    }
-}
-
-mod databases {
-    use super::*;
-
-    /// Programs that are there, and the probe of this preset then.
-    fn probe(programs: &[&str], keys: &str) -> Option<Probe> {
-        let folder = Folder::new();
-        programs.iter().for_each(|program| drop(folder.write(program, "")));
-        let mut around = around();
-        around.environment.retain(|(name, _)| name != "PATH");
-        around.environment.push(("PATH".into(), format!("/none:{}", folder.0.display())));
-        loaded(&[], keys, &around).plan.services[0].ready.as_ref().map(|ready| ready.probe.clone())
-    }
-
-    fn exec(text: &str) -> Option<Probe> {
-        Some(Probe::Exec(text.split(' ').map(str::to_owned).collect()))
-    }
-
-    #[test]
-    fn they_are_asked_by_their_own_clients_where_there_are_any() {
-        assert_eq!(probe(&["pg_isready"], "preset = \"postgres\""), exec("pg_isready --quiet"));
-        let own = "preset = \"postgres\"\ncommand = \"postgres -k /run/x -p 5433\"";
-        assert_eq!(probe(&["pg_isready"], own), exec("pg_isready --quiet --host=/run/x --port=5433"));
-        assert_eq!(probe(&[], own), Some(Probe::Unix("/run/x/.s.PGSQL.5433".into())));
-        assert_eq!(probe(&[], "preset = \"postgres\""), None);
-        let ping = "mysqladmin --connect-timeout=2 --silent ping";
-        assert_eq!(probe(&["mysqladmin"], "preset = \"mariadb\""), exec(ping));
-        assert_eq!(probe(&[], "preset = \"mysql\""), Some(Probe::Notify));
-    }
-
-    #[test]
-    fn a_socket_that_only_the_server_is_told_of_is_where_it_is_asked() {
-        let folder = Folder::new();
-        folder.write("mysqladmin", "");
-        let files = [(
-            "my.cnf",
-            "[client]\nsocket=/run/other\n[mysqld]\nsocket = \"/run/x/s\"\n[mysqldump]\nsocket=/n\n",
-        )];
-        let asked = |command: &str| {
-            let mut around = around();
-            around.environment = vec![("PATH".into(), folder.0.display().to_string())];
-            let keys = format!("preset = \"mysql\"\ncommand = \"{command}\"");
-            match loaded(&files, &keys, &around).plan.services[0].ready.as_ref().unwrap().probe.clone() {
-                Probe::Exec(words) => words[1].clone(),
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(asked("mysqld --defaults-file=my.cnf"), "--socket=/run/x/s");
-        assert_eq!(asked("mysqld --defaults-file=my.cnf --socket=/y"), "--socket=/y");
-        assert_eq!(asked("mysqld --defaults-file=none.cnf"), "--connect-timeout=2");
-    }
-
-    #[test]
-    fn ports_are_found() {
-        let tcp = |port: u16| Some(Probe::Tcp(([127, 0, 0, 1], port).into()));
-        assert_eq!(probe(&[], "preset = \"redis\""), tcp(6379));
-        assert_eq!(probe(&[], "preset = \"redis\"\ncommand = \"redis-server --port 0\""), None);
-        let unix = "preset = \"redis\"\ncommand = \"redis-server --port 0 --unixsocket /run/r\"";
-        assert_eq!(probe(&[], unix), Some(Probe::Unix("/run/r".into())));
-        assert_eq!(probe(&[], "preset = \"mongodb\"\ncommand = \"mongod --port 27018\""), tcp(27018));
-    }
-
-    #[test]
-    fn redis_is_asked_by_its_client_since_it_listens_while_it_loads() {
-        let there = ["redis-cli", "sh", "grep"];
-        let asks = |place: &str| {
-            let words = ["sh".to_owned(), "-c".into(), format!("redis-cli {place} ping | grep -qv LOADING")];
-            Some(Probe::Exec(words.into()))
-        };
-        let redis = |arguments: &str| {
-            probe(&there, &format!("preset = \"redis\"\ncommand = \"redis-server {arguments}\""))
-        };
-        assert_eq!(redis(""), asks("-p 6379"));
-        assert_eq!(redis("--port 6380"), asks("-p 6380"));
-        assert_eq!(redis("--port 0 --unixsocket '/run/a b'"), asks("-s '/run/a b'"));
-        assert_eq!(redis("--port 0"), None);
-    }
-
-    #[test]
-    fn the_background_is_left_or_found() {
-        let files = [
-            ("r.conf", "# daemonize no\ndaemonize yes\nport 6380\n"),
-            ("m.conf", "processManagement:\n   fork: true\n"),
-        ];
-        let redis = service(&files, "preset = \"redis\"\ncommand = \"redis-server r.conf\"");
-        assert_eq!(command(&redis), ["redis-server", "r.conf", "--daemonize", "no"]);
-        let mongo = "preset = \"mongodb\"\ncommand = \"mongod -f m.conf\"";
-        assert!(warnings(&files, mongo).iter().any(|m| m.contains("in the background")));
-        let safe = "preset = \"mysql\"\ncommand = \"mysqld_safe\"";
-        assert!(warnings(&[], safe).iter().any(|m| m.contains("itself a supervisor")));
-    }
-
-    #[test]
-    fn they_are_stopped_cleanly() {
-        let signal = |preset: &str| service(&[], &format!("preset = \"{preset}\"")).stop.sequence[0];
-        assert_eq!(signal("postgres"), (Signal::INT, std::time::Duration::from_secs(60)));
-        assert_eq!(signal("redis").0, Signal::TERM);
     }
 }
 

@@ -1,75 +1,206 @@
 //! gunicorn.
 //!
 //! READY=1 is sent when the sockets are bound, before there is any worker, hence before
-//! the application is imported: so readiness is an HTTP answer, whatever its status. HUP
+//! the application is imported: so readiness is an HTTP answer, whatever its status, and READY=1 only
+//! where nobody can tell without Python where it will answer (and a warning). HUP
 //! with code that does not load takes the whole service down: so a check goes before it.
 //! Its arbiter launches new workers at HUP, so it has heeded it when there are some. With `--preload` HUP reads
 //! the settings again, but not the code. After USR2 a new arbiter stands beside the old one, and is its heir:
 //! known by its command line, which setproctitle changes to `gunicorn: master [`.
 //! After TERM it waits 30 s for its workers, longer than Docker waits: so it is told less.
 
-use super::{has, option, options, own_file};
+use super::python::{Said, said, setting};
+use super::{file_name, has, option, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
 use crate::core::plan::{Heirs, HttpProbe, Probe, ProbeAddress, Told};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// So long new workers may take, besides loading the code.
 const RENEWAL: Duration = Duration::from_secs(5);
+
+/// Programs that launch what follows them, as it stands there.
+const LAUNCHERS: [&str; 25] = [
+    "chamber",
+    "conda",
+    "coverage",
+    "ddtrace-run",
+    "doppler",
+    "dotenv",
+    "dumb-init",
+    "env",
+    "exec",
+    "gosu",
+    "hatch",
+    "ionice",
+    "newrelic-admin",
+    "nice",
+    "opentelemetry-instrument",
+    "pdm",
+    "pipenv",
+    "poetry",
+    "rye",
+    "setpriv",
+    "stdbuf",
+    "su-exec",
+    "tini",
+    "uv",
+    "uvx",
+];
+
+/// What these say before it: `poetry run`, `newrelic-admin run-program`.
+const SUBCOMMANDS: [&str; 3] = ["exec", "run", "run-program"];
+
+/// Whoever gets a command in one word.
+const SHELLS: [&str; 7] = ["ash", "bash", "busybox", "dash", "ksh", "sh", "zsh"];
 
 /// Finds where it will answer, and makes the check for a reload.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.argv.is_empty() {
         return None;
     }
-    // Also `python -m gunicorn`, `poetry run gunicorn` and their like; but a script's own
-    // arguments are not ours to add to.
-    let itself =
-        draft.argv.iter().any(|word| word.rsplit('/').next().is_some_and(|w| w.starts_with("gunicorn")));
-    if !itself {
+    let place = place(&draft.argv);
+    if place.is_none() {
         draft.adjusted.push("the command is not gunicorn itself: nothing was added".into());
     }
+    let own = &draft.argv[place.unwrap_or(0)..];
     let mut words = vec![String::new()];
     words.extend(draft.variable("GUNICORN_CMD_ARGS").and_then(shlex::split).unwrap_or_default());
-    words.extend(draft.argv.iter().skip(1).cloned());
-    let file = option(&words, "--config", Some('c')).unwrap_or("gunicorn.conf.py");
-    let file = draft.resolve(file.strip_prefix("file:").unwrap_or(file));
-    let settings = own_file(&file).unwrap_or_default();
+    // The command's addresses stand in the place of the variable's.
+    let bound =
+        [own, &words[..]].into_iter().find_map(|words| options(words, "--bind", Some('b')).first().copied());
+    let bound = bound.map(str::to_owned);
+    words.extend(own.iter().skip(1).cloned());
+    let settings = Settings::read(draft, &words);
 
-    if has(&words, &["--daemon", "-D"]) || setting(&settings, "daemon") == Some("True") {
+    if has(&words, &["--daemon", "-D"]) || setting(&settings.text, "daemon") == Some("True") {
         let message = "gunicorn puts itself in the background and seems to have ended";
         problems.warning(draft.span, message).mark("leave --daemon out");
     }
-    if itself {
-        graceful(draft, &words, &settings, problems);
+    if let Some(at) = place {
+        graceful(draft, &words, &settings.text, problems);
         let mut check = draft.argv.clone();
         check.push("--check-config".into());
         draft.check = Some(check.into());
-        succession(draft, &words, &settings, problems);
-        preloaded(draft, &words, &settings);
+        succession(draft, at, &words, &settings, problems);
+        preloaded(draft, &words, &settings.text);
     }
 
-    let encrypted = has(&words, &["--certfile", "--keyfile"]) || setting(&settings, "certfile").is_some();
+    let encrypted =
+        has(&words, &["--certfile", "--keyfile"]) || setting(&settings.text, "certfile").is_some();
     if draft.sockets.is_some() {
         return held(draft, &words, encrypted, problems);
     }
-    let bound = options(&words, "--bind", Some('b')).first().copied();
-    let bind = bound.map(str::to_owned).or_else(|| quoted(setting(&settings, "bind")?));
-    let bind = bind.or_else(|| draft.variable("PORT").map(|port| format!("127.0.0.1:{port}")));
-    let bind = bind.or_else(|| itself.then(|| "127.0.0.1:8000".into()))?;
-    let address = if let Some(path) = bind.strip_prefix("unix:") {
-        let path = path.strip_prefix("//").unwrap_or(path);
-        ProbeAddress::Unix(draft.resolve(path))
-    } else if bind.starts_with("fd://") {
-        return Some(Probe::Notify);
-    } else {
-        ProbeAddress::Tcp(host_and_port(bind.strip_prefix("tcp://").unwrap_or(&bind), Some(8000))?)
+    place?;
+    let address = match bound.map_or_else(|| settings.said("bind"), Said::Text) {
+        Said::Text(bind) if bind.starts_with("fd://") => return Some(Probe::Notify),
+        // In its file it may be several, with commas between them.
+        Said::Text(bind) => address(bind.split(',').next().unwrap_or(""), &settings),
+        Said::Nothing => {
+            let port = draft.variable("PORT").unwrap_or("8000");
+            address(&format!("127.0.0.1:{port}"), &settings)
+        }
+        Said::Unread => None,
     };
-    match address {
-        ProbeAddress::Unix(path) if encrypted => Some(Probe::Unix(path)),
-        ProbeAddress::Tcp(address) if encrypted => address.parse().ok().map(Probe::Tcp),
-        address => Some(any_answer(address)),
+    Some(match address {
+        // Its master listens when it says READY=1: less than an answer, but never wrong.
+        None => {
+            draft.unread = Some("gunicorn's `bind`");
+            Probe::Notify
+        }
+        Some(ProbeAddress::Unix(path)) if encrypted => Probe::Unix(path),
+        Some(ProbeAddress::Tcp(address)) if encrypted => Probe::Tcp(address.parse().ok()?),
+        Some(address) => any_answer(address),
+    })
+}
+
+/// Where gunicorn's own word stands: first, or behind an interpreter and what launches the words behind it.
+/// A script may do with its words what it likes, and a shell's `-c` has them in one word.
+fn place(argv: &[String]) -> Option<usize> {
+    let mut in_python = false;
+    for (at, word) in argv.iter().enumerate() {
+        let before = at.checked_sub(1).map_or("", |before| argv[before].as_str());
+        let name = file_name(word);
+        let is_module = before == "-m" && name.starts_with("gunicorn.app.");
+        if before != "-c" && (is_server(name) || is_module) {
+            return Some(at);
+        }
+        let is_python = name.starts_with("python") || name.starts_with("pypy");
+        let is_value = match in_python {
+            true => matches!(before, "-W" | "-X"),
+            false => {
+                let is_script = SHELLS.contains(&name) || name.ends_with(".py") || name.ends_with(".sh");
+                before.starts_with('-') && before != "--" && !is_script
+                    || matches!(file_name(before), "gosu" | "su-exec")
+            }
+        };
+        let is_known = LAUNCHERS.contains(&name) || is_python && !name.ends_with(".py");
+        let passes = at > 0 && (word.starts_with('-') || is_value || SUBCOMMANDS.contains(&name))
+            || at > 0 && !in_python && word.contains('=')
+            || is_known;
+        if !passes {
+            return None;
+        }
+        in_python |= is_python;
+    }
+    None
+}
+
+/// `gunicorn`, `gunicorn3`, `gunicorn-3.11`; but not `gunicorn.conf.py`.
+fn is_server(name: &str) -> bool {
+    let version = name.strip_prefix("gunicorn");
+    version.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '.')))
+}
+
+/// Its own file. It is looked for where gunicorn is launched; what is named in it, and on the command line, is
+/// below the folder that it goes to.
+struct Settings {
+    text: String,
+    /// There is one, but only Python finds or reads it.
+    hidden: bool,
+    /// Where it goes to; `None` if only Python could tell.
+    folder: Option<PathBuf>,
+}
+
+impl Settings {
+    fn read(draft: &Draft<'_>, words: &[String]) -> Settings {
+        let named = option(words, "--config", Some('c'));
+        let file = named.unwrap_or("gunicorn.conf.py");
+        let text = match file.starts_with("python:") {
+            true => None,
+            false => own_file(&draft.resolve(file.strip_prefix("file:").unwrap_or(file))),
+        };
+        let hidden = named.is_some() && text.is_none();
+        let mut settings = Settings { text: text.unwrap_or_default(), hidden, folder: None };
+        settings.folder = match (option(words, "--chdir", None), settings.said("chdir")) {
+            (Some(folder), _) => Some(draft.resolve(folder)),
+            (None, Said::Text(folder)) => Some(draft.resolve(&folder)),
+            (None, Said::Nothing) => Some(draft.resolve("")),
+            (None, Said::Unread) => None,
+        };
+        settings
+    }
+
+    fn said(&self, name: &str) -> Said {
+        if self.hidden { Said::Unread } else { said(&self.text, name) }
+    }
+
+    /// A path as gunicorn sees it.
+    fn resolve(&self, path: &str) -> Option<PathBuf> {
+        if path.starts_with('/') { Some(path.into()) } else { Some(self.folder.as_ref()?.join(path)) }
+    }
+}
+
+/// Where it will answer; `None` if that cannot be told.
+fn address(bind: &str, settings: &Settings) -> Option<ProbeAddress> {
+    match bind.strip_prefix("unix:") {
+        Some(path) => settings.resolve(path.strip_prefix("//").unwrap_or(path)).map(ProbeAddress::Unix),
+        None => {
+            let bind = bind.trim().strip_prefix("tcp://").unwrap_or(bind.trim());
+            host_and_port(bind, Some(8000)).map(ProbeAddress::Tcp)
+        }
     }
 }
 
@@ -93,32 +224,35 @@ fn held(draft: &mut Draft<'_>, words: &[String], encrypted: bool, problems: &mut
 }
 
 /// How its new workers and its new arbiter are known, unless another program stands before it.
-fn succession(draft: &mut Draft<'_>, words: &[String], settings: &str, problems: &mut Problems) {
+fn succession(
+    draft: &mut Draft<'_>,
+    at: usize,
+    words: &[String],
+    settings: &Settings,
+    problems: &mut Problems,
+) {
     let program = draft.program();
     if !program.starts_with("gunicorn") && !program.starts_with("python") {
         return;
     }
     draft.renews = Some(RENEWAL);
     let log = option(words, "--error-logfile", None).or(option(words, "--log-file", None)).map(str::to_owned);
-    let log = log.or_else(|| quoted(setting(settings, "errorlog")?)).filter(|path| path != "-");
-    draft.logs.extend(log.map(|path| draft.resolve(&path)));
+    let log = log.or_else(|| settings.said("errorlog").text()).filter(|path| path != "-");
+    draft.logs.extend(log.and_then(|path| settings.resolve(&path)));
     let mut titles = vec!["gunicorn: master [".to_owned()];
     // As long as nobody changes the title, only an arbiter executes gunicorn, with these arguments.
-    let is_itself = |word: &String| word.rsplit('/').next().is_some_and(|w| w.starts_with("gunicorn"));
-    if let Some(at) = draft.argv.iter().position(is_itself)
-        && draft.argv.len() > at + 1
-    {
+    if draft.argv.len() > at + 1 {
         titles.push(draft.argv[at + 1..].join(" "));
     }
     let written = option(words, "--pid", Some('p')).map(str::to_owned);
-    let written = written.or_else(|| quoted(setting(settings, "pidfile")?));
+    let written = written.or_else(|| settings.said("pidfile").text());
     if let Some(file) = written.as_ref().filter(|_| draft.rolling) {
         let message = format!(
             "gunicorn refuses to start beside the one that it is to replace, because of its pid file {file}"
         );
         problems.warning(draft.span, message).mark("leave it out: minisup needs none");
     }
-    let pid_files = written.map(|path| draft.resolve(&path)).into_iter().collect();
+    let pid_files = written.and_then(|path| settings.resolve(&path)).into_iter().collect();
     draft.heirs = Some(Heirs { pid_files, titles: titles.into() });
 }
 
@@ -157,20 +291,4 @@ fn graceful(draft: &mut Draft<'_>, words: &[String], settings: &str, problems: &
         }
         _ => {}
     }
-}
-
-/// The right side of `name = …` in a Python file, at the beginning of a line.
-fn setting<'a>(settings: &'a str, name: &str) -> Option<&'a str> {
-    let value = |line: &'a str| {
-        let rest = line.strip_prefix(name)?.trim_start().strip_prefix('=')?;
-        (!rest.starts_with('=')).then(|| rest.split('#').next().unwrap_or("").trim())
-    };
-    settings.lines().rev().find_map(value)
-}
-
-/// The first string in a Python expression, if it is nothing but a string or a list.
-fn quoted(text: &str) -> Option<String> {
-    let text = text.trim_start_matches(['[', '(']).trim_start();
-    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    Some(text[1..].split(quote).next()?.to_owned())
 }

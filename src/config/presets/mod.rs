@@ -10,12 +10,13 @@ use super::file::Table;
 use super::launch::Draft;
 use super::reading;
 use super::view::View;
-use crate::core::plan::Probe;
+use crate::core::plan::{Probe, Ready};
 
 mod databases;
 mod gunicorn;
 mod nginx;
 mod order;
+mod python;
 mod uwsgi;
 mod why;
 
@@ -146,8 +147,25 @@ impl Layers {
 impl Preset {
     /// Whether this is its server, wherever it lies.
     pub fn is_program(&self, word: &str) -> bool {
-        self.programs.contains(&word.rsplit('/').next().unwrap_or(word))
+        self.programs.contains(&file_name(word))
     }
+}
+
+/// What a preset could not read is said, unless somebody else says when the service is ready.
+pub fn say_unread(draft: &Draft<'_>, ready: Option<&Ready>, service: &View<'_>, problems: &mut Problems) {
+    let is_guess = ready.is_some_and(|ready| ready.probe == Probe::Notify)
+        && service.inside("ready", "ready.").get("notify").is_none();
+    if let Some(what) = draft.unread.filter(|_| is_guess) {
+        let message = format!("where it answers is not known, since {what} cannot be read here");
+        problems
+            .warning(draft.span, message)
+            .mark("give `ready`; without it only its READY=1 counts (gunicorn has that from 20.0 on)");
+    }
+}
+
+/// A word without the folder before it.
+fn file_name(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
 }
 
 /// The value of a long or short option: `--bind X`, `--bind=X`, `-b X`, `-bX`. The last
