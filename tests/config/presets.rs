@@ -242,6 +242,32 @@ mod uwsgi {
     }
 
     #[test]
+    fn a_section_a_folder_and_what_is_doubtful_are_heard() {
+        let http = |files: &[(&str, &str)], arguments: &str| match probe(files, arguments) {
+            Probe::Http(http) => format!("{:?}", http.address),
+            other => format!("{other:?}"),
+        };
+        let ini = [(
+            "u.ini",
+            "[uwsgi]\nhttp-socket = :1\n[prod]\nini = :base\nmaster = 1\n[base]\nhttp-socket = :2\n",
+        )];
+        assert!(http(&ini, "--ini u.ini").contains("127.0.0.1:1"));
+        assert!(http(&ini, "--ini u.ini:base").contains("127.0.0.1:2"));
+        assert!(http(&ini, "u.ini:prod").contains("127.0.0.1:2"));
+        assert_eq!(http(&ini, "--ini u.ini:other"), "Notify");
+        assert!(http(&[], "--chdir sub --http-socket ./a.sock").contains("sub/./a.sock"));
+        assert!(http(&[], "--http-socket a.sock --chdir=/srv").contains("\"/srv/a.sock"));
+        let ini = [("u.ini", "[uwsgi]\nchdir = sub\nhttp-socket = a.sock\n")];
+        assert!(http(&ini, "u.ini").contains("sub/a.sock"));
+        let chance = "[uwsgi]\nif-env = X\nhttp-socket = :1\nendif =\n";
+        assert_eq!(http(&[("u.ini", chance)], "u.ini"), "Notify");
+        let both = format!("{chance}http-socket = :2\n");
+        assert!(http(&[("u.ini", &both)], "u.ini").contains("127.0.0.1:2"));
+        let chdir = "[uwsgi]\nif-dir = /x\nchdir = /x\nendif =\nhttp-socket = a.sock\n";
+        assert_eq!(http(&[("u.ini", chdir)], "u.ini"), "Notify");
+    }
+
+    #[test]
     fn the_background_and_a_missing_master_are_found() {
         let files = [("d.ini", "[uwsgi]\ndaemonize = /var/log/x\n"), ("m.ini", "[uwsgi]\nmaster = false\n")];
         assert!(warnings(&files, &app("d.ini"))[0].contains("in the background"));
@@ -257,6 +283,14 @@ fn a_script_gets_no_arguments_that_it_does_not_know() {
         assert_eq!(command(&spec), ["/entrypoint.sh", "-b"], "{preset}");
         assert_eq!(spec.ready, None, "{preset}");
         assert!(spec.reload.is_none_or(|reload| reload.check.is_none()), "{preset}");
+    }
+    for (preset, shell) in [("nginx", "nginx"), ("uwsgi", "uwsgi -s :1")] {
+        let words = format!("preset = \"{preset}\"\ncommand = [\"sh\", \"-c\", \"{shell}\"]");
+        let script = format!("preset = \"{preset}\"\ncommand = \"/{preset}-start.sh x\"");
+        for keys in [words, script] {
+            let spec = service(&[], &keys);
+            assert!(spec.reload.unwrap().check.is_none() && spec.ready.is_none(), "{keys}");
+        }
     }
     let run = service(&[], "preset = \"gunicorn\"\ncommand = \"poetry run gunicorn a:a\"");
     assert!(command(&run).contains(&"--graceful-timeout"));

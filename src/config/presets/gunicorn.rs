@@ -10,7 +10,7 @@
 //! After TERM it waits 30 s for its workers, longer than Docker waits: so it is told less.
 
 use super::python::{Said, said, setting};
-use super::{file_name, has, option, options, own_file};
+use super::{file_name, has, is_script, option, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -131,7 +131,7 @@ fn place(argv: &[String]) -> Option<usize> {
         let is_value = match in_python {
             true => matches!(before, "-W" | "-X"),
             false => {
-                let is_script = SHELLS.contains(&name) || name.ends_with(".py") || name.ends_with(".sh");
+                let is_script = SHELLS.contains(&name) || is_script(name);
                 before.starts_with('-') && before != "--" && !is_script
                     || matches!(file_name(before), "gosu" | "su-exec")
             }

@@ -163,6 +163,11 @@ pub fn say_unread(draft: &Draft<'_>, ready: Option<&Ready>, service: &View<'_>, 
     }
 }
 
+/// Whether a program is called like a script: `uwsgi-start.sh` takes what it likes.
+fn is_script(name: &str) -> bool {
+    name.ends_with(".sh") || name.ends_with(".py")
+}
+
 /// A word without the folder before it.
 fn file_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)

@@ -14,7 +14,7 @@
 //! Its title covers its environment, so `NGINX=` does not tell a new binary's master, but the title does. From
 //! 1.13.8 on it heeds USR2 only if it has changed its parent, hence never in the foreground.
 
-use super::own_file;
+use super::{is_script, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -36,7 +36,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.argv.is_empty() {
         return None;
     }
-    if draft.program() != "nginx" && !draft.program().starts_with("nginx-") {
+    if draft.program() != "nginx" && !draft.program().starts_with("nginx-") || is_script(draft.program()) {
         draft.adjusted.push("the command is not nginx itself: nothing was added".into());
         return None;
     }

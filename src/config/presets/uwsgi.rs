@@ -18,7 +18,7 @@
 //! it (`log-master`, or what implies it). We do not ask for that: what an application says while it loads
 //! would be in the file only afterwards.
 
-use super::{options, own_file};
+use super::{is_script, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -39,6 +39,9 @@ const ROUTERS: [&str; 6] = ["http", "https", "http2", "https2", "fastrouter", "r
 /// Options that name a log file: whoever asks for a reload is to see what the check says.
 const LOGS: [&str; 2] = ["logto", "logto2"];
 
+/// So deep files may name others, which may be themselves.
+const NESTED_MAX: u32 = 8;
+
 const HOOK: &str = "unix_signal:15 gracefully_kill_them_all";
 const REOPEN: [&str; 2] = ["--hook-master-start", "unix_signal:10 uwsgi_log_reopen"];
 /// Each makes the master write the log, for itself and its workers.
@@ -50,7 +53,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.argv.is_empty() {
         return None;
     }
-    if !draft.program().starts_with("uwsgi") {
+    if !draft.program().starts_with("uwsgi") || is_script(draft.program()) {
         draft.adjusted.push("the command is not uwsgi itself: nothing was added".into());
         return None;
     }
@@ -154,11 +157,16 @@ fn off(value: &str) -> bool {
     matches!(value.trim().to_ascii_lowercase().as_str(), "false" | "0" | "no" | "off")
 }
 
+/// An option counts only if something holds that is not known here.
+struct Doubtful;
+
 /// Options of the command line, of `UWSGI_*`, and of the ini files the command names: name and value.
 struct Settings {
     all: Vec<(String, String)>,
     /// Where each file's begin, and its name.
     files: Vec<(usize, String)>,
+    /// Those that count only if something holds (`if-env`), or are repeated (`for`).
+    doubtful: Vec<usize>,
 }
 
 impl Settings {
@@ -186,21 +194,36 @@ impl Settings {
         }
         let mut files: Vec<String> = options(argv, "--ini", None).into_iter().map(str::to_owned).collect();
         files.extend(all.iter().filter(|(name, _)| name == "ini").map(|(_, file)| file.clone()));
-        files.extend(
-            argv.iter().skip(1).filter(|word| word.ends_with(".ini") && !word.starts_with('-')).cloned(),
-        );
+        let is_ini = |word: &&String| word.ends_with(".ini") || word.contains(".ini:");
+        files.extend(argv.iter().skip(1).filter(is_ini).filter(|word| !word.starts_with('-')).cloned());
         sorted::sort(&mut files);
         files.dedup();
-        let mut begins = Vec::new();
-        for file in files {
-            // "file.ini:section" names a section.
-            let path = file.split(':').next().unwrap_or(&file);
-            if let Some(text) = own_file(&draft.resolve(path)) {
-                begins.push((all.len(), path.to_owned()));
-                all.extend(ini(&text));
-            }
+        let mut settings = Settings { all, files: Vec::new(), doubtful: Vec::new() };
+        for file in &files {
+            settings.read_file(file, draft, NESTED_MAX);
         }
-        Settings { all, files: begins }
+        settings
+    }
+
+    /// The options of `file.ini`, or of a section of it: `file.ini:section`.
+    fn read_file(&mut self, file: &str, draft: &Draft<'_>, deeper: u32) {
+        let (path, section) = file.split_once(':').unwrap_or((file, "uwsgi"));
+        let Some(text) = own_file(&draft.resolve(path)) else { return };
+        self.files.push((self.all.len(), path.to_owned()));
+        let mut named = Vec::new();
+        for (name, value, is_sure) in ini(&text, section) {
+            if name == "ini" && deeper > 0 {
+                let is_here = value.starts_with(':');
+                named.push(if is_here { format!("{path}{value}") } else { value.clone() });
+            }
+            if !is_sure {
+                self.doubtful.push(self.all.len());
+            }
+            self.all.push((name, value));
+        }
+        for file in named {
+            self.read_file(&file, draft, deeper - 1);
+        }
     }
 
     /// What makes its workers have threads, and the file that says so: `threads = 4 in uwsgi.ini`.
@@ -219,6 +242,17 @@ impl Settings {
 
     fn get(&self, name: &str) -> Option<&str> {
         self.all.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// What an option certainly is; an error if that depends on what is not known here.
+    fn certain(&self, name: &str) -> Result<Option<&str>, Doubtful> {
+        let mut of_name = self.all.iter().enumerate().filter(|(_, (known, _))| known == name).peekable();
+        let is_given = of_name.peek().is_some();
+        match of_name.find(|(at, _)| !self.doubtful.contains(at)) {
+            Some((_, (_, value))) => Ok(Some(value)),
+            None if is_given => Err(Doubtful),
+            None => Ok(None),
+        }
     }
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -268,15 +302,23 @@ impl Settings {
 
     /// An answer on its first socket: it may be bound long before the application is there.
     fn probe(&self, draft: &Draft<'_>) -> Option<Probe> {
-        let http = ["http-socket", "http", "http11-socket"].into_iter().find_map(|name| self.get(name));
-        let speaks_http = http.is_some() || self.get("protocol") == Some("http");
-        let socket = http.or_else(|| self.get("socket")).or_else(|| self.get("uwsgi-socket"))?;
+        let sure = |name: &str| self.certain(name).ok().flatten();
+        let http = ["http-socket", "http", "http11-socket"].into_iter().find_map(sure);
+        let speaks_http = http.is_some() || self.certain("protocol").ok()? == Some("http");
+        let socket = http.or_else(|| sure("socket")).or_else(|| sure("uwsgi-socket"))?;
         // uWSGI's own variables, descriptors, shared and abstract sockets: it will tell us.
         if socket.is_empty() || socket.contains(['%', '$', '@', '=']) || socket.starts_with("fd:") {
             return None;
         }
-        let address = if socket.contains('/') {
-            ProbeAddress::Unix(draft.resolve(socket))
+        let address = if socket.starts_with('/') {
+            ProbeAddress::Unix(socket.into())
+        } else if !socket.contains(':') {
+            // It goes to its folder before it binds.
+            let folder = self.certain("chdir").ok()?.unwrap_or("");
+            if folder.contains(['%', '$', '@']) {
+                return None;
+            }
+            ProbeAddress::Unix(draft.resolve(folder).join(socket))
         } else {
             ProbeAddress::Tcp(host_and_port(socket, None)?)
         };
@@ -284,17 +326,22 @@ impl Settings {
     }
 }
 
-/// The options in the section `[uwsgi]` of an ini file.
-fn ini(text: &str) -> Vec<(String, String)> {
-    let mut inside = false;
+/// The options in a section of an ini file, and whether they count in any case.
+fn ini(text: &str, wanted: &str) -> Vec<(String, String, bool)> {
+    let (mut inside, mut is_sure) = (false, true);
     let mut found = Vec::new();
     for line in text.lines().map(str::trim) {
         if let Some(section) = line.strip_prefix('[') {
-            inside = section.trim_end().trim_end_matches(']').trim() == "uwsgi";
+            inside = section.trim_end().trim_end_matches(']').trim() == wanted;
         } else if inside && !line.starts_with([';', '#']) {
             let (name, value) = line.split_once('=').unwrap_or((line, "true"));
-            if !name.trim().is_empty() {
-                found.push((name.trim().to_owned(), value.trim().to_owned()));
+            let (name, value) = (name.trim(), value.trim());
+            match name {
+                "" => {}
+                "endif" | "end-if" | "endfor" | "end-for" => is_sure = true,
+                "ifenv" | "ifexists" | "ifplugin" | "ifdir" | "for" => is_sure = false,
+                name if name.starts_with("if-") || name.starts_with("for-") => is_sure = false,
+                name => found.push((name.to_owned(), value.to_owned(), is_sure)),
             }
         }
     }
@@ -308,9 +355,23 @@ mod tests {
     #[test]
     fn options_are_found_in_their_section_only() {
         let text = "master = false\n[other]\nsocket = :1\n[uwsgi]\n; socket = :2\nsocket = :3\nlazy-apps\n";
-        let expected = [("socket", ":3"), ("lazy-apps", "true")];
-        let found = ini(text);
-        let found: Vec<_> = found.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        assert_eq!(found, expected);
+        let read = |section: &str| {
+            let found = ini(text, section);
+            found
+                .into_iter()
+                .map(|(name, value, is_sure)| format!("{name} {value} {is_sure}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(read("uwsgi"), ["socket :3 true", "lazy-apps true true"]);
+        assert_eq!(read("other"), ["socket :1 true"]);
+    }
+
+    #[test]
+    fn what_stands_in_an_if_or_a_for_is_doubtful() {
+        let text =
+            "[uwsgi]\nif-env = X\na = 1\nendif =\nb = 2\nfor = 1 2\nc = 3\nendfor =\nifdir = /x\nd = 4\n";
+        let sure: Vec<_> = ini(text, "uwsgi").into_iter().map(|(name, _, is_sure)| (name, is_sure)).collect();
+        let expected = [("a", false), ("b", true), ("c", false), ("d", false)];
+        assert_eq!(sure, expected.map(|(name, is_sure)| (name.to_owned(), is_sure)));
     }
 }
