@@ -80,6 +80,30 @@ mod nginx {
     }
 
     #[test]
+    fn what_the_command_says_is_ended_and_not_said_twice() {
+        let spec = service(&[], &format!("{NGINX}command = \"nginx -c /none -g 'daemon off'\""));
+        assert_eq!(command(&spec), ["nginx", "-c", "/none", "-g", "daemon off;"]);
+        assert_eq!(check(&spec)[5..], ["-g", "daemon off;"]);
+    }
+
+    #[test]
+    fn what_the_main_context_includes_counts_too() {
+        let command = format!("{NGINX}command = \"nginx -c @/n.conf\"");
+        let adds = |main: &str, name: &str| {
+            let files = [("n.conf", main), (name, "pid /run/inc.pid;\ndaemon off;\n")];
+            let spec = service(&files, &command);
+            let known = spec.ready.is_some_and(|ready| ready.probe == Probe::File("/run/inc.pid".into()));
+            assert_ne!(known, spec.launch.command.len() > 3, "{main}");
+            !known
+        };
+        assert!(!adds("include main.conf;\nevents {}", "main.conf"));
+        assert!(!adds("events {}\ninclude \"main.d/*.conf\";", "main.d/a.conf"));
+        assert!(adds("events {}\ninclude main.d/*.conf;", "main.d/.a.conf"));
+        assert!(adds("events {}\nhttp { include main.d/*.conf; }", "main.d/a.conf"));
+        assert!(adds("include n.conf; include *.conf;", "main.d/a.conf"), "it includes itself");
+    }
+
+    #[test]
     fn its_pid_file_tells_that_it_listens() {
         let ready = |conf: &str, arguments: &str| {
             let keys = format!("{NGINX}command = \"nginx -c @/n.conf {arguments}\"");

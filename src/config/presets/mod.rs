@@ -15,6 +15,7 @@ use crate::core::plan::{Probe, Ready};
 mod databases;
 mod gunicorn;
 mod nginx;
+mod nginx_conf;
 mod order;
 mod python;
 mod uwsgi;

@@ -14,7 +14,8 @@
 //! Its title covers its environment, so `NGINX=` does not tell a new binary's master, but the title does. From
 //! 1.13.8 on it heeds USR2 only if it has changed its parent, hence never in the foreground.
 
-use super::{is_script, own_file};
+use super::is_script;
+use super::nginx_conf::{Statement, directive, directives, statements, statements_of};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -45,11 +46,18 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         draft.adjusted.push("its sockets are told by NGINX=: each must be the address of a `listen`".into());
     }
     let arguments = Arguments::read(&draft.argv);
-    let on_line = arguments.global.and_then(|(_, text)| in_background(text));
     let conf = arguments.conf(draft);
-    let global = arguments.global.map(|(_, text)| format!("{text};")).unwrap_or_default();
+    let global = arguments.global.map(|(_, text)| statements(&format!("{text};"))).unwrap_or_default();
     let of_line = |name: &str| directive(&global, name);
-    let in_file = conf.as_ref().and_then(|(_, text)| in_background(text));
+    let on_line = in_background(&global);
+    let in_file = conf.as_ref().and_then(|(_, statements)| in_background(statements));
+    let place = arguments.global.map(|(at, _)| at);
+    // nginx refuses a directive without its end.
+    if let Some(word) = place.map(|at| &mut draft.argv[at])
+        && !word.trim_end().ends_with([';', '}'])
+    {
+        word.push(';');
+    }
     match (on_line, in_file) {
         (Some(true), _) | (None, Some(true)) => {
             let message =
@@ -68,13 +76,9 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         }
         (Some(false), None) | (None, Some(false)) => {}
         (None, None) => {
-            match arguments.global.map(|(at, _)| at) {
+            match place {
                 // A second -g would replace the first.
-                Some(at) => {
-                    let word = &mut draft.argv[at];
-                    let ended = word.trim_end().ends_with([';', '}']);
-                    word.push_str(if ended { " daemon off;" } else { "; daemon off;" });
-                }
+                Some(at) => draft.argv[at].push_str(" daemon off;"),
                 None => draft.argv.extend(["-g".to_owned(), "daemon off;".to_owned()]),
             }
             draft.adjusted.push("added -g 'daemon off;', so that it stays in the foreground".into());
@@ -83,10 +87,10 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     let mut check = vec![draft.argv[0].clone(), "-t".into(), "-q".into()];
     check.extend(Arguments::read(&draft.argv).kept.iter().map(|word| word.to_string()));
     draft.check = Some(check.into());
-    let of_file = |name: &str| conf.as_ref().and_then(|(_, text)| directive(text, name));
+    let of_file = |name: &str| conf.as_ref().and_then(|(_, statements)| directive(statements, name));
     let is_alone = of_line("master_process").or_else(|| of_file("master_process"));
     draft.renews = is_alone.is_none_or(|value| value != "off").then_some(RENEWAL);
-    draft.logs = logs(&global, conf.as_ref().map_or("", |(_, text)| text));
+    draft.logs = logs(&global, conf.as_ref().map_or(&[], |(_, statements)| statements));
     // The pid file is written when nginx.conf has been read and everything listens. Where
     // the path is built in, nobody can know it.
     let pid =
@@ -106,9 +110,8 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
 
 /// The files of its `error_log`, or the one that is built in. What begins at the prefix is not known here; what goes
 /// to stderr is heard anyway.
-fn logs(global: &str, conf: &str) -> Vec<PathBuf> {
-    let named: Vec<Vec<String>> =
-        [global, conf].iter().flat_map(|text| directives(text, "error_log")).collect();
+fn logs(global: &[Statement], conf: &[Statement]) -> Vec<PathBuf> {
+    let named: Vec<&[String]> = [global, conf].iter().flat_map(|it| directives(it, "error_log")).collect();
     if named.is_empty() {
         return LOGS.map(PathBuf::from).into();
     }
@@ -117,14 +120,14 @@ fn logs(global: &str, conf: &str) -> Vec<PathBuf> {
 }
 
 /// A connection to the first address that it listens at, if that can be told from its own file.
-fn listener(text: &str) -> Option<Probe> {
-    let listens = directives(text, "listen").into_iter().filter(|words| !words.iter().any(|w| w == "udp"));
-    let address = listens.into_iter().next()?.into_iter().next()?;
+fn listener(conf: &[Statement]) -> Option<Probe> {
+    let mut listens = directives(conf, "listen").filter(|words| !words.iter().any(|word| word == "udp"));
+    let address = listens.next()?.first()?;
     if let Some(path) = address.strip_prefix("unix:") {
         return Some(Probe::Unix(PathBuf::from(path)));
     }
     let is_port = address.bytes().all(|byte| byte.is_ascii_digit());
-    let address = if is_port { format!(":{address}") } else { address };
+    let address = if is_port { format!(":{address}") } else { address.clone() };
     let address = host_and_port(&address, Some(80))?.replace("localhost:", "127.0.0.1:");
     address.parse().ok().map(Probe::Tcp)
 }
@@ -174,8 +177,8 @@ impl<'a> Arguments<'a> {
         found
     }
 
-    /// nginx.conf and its text. A relative path begins at the prefix, which is built in.
-    fn conf(&self, draft: &Draft<'_>) -> Option<(PathBuf, String)> {
+    /// nginx.conf and what it says. A relative path begins at the prefix, which is built in.
+    fn conf(&self, draft: &Draft<'_>) -> Option<(PathBuf, Vec<Statement>)> {
         let built_in = ["/etc/nginx", "/usr/share/nginx", "/usr/local/nginx"];
         let candidates: Vec<PathBuf> = match (self.prefix, self.conf) {
             (_, Some(conf)) if conf.starts_with('/') => vec![conf.into()],
@@ -189,51 +192,13 @@ impl<'a> Arguments<'a> {
             (None, Some(conf)) => built_in.iter().map(|prefix| PathBuf::from(prefix).join(conf)).collect(),
             (None, None) => vec!["/etc/nginx/nginx.conf".into(), "/usr/local/nginx/conf/nginx.conf".into()],
         };
-        candidates.into_iter().find_map(|path| own_file(&path).map(|text| (path, text)))
+        candidates.into_iter().find_map(|path| statements_of(&path).map(|statements| (path, statements)))
     }
 }
 
 /// What a piece of nginx configuration says of `daemon`: `Some(true)` for on.
-fn in_background(text: &str) -> Option<bool> {
-    directive(text, "daemon").map(|value| value != "off")
-}
-
-/// The value of a directive that only the main context has.
-fn directive(text: &str, name: &str) -> Option<String> {
-    directives(text, name).into_iter().find_map(|words| words.into_iter().next())
-}
-
-/// The words behind each directive of this name, in any context. Comments are passed over, and what
-/// stands in quotes is no directive.
-fn directives(text: &str, name: &str) -> Vec<Vec<String>> {
-    let mut found = Vec::new();
-    let mut statement = String::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '#' if statement.is_empty() || statement.ends_with(char::is_whitespace) => {
-                characters.by_ref().find(|c| *c == '\n');
-            }
-            quote @ ('"' | '\'') => {
-                while let Some(inner) = characters.next() {
-                    match inner {
-                        '\\' => drop(characters.next()),
-                        inner if inner == quote => break,
-                        inner => statement.push(inner),
-                    }
-                }
-            }
-            ';' | '{' | '}' => {
-                let mut words = statement.split_whitespace();
-                if words.next() == Some(name) {
-                    found.push(words.map(str::to_owned).collect());
-                }
-                statement.clear();
-            }
-            character => statement.push(character),
-        }
-    }
-    found
+fn in_background(statements: &[Statement]) -> Option<bool> {
+    directive(statements, "daemon").map(|value| value != "off")
 }
 
 #[cfg(test)]
@@ -242,13 +207,16 @@ mod tests {
 
     #[test]
     fn what_a_file_says_of_the_background_is_found() {
+        let in_background = |text: &str| super::in_background(&statements(text));
         assert_eq!(in_background("user x;\ndaemon off;\nevents {}\n"), Some(false));
         assert_eq!(in_background("daemon   on ;"), Some(true));
         assert_eq!(in_background("# daemon off;\nevents {}"), None);
+        let in_background = |text: &str| super::in_background(&statements(text));
         assert_eq!(in_background("user x; # daemon off;\n"), None);
         assert_eq!(in_background("log_format x 'daemon off;';"), None);
         assert_eq!(in_background("events {} daemon off;"), Some(false));
         assert_eq!(in_background("daemonic off;"), None);
+        assert_eq!(in_background("map $a $b { daemon off; }"), None);
     }
 
     #[test]
