@@ -23,6 +23,22 @@ fn they_are_asked_by_their_own_clients_where_there_are_any() {
     assert_eq!(probe(&["pg_isready"], own), exec("pg_isready --quiet --host=/run/x --port=5433"));
     assert_eq!(probe(&[], own), Some(Probe::Unix("/run/x/.s.PGSQL.5433".into())));
     assert_eq!(probe(&[], "preset = \"postgres\""), None);
+    for (arguments, asked) in [
+        ("-c port=5433", " --port=5433"),
+        ("--port=5433", " --port=5433"),
+        ("-p5433 -c PORT=5434", " --port=5434"),
+        ("-c unix_socket_directories=/x,/y -p 1", " --host=/x --port=1"),
+        ("--unix-socket-directories=/x", " --host=/x"),
+        ("-c shared_buffers=1GB -k /x", " --host=/x"),
+        ("-k '' -p 5433", " --host=localhost --port=5433"),
+        ("-k '' -h 10.0.0.1,::1", " --host=10.0.0.1"),
+        ("-c unix_socket_directories= -c listen_addresses='*'", " --host=127.0.0.1"),
+    ] {
+        let keys = format!("preset = \"postgres\"\ncommand = \"postgres {arguments}\"");
+        assert_eq!(probe(&["pg_isready"], &keys), exec(&format!("pg_isready --quiet{asked}")), "{arguments}");
+    }
+    let tcp = "preset = \"postgres\"\ncommand = \"postgres -k '' -p 5433\"";
+    assert_eq!(probe(&[], tcp), Some(Probe::Tcp("127.0.0.1:5433".parse().unwrap())));
     let ping = "mysqladmin --connect-timeout=2 --silent ping";
     assert_eq!(probe(&["mysqladmin"], "preset = \"mariadb\""), exec(ping));
     assert_eq!(probe(&[], "preset = \"mysql\""), Some(Probe::Notify));
@@ -74,6 +90,17 @@ fn redis_is_asked_by_its_client_since_it_listens_while_it_loads() {
     assert_eq!(redis("--port 6380"), asks("-p 6380"));
     assert_eq!(redis("--port 0 --unixsocket '/run/a b'"), asks("-s '/run/a b'"));
     assert_eq!(redis("--port 0"), None);
+    assert_eq!(redis("--PORT 6380"), asks("-p 6380"));
+    assert_eq!(redis("--bind 10.0.0.1 10.0.0.2 --port 6380"), asks("-h 10.0.0.1 -p 6380"));
+    assert_eq!(redis("--bind '10.0.0.1 127.0.0.1'"), asks("-p 6379"));
+    assert_eq!(redis("--bind -10.0.0.1 10.0.0.2"), asks("-h 10.0.0.2 -p 6379"));
+    assert_eq!(redis("--bind '* -::*'"), asks("-p 6379"));
+    assert_eq!(redis("--bind ::"), asks("-h ::1 -p 6379"));
+    assert_eq!(redis("--bind redis"), asks("-h redis -p 6379"));
+    let files = [("r.conf", "Bind 10.0.0.1 -::1\nPORT 6380\n")];
+    let keys = "preset = \"redis\"\ncommand = \"redis-server r.conf\"\nenvironment.PATH = \"/none\"";
+    let found = service(&files, keys).ready.unwrap().probe;
+    assert_eq!(found, Probe::Tcp("10.0.0.1:6380".parse().unwrap()));
 }
 
 #[test]
@@ -84,6 +111,11 @@ fn the_background_is_left_or_found() {
     ];
     let redis = service(&files, "preset = \"redis\"\ncommand = \"redis-server r.conf\"");
     assert_eq!(command(&redis), ["redis-server", "r.conf", "--daemonize", "no"]);
+    let capitals = [("r.conf", "Daemonize YES\n")];
+    let redis = service(&capitals, "preset = \"redis\"\ncommand = \"redis-server r.conf\"");
+    assert_eq!(command(&redis), ["redis-server", "r.conf", "--daemonize", "no"]);
+    let line = "preset = \"redis\"\ncommand = \"redis-server --Daemonize Yes\"";
+    assert!(warnings(&[], line).iter().any(|m| m.contains("in the background")));
     let mongo = "preset = \"mongodb\"\ncommand = \"mongod -f m.conf\"";
     assert!(warnings(&files, mongo).iter().any(|m| m.contains("in the background")));
     let safe = "preset = \"mysql\"\ncommand = \"mysqld_safe\"";
