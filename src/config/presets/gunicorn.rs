@@ -89,7 +89,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     }
 
     let encrypted =
-        has(&words, &["--certfile", "--keyfile"]) || setting(&settings.text, "certfile").is_some();
+        has(&words, &["--certfile", "--keyfile"]) || said(&settings.text, "certfile") != Said::Nothing;
     if draft.sockets.is_some() {
         return held(draft, &words, encrypted, problems);
     }

@@ -109,9 +109,11 @@ fn literal(text: &str) -> Option<String> {
 fn string(text: &str) -> Option<(String, &str)> {
     let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
     let (inside, rest) = text[1..].split_once(quote)?;
-    // An escape, a string over several lines, or one in three quotes.
-    let is_plain = !inside.contains(['\\', '\n']) && !(inside.is_empty() && rest.starts_with(quote));
-    is_plain.then(|| (inside.to_owned(), rest))
+    let is_in_three_quotes = inside.is_empty() && rest.starts_with(quote);
+    if is_in_three_quotes || inside.contains(['\\', '\n']) {
+        return None;
+    }
+    Some((inside.to_owned(), rest))
 }
 
 /// Whether a statement is over here.
