@@ -321,6 +321,19 @@ fn a_script_gets_no_arguments_that_it_does_not_know() {
 }
 
 #[test]
+fn a_shell_that_stays_before_a_server_is_found() {
+    let found = |preset: &str, script: &str| {
+        let keys = format!("preset = \"{preset}\"\ncommand = [\"sh\", \"-c\", \"{script}\"]");
+        warnings(&[], &keys).iter().any(|message| message.contains("signals reach the shell"))
+    };
+    for preset in ["nginx", "gunicorn", "uwsgi"] {
+        assert!(found(preset, &format!("{preset} -x")), "{preset}");
+        assert!(!found(preset, &format!("sleep 1 && exec {preset} -x")), "{preset}");
+    }
+    assert!(!found("gunicorn", "./start"));
+}
+
+#[test]
 fn each_preset_runs_as_it_is_or_says_what_it_lacks() {
     for preset in &minisup::config::presets::ALL {
         let own = match preset.name {

@@ -10,7 +10,7 @@
 //! After TERM it waits 30 s for its workers, longer than Docker waits: so it is told less.
 
 use super::python::{Said, said, setting};
-use super::{file_name, has, is_script, option, options, own_file};
+use super::{SHELLS, file_name, has, is_script, not_itself, option, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -53,9 +53,6 @@ const LAUNCHERS: [&str; 25] = [
 /// What these say before it: `poetry run`, `newrelic-admin run-program`.
 const SUBCOMMANDS: [&str; 3] = ["exec", "run", "run-program"];
 
-/// Whoever gets a command in one word.
-const SHELLS: [&str; 7] = ["ash", "bash", "busybox", "dash", "ksh", "sh", "zsh"];
-
 /// Finds where it will answer, and makes the check for a reload.
 pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     if draft.argv.is_empty() {
@@ -63,7 +60,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
     }
     let place = place(&draft.argv);
     if place.is_none() {
-        draft.adjusted.push("the command is not gunicorn itself: nothing was added".into());
+        not_itself(draft, "gunicorn", problems);
     }
     let own = &draft.argv[place.unwrap_or(0)..];
     let mut words = vec![String::new()];

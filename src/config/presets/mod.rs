@@ -164,6 +164,26 @@ pub fn say_unread(draft: &Draft<'_>, ready: Option<&Ready>, service: &View<'_>, 
     }
 }
 
+/// Whoever gets a command in one word.
+const SHELLS: [&str; 7] = ["ash", "bash", "busybox", "dash", "ksh", "sh", "zsh"];
+
+/// Nothing is known of a command that is not the server itself, but that a shell which stays before it gets its signals.
+fn not_itself(draft: &mut Draft<'_>, server: &str, problems: &mut Problems) {
+    draft.adjusted.push(format!("the command is not {server} itself: nothing was added"));
+    if let [shell, option, script, ..] = &draft.argv[..]
+        && SHELLS.contains(&file_name(shell))
+        && option.starts_with('-')
+        && option.ends_with('c')
+        && script.contains(server)
+        && !script.contains("exec ")
+    {
+        let message = format!("signals reach the shell, not {server}: HUP ends it instead of a reload");
+        problems
+            .warning(draft.span, message)
+            .mark(format!("leave the shell out, or say `exec {server} …` in it"));
+    }
+}
+
 /// Whether a program is called like a script: `uwsgi-start.sh` takes what it likes.
 fn is_script(name: &str) -> bool {
     name.ends_with(".sh") || name.ends_with(".py")

@@ -14,8 +14,8 @@
 //! Its title covers its environment, so `NGINX=` does not tell a new binary's master, but the title does. From
 //! 1.13.8 on it heeds USR2 only if it has changed its parent, hence never in the foreground.
 
-use super::is_script;
 use super::nginx_conf::{Statement, directive, directives, statements, statements_of};
+use super::{is_script, not_itself};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -38,7 +38,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         return None;
     }
     if draft.program() != "nginx" && !draft.program().starts_with("nginx-") || is_script(draft.program()) {
-        draft.adjusted.push("the command is not nginx itself: nothing was added".into());
+        not_itself(draft, "nginx", problems);
         return None;
     }
     if let Some(held) = &mut draft.sockets {

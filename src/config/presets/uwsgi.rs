@@ -18,7 +18,7 @@
 //! it (`log-master`, or what implies it). We do not ask for that: what an application says while it loads
 //! would be in the file only afterwards.
 
-use super::{is_script, options, own_file};
+use super::{is_script, not_itself, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
@@ -54,7 +54,7 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
         return None;
     }
     if !draft.program().starts_with("uwsgi") || is_script(draft.program()) {
-        draft.adjusted.push("the command is not uwsgi itself: nothing was added".into());
+        not_itself(draft, "uwsgi", problems);
         return None;
     }
     let settings = Settings::read(draft);
