@@ -114,7 +114,8 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
 }
 
 /// Where gunicorn's own word stands: first, or behind an interpreter and what launches the words behind it.
-/// A script may do with its words what it likes, and a shell's `-c` has them in one word.
+/// A script may do with its words what it likes, but for an entrypoint, whose first one is gunicorn; a shell's `-c` has
+/// them in one word.
 fn place(argv: &[String]) -> Option<usize> {
     let mut in_python = false;
     for (at, word) in argv.iter().enumerate() {
@@ -133,7 +134,10 @@ fn place(argv: &[String]) -> Option<usize> {
                     || matches!(file_name(before), "gosu" | "su-exec")
             }
         };
-        let is_known = LAUNCHERS.contains(&name) || is_python && !name.ends_with(".py");
+        // `docker-entrypoint.sh gunicorn …`: it launches its words, as entrypoints do.
+        let is_entrypoint =
+            at == 0 && is_script(name) && argv.get(1).is_some_and(|next| is_server(file_name(next)));
+        let is_known = LAUNCHERS.contains(&name) || is_entrypoint || is_python && !name.ends_with(".py");
         let passes = at > 0 && (word.starts_with('-') || is_value || SUBCOMMANDS.contains(&name))
             || at > 0 && !in_python && word.contains('=')
             || is_known;

@@ -85,6 +85,7 @@ fn it_is_found_behind_what_launches_it_and_nowhere_else() {
         "uv run --no-sync gunicorn a:a",
         "tini -- gunicorn a:a",
         "gosu www-data gunicorn a:a",
+        "/entrypoint.sh gunicorn a:a",
     ] {
         assert!(is_itself(&format!("\"{words}\"")), "{words}");
     }
@@ -93,7 +94,6 @@ fn it_is_found_behind_what_launches_it_and_nowhere_else() {
         r#"["sh", "-c", "gunicorn"]"#,
         r#"["env", "-i", "bash", "-c", "exec gunicorn a:a"]"#,
         r#""./start.sh gunicorn.conf.py""#,
-        r#""/entrypoint.sh gunicorn a:a""#,
         r#""python start.py -c gunicorn.conf.py""#,
         r#""python -u start.py gunicorn""#,
         r#""python -c gunicorn""#,
