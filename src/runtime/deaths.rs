@@ -9,7 +9,6 @@
 //! group, the kernel gives its number to nobody else, and whoever is left of it comes to us
 //! sooner or later to be reaped.
 
-use super::probe::Asked;
 use super::turn::Turn;
 use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
@@ -27,8 +26,8 @@ const AT_ONCE: usize = 4096;
 pub(super) enum Owner {
     /// The main process of this instance.
     Main(InstanceId),
-    /// A process that asks this instance how it is.
-    Probe(Asked),
+    /// A process that asks an instance how it is.
+    Probe,
     /// A process that does something on a service's behalf.
     Errand,
     /// It compresses an old log file.
@@ -117,7 +116,7 @@ impl Turn {
                     self.children.leaders.push((instance, death.pid));
                     ended.push((instance, death));
                 }
-                Some(Owner::Probe(asked)) => self.probe_ended(asked, death.pid, death.outcome),
+                Some(Owner::Probe) => self.probe_ended(death.pid, death.outcome),
                 Some(Owner::Errand) => self.errand_ended(death.pid, death.outcome),
                 Some(Owner::Compressor) => self.compressor_ended(death.outcome),
                 None => adopted = true,

@@ -11,6 +11,7 @@
 
 use super::deaths::Owner;
 use super::launching::{Means, Stream};
+use super::relay::{Relay, Tail};
 use super::sockets::Given;
 use super::turn::Turn;
 use crate::core::exit::Outcome;
@@ -21,28 +22,15 @@ use crate::log::Std;
 use crate::sys::launch::{Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
 use crate::sys::{fd, signals};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
-
-/// So many of the last lines are kept for the answer.
-const TAIL_LINES: usize = 10;
-
-/// So much of a line is kept for the answer.
-const TAIL_LINE: usize = 1024;
-
-/// So much is read at once, and held while the log takes no more.
-const READ: usize = 16 * 1024;
-
-/// So much is read of what an errand had written before it ended: its whole pipe.
-const LAST_READ: usize = 1 << 20;
 
 /// What an errand is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,21 +99,6 @@ struct UnderWay {
     /// So many streams have not been read to their end.
     unread: u32,
     tail: Arc<Mutex<Tail>>,
-}
-
-/// The last lines of what is written.
-#[derive(Default)]
-struct Tail {
-    lines: VecDeque<String>,
-    open: Vec<u8>,
-}
-
-/// One stream of an errand, read by us on its way to the log.
-struct Relay {
-    from: pipe::Receiver,
-    to: Option<pipe::Sender>,
-    tail: Arc<Mutex<Tail>>,
-    ended: watch::Receiver<bool>,
 }
 
 impl Errands {
@@ -313,114 +286,5 @@ impl Over {
             true => Err(why),
             false => Err(format!("{why}\n{}", self.tail.join("\n"))),
         }
-    }
-}
-
-impl Tail {
-    fn push(&mut self, bytes: &[u8]) {
-        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = TAIL_LINE.saturating_sub(self.open.len());
-            self.open.extend_from_slice(&part[..part.len().min(room)]);
-            if part.ends_with(b"\n") {
-                self.end_line();
-            }
-        }
-    }
-
-    fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.open).trim_end().to_string();
-        self.open.clear();
-        if !line.is_empty() {
-            self.lines.push_back(line);
-        }
-        if self.lines.len() > TAIL_LINES {
-            self.lines.pop_front();
-        }
-    }
-
-    fn take(&mut self) -> Vec<String> {
-        self.end_line();
-        self.lines.drain(..).collect()
-    }
-}
-
-impl Relay {
-    /// Hands everything on, also what others write after the errand has ended. Says `is_read` once: when
-    /// all has been read that was written until then.
-    async fn run(mut self, is_read: impl FnOnce()) {
-        let mut is_read = Some(is_read);
-        let mut pending: Vec<u8> = Vec::new();
-        let mut buffer = vec![0u8; READ];
-        let mut ended = self.ended.clone();
-        loop {
-            tokio::select! {
-                biased;
-                _ = ended.wait_for(|ended| *ended), if is_read.is_some() => {
-                    while pending.len() < LAST_READ
-                        && let Ok(count @ 1..) = self.from.try_read(&mut buffer)
-                    {
-                        self.note(&buffer[..count], &mut pending);
-                    }
-                    // What the log can take of it now, it has before anybody hears of the end.
-                    while let Some(to) = &self.to
-                        && !pending.is_empty()
-                        && let Ok(count) = to.try_write(&pending)
-                    {
-                        pending.drain(..count);
-                    }
-                    if let Some(is_read) = is_read.take() {
-                        is_read();
-                    }
-                }
-                count = self.from.read(&mut buffer), if pending.is_empty() => match count {
-                    Ok(count @ 1..) => self.note(&buffer[..count], &mut pending),
-                    Ok(0) | Err(_) => break,
-                },
-                written = write(&mut self.to, &pending), if !pending.is_empty() => match written {
-                    Ok(count) => drop(pending.drain(..count)),
-                    Err(_) => {
-                        self.to = None;
-                        pending.clear();
-                    }
-                },
-            }
-        }
-        if let Some(is_read) = is_read {
-            is_read();
-        }
-    }
-
-    fn note(&self, bytes: &[u8], pending: &mut Vec<u8>) {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
-        if self.to.is_some() {
-            pending.extend_from_slice(bytes);
-        }
-    }
-}
-
-async fn write(to: &mut Option<pipe::Sender>, bytes: &[u8]) -> std::io::Result<usize> {
-    match to {
-        Some(to) => to.write(bytes).await,
-        None => Ok(bytes.len()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_lines_are_kept_whole_and_short() {
-        let mut tail = Tail::default();
-        tail.push(b"first\nsec");
-        tail.push(b"ond\n\n  \nthird");
-        assert_eq!(tail.take(), ["first", "second", "third"]);
-        for number in 0..100 {
-            tail.push(format!("line {number}\n").as_bytes());
-        }
-        let lines = tail.take();
-        assert_eq!((lines.len(), lines[9].as_str()), (TAIL_LINES, "line 99"));
-        tail.push(&[b'x'; 100_000]);
-        assert_eq!(tail.take(), ["x".repeat(TAIL_LINE)]);
     }
 }

@@ -6,7 +6,7 @@
 //! - `launching`: from an instance to a process
 //! - `deaths`: every child that ended, and whose it was
 //! - `heirs`: main processes that end and leave another one in their place
-//! - `errands`: short-lived processes on a service's behalf
+//! - `errands`: short-lived processes on a service's behalf; `relay`: what they write
 //! - `hooks`: commands around a service's life
 //! - `own_logs`: what a server writes into a file of its own while it reloads
 //! - `pid_files`: which one of two processes takes along, and the other one needs
@@ -42,6 +42,7 @@ mod perform;
 mod pid_files;
 mod probe;
 mod readers;
+mod relay;
 mod reload;
 mod report;
 mod rescue;

@@ -3,11 +3,13 @@
 //! A connection is tried here: it is one system call that does not wait. Whatever needs a
 //! protocol is asked by a process of its own: the service's command (`exec`), or minisup under
 //! another name (`minisup probe`), which knows HTTP and uwsgi so that PID 1 need not. Such a
-//! process is a child like any other; what it printed last is what the probe "got".
+//! process is a child like any other, with the service's environment; all that it prints is read, and the last
+//! line is what the probe "got".
 //!
 //! Every asking has exactly one answer, within its time.
 
 use super::deaths::Owner;
+use super::relay::{Relay, Tail};
 use super::turn::Turn;
 use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
@@ -20,16 +22,16 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::net::unix::pipe;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
-
-/// So much of what a probe's process printed is looked at.
-const OUTPUT_MAX: usize = 4096;
 
 /// A longer file is no pid file.
 const PID_FILE_MAX: usize = 16;
@@ -43,7 +45,7 @@ pub(super) enum Which {
 
 /// Who was asked: the instance, and which process of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Asked {
+struct Asked {
     instance: InstanceId,
     pid: Pid,
 }
@@ -67,14 +69,30 @@ pub(super) struct Probes {
 
 enum News {
     Answer(Answer),
+    /// All has been read that this process has printed.
+    Read(Pid),
     /// This process has had its time.
     Overdue(Asked, Pid, Duration),
 }
 
 struct ProbeProcess {
-    output: OwnedFd,
+    asked: Asked,
     verdict: Verdict,
     alarm: AbortHandle,
+    reader: AbortHandle,
+    /// Tells the reader that the process has ended.
+    ended: watch::Sender<bool>,
+    end: Option<Result<Outcome, String>>,
+    is_read: bool,
+    tail: Arc<Mutex<Tail>>,
+}
+
+impl Drop for ProbeProcess {
+    /// Whoever it has left behind is read no more.
+    fn drop(&mut self) {
+        self.alarm.abort();
+        self.reader.abort();
+    }
 }
 
 impl Probes {
@@ -89,8 +107,16 @@ impl Probes {
         loop {
             match self.from.recv().await {
                 Some(News::Answer(answer)) => return answer,
+                Some(News::Read(process)) => {
+                    if let Some(it) = self.processes.get_mut(&process) {
+                        it.is_read = true;
+                        self.conclude(process);
+                    }
+                }
                 Some(News::Overdue(asked, process, within)) => {
-                    if self.processes.remove(&process).is_some() {
+                    // Who has ended meanwhile has an answer on its way.
+                    if self.processes.get(&process).is_some_and(|it| it.end.is_none()) {
+                        self.processes.remove(&process);
                         // It leads a group: the number is that group's too.
                         let _ = signals::kill_group(process, Signal::KILL);
                         return asked.answered(Err(format!("no answer in {within:?}")));
@@ -102,6 +128,16 @@ impl Probes {
         }
     }
 
+    /// Answers once a process has ended and all has been read that it has printed.
+    fn conclude(&mut self, process: Pid) {
+        let is_over = |it: &ProbeProcess| it.is_read && it.end.is_some();
+        if self.processes.get(&process).is_some_and(is_over)
+            && let Some(mut it) = self.processes.remove(&process)
+        {
+            let _ = self.to.send(News::Answer(it.asked.answered(it.answer())));
+        }
+    }
+
     fn later(
         &self,
         asked: Asked,
@@ -110,6 +146,19 @@ impl Probes {
         let to = self.to.clone();
         let task = async move { drop(to.send(News::Answer(asked.answered(question.await)))) };
         tokio::spawn(task).abort_handle()
+    }
+}
+
+impl ProbeProcess {
+    fn answer(&mut self) -> Result<(), String> {
+        match self.end.take() {
+            Some(Ok(Outcome::Exited(0))) | None => Ok(()),
+            Some(Ok(outcome)) => {
+                let last = self.tail.lock().unwrap_or_else(PoisonError::into_inner).take().pop();
+                Err(last.map_or_else(|| outcome.to_string(), |line| line.trim_start().to_owned()))
+            }
+            Some(Err(why)) => Err(why),
+        }
     }
 }
 
@@ -219,6 +268,7 @@ impl Turn {
     ) -> Result<(), String> {
         let (output, childs) =
             fd::pipe().map_err(|errno| format!("no pipe: {}", errno.desc().to_lowercase()))?;
+        let from = pipe::Receiver::from_owned_fd(output).map_err(|error| error.to_string())?;
         let extra = spec.launch.extra.as_ref().map(|extra| LaunchExtra {
             credentials: extra.credentials.clone(),
             directory: extra.directory.clone(),
@@ -240,25 +290,33 @@ impl Turn {
             sleep(within).await;
             let _ = to.send(News::Overdue(asked, pid, within));
         });
-        let process = ProbeProcess { output, verdict: launched.verdict, alarm: alarm.abort_handle() };
+        let tail = Arc::new(Mutex::new(Tail::default()));
+        let (ended, has_ended) = watch::channel(false);
+        let relay = Relay { from, to: None, tail: tail.clone(), ended: has_ended };
+        let to = self.probes.to.clone();
+        let reader = tokio::spawn(relay.run(move || drop(to.send(News::Read(pid)))));
+        let process = ProbeProcess {
+            asked,
+            verdict: launched.verdict,
+            alarm: alarm.abort_handle(),
+            reader: reader.abort_handle(),
+            ended,
+            end: None,
+            is_read: false,
+            tail,
+        };
         self.probes.processes.insert(pid, process);
-        self.children.add(pid, Owner::Probe(asked));
+        self.children.add(pid, Owner::Probe);
         Ok(())
     }
 
     /// A probe's process has ended: that is the answer, unless it came too late.
-    pub(super) fn probe_ended(&mut self, asked: Asked, process: Pid, outcome: Outcome) {
-        let Some(mut probe) = self.probes.processes.remove(&process) else { return };
+    pub(super) fn probe_ended(&mut self, process: Pid, outcome: Outcome) {
+        let Some(probe) = self.probes.processes.get_mut(&process) else { return };
         probe.alarm.abort();
-        let answer = match (probe.verdict.of_dead(), outcome) {
-            (Err(error), _) => Err(error.to_string()),
-            (_, Outcome::Exited(0)) => Ok(()),
-            (_, outcome) => Err(match last_line(&probe.output) {
-                Some(line) => line,
-                None => outcome.to_string(),
-            }),
-        };
-        self.probes.later(asked, std::future::ready(answer));
+        probe.end = Some(probe.verdict.of_dead().map(|()| outcome).map_err(|error| error.to_string()));
+        let _ = probe.ended.send(true);
+        self.probes.conclude(process);
     }
 }
 
@@ -288,15 +346,6 @@ fn is_of(main: Pid, number: i32) -> bool {
     let other = Some(nix::unistd::Pid::from_raw(number));
     let leads = |leader: nix::Result<nix::unistd::Pid>| leader.is_ok_and(|leader| leader.as_raw() == main.0);
     number == main.0 || leads(nix::unistd::getpgid(other)) || leads(nix::unistd::getsid(other))
-}
-
-/// The last line that a process printed, if it printed anything.
-fn last_line(output: &OwnedFd) -> Option<String> {
-    let mut bytes = [0u8; OUTPUT_MAX];
-    let count = nix::unistd::read(output, &mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes[..count]);
-    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    Some(line.to_string())
 }
 
 async fn in_time(within: Duration, question: impl Future<Output = io::Result<()>>) -> Result<(), String> {

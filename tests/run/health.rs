@@ -71,3 +71,49 @@ fn who_gives_no_sign_of_life_to_the_watchdog_is_launched_again() {
     run.heard("begun");
     run.stops_with(0);
 }
+
+#[test]
+fn a_probe_may_print_as_much_as_it_likes_and_what_counts_is_its_last_line() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sleep", "1001"]
+        min_uptime = "0s"
+        max_failures = 0
+        health = { exec = ["sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' 'x'; echo; cat ${DIR}/says; grep -q good ${DIR}/says"], interval = "20ms", failures = 1 }
+    "#;
+    let mut run = supervise(Place::Pid1, config).file("says", "good").start();
+    run.said("app is healthy");
+    run.write("says", "out of order\n");
+    run.said("last got: out of order");
+    run.stops_with(0);
+}
+
+#[test]
+fn a_probe_that_prints_without_end_keeps_nobody_from_anything() {
+    needs_namespaces!();
+    let config = r#"
+        [supervisor]
+        control_socket = "${DIR}/socket"
+
+        [service.app]
+        command = ["sleep", "1001"]
+        min_uptime = "0s"
+        max_failures = 0
+        health = { exec = ["yes"], interval = "20ms", timeout = "1s", failures = 1 }
+
+        [service.left]
+        command = ["sleep", "1002"]
+        min_uptime = "0s"
+        max_failures = 0
+        health = { exec = ["sh", "-c", "yes & exit 1"], interval = "20ms", failures = 1 }
+    "#;
+    let mut run = supervise(Place::Pid1, config).start();
+    run.said("left is unhealthy: ");
+    run.said("last got: no answer in 1s");
+    let began = std::time::Instant::now();
+    let answer = run.ask(&["status"]);
+    assert!(!answer.stdout.is_empty(), "{answer:?}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    run.stops_with(0);
+}
