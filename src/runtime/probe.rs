@@ -269,6 +269,8 @@ impl Turn {
         let (output, childs) =
             fd::pipe().map_err(|errno| format!("no pipe: {}", errno.desc().to_lowercase()))?;
         let from = pipe::Receiver::from_owned_fd(output).map_err(|error| error.to_string())?;
+        let number = self.supervisor.whose(asked.instance).1;
+        let more_env = self.launches.own_environment(spec, number);
         let extra = spec.launch.extra.as_ref().map(|extra| LaunchExtra {
             credentials: extra.credentials.clone(),
             directory: extra.directory.clone(),
@@ -277,6 +279,7 @@ impl Turn {
         let order = Order {
             argv,
             env: self.launches.environment(&spec.launch),
+            more_env,
             stdin: Stdio::Null,
             stdout: Stdio::Fd(childs.as_raw_fd()),
             stderr: Stdio::Fd(childs.as_raw_fd()),

@@ -117,3 +117,24 @@ fn a_probe_that_prints_without_end_keeps_nobody_from_anything() {
     assert!(began.elapsed() < std::time::Duration::from_secs(5));
     run.stops_with(0);
 }
+
+#[test]
+fn each_instance_is_asked_with_its_own_environment() {
+    needs_namespaces!();
+    let config = r#"
+        [service.app]
+        command = ["sleep", "1001"]
+        min_uptime = "0s"
+        max_failures = 0
+        instances = 2
+        backoff.initial = "1ms"
+        environment = { MINE = "its number ${instance}" }
+        health = { exec = ["sh", "-c", "echo $MINISUP_SERVICE/$MINISUP_INSTANCE has $MINE; exit 1"], interval = "20ms", failures = 1 }
+    "#;
+    let mut run = supervise(Place::Pid1, config).start();
+    let words = run.said("app:0 is unhealthy");
+    assert!(words.contains("last got: app/0 has its number 0"), "{words}");
+    let words = run.said("app:1 is unhealthy");
+    assert!(words.contains("last got: app/1 has its number 1"), "{words}");
+    run.stops_with(0);
+}
