@@ -7,20 +7,29 @@
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
+use crate::core::time::Moment;
 use crate::log::StreamId;
-use crate::sys::notify;
 use crate::sys::watch::{Kept, Watched};
+use crate::sys::{clock, notify};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// So many voices are taken in one turn.
 const AT_ONCE: usize = 64;
 
-/// So much of what a service writes on its readiness descriptor is looked at: s6 ends at
+/// So many messages of one service are taken in one turn.
+const NOTES_AT_ONCE: usize = 64;
+
+/// So long nobody is heard when somebody has more to say than was taken: everything else has its turn.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// So much of what a service writes on its readiness descriptor is taken in one turn: s6 ends at
 /// the first newline.
 const READY_BYTES: usize = 256;
 
@@ -44,6 +53,8 @@ pub(super) struct Hearing {
     sockets: HashMap<InstanceId, (Pid, notify::Socket)>,
     descriptors: HashMap<InstanceId, (Pid, OwnedFd)>,
     matchers: Vec<(StreamId, InstanceId, Pid)>,
+    /// Set when somebody has more to say than was taken.
+    pausing_until: Option<Moment>,
 }
 
 impl Voice {
@@ -73,7 +84,13 @@ impl Hearing {
     /// EMFILE, ENFILE, ENOMEM.
     pub(super) fn new() -> io::Result<Hearing> {
         let epoll = Watched::new(Kept(Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)))?;
-        Ok(Hearing { epoll, sockets: HashMap::new(), descriptors: HashMap::new(), matchers: Vec::new() })
+        Ok(Hearing {
+            epoll,
+            sockets: HashMap::new(),
+            descriptors: HashMap::new(),
+            matchers: Vec::new(),
+            pausing_until: None,
+        })
     }
 
     /// Listens to this descriptor until it is closed.
@@ -136,13 +153,23 @@ impl Hearing {
         }
     }
 
-    /// Returns when somebody speaks.
+    /// Returns when somebody speaks, or has more to say.
     pub(super) async fn ready(&self) {
-        self.epoll.ready().await;
+        match self.pausing_until.map(|until| until.since(clock::now())) {
+            Some(pause) if pause.is_zero() => {}
+            Some(pause) => sleep(pause).await,
+            None => self.epoll.ready().await,
+        }
+    }
+
+    /// Not all has been taken that there was.
+    fn go_on_later(&mut self) {
+        self.pausing_until = Some(clock::now() + PAUSE);
     }
 
     /// Who speaks now.
-    pub(super) fn heard(&self) -> Vec<Voice> {
+    pub(super) fn heard(&mut self) -> Vec<Voice> {
+        self.pausing_until = None;
         let mut all = Vec::new();
         let mut events = [EpollEvent::empty(); AT_ONCE];
         while let Ok(count) = self.epoll.wait(&mut events, EpollTimeout::ZERO) {
@@ -179,11 +206,16 @@ impl Turn {
         let Some((pid, socket)) = self.hearing.sockets.get_mut(&instance) else { return };
         let pid = *pid;
         let mut messages = Vec::new();
-        while let Some(message) = socket.receive() {
+        while messages.len() < NOTES_AT_ONCE
+            && let Some(message) = socket.receive()
+        {
             messages.push(message);
         }
-        for message in messages {
-            for line in message.split(|b| *b == b'\n') {
+        if messages.len() == NOTES_AT_ONCE {
+            self.hearing.go_on_later();
+        }
+        for message in messages.into_iter().filter(|message| message.from.is_some()) {
+            for line in message.text.split(|b| *b == b'\n') {
                 match line {
                     b"READY=1" => self.ready(instance, pid),
                     b"WATCHDOG=1" => self.tell(Input::Alive { instance, pid }),
@@ -210,6 +242,8 @@ impl Turn {
                 self.ready(instance, pid);
                 self.perform_all();
             }
+            // Of what is left in there the kernel does not tell again.
+            Ok(READY_BYTES) => self.hearing.go_on_later(),
             Ok(_) | Err(_) => {}
         }
     }

@@ -3,9 +3,10 @@
 //! Each service that is to speak has a socket of its own, so that nobody has to find out
 //! whose message it is. Its address is abstract, given by the kernel: it needs no directory,
 //! works on a read-only root, and is gone with the socket. Abstract names are shared by a
-//! network namespace, which several containers may have in common: messages of processes
-//! that our PID namespace does not have are ignored.
+//! network namespace, which several containers may have in common: a message of a process
+//! that our PID namespace does not have has no sender. Whether a sender belongs to the service is not known here.
 
+use crate::core::ids::Pid;
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -20,6 +21,15 @@ use std::path::PathBuf;
 
 /// So long may a message be; the rest is cut off.
 const MESSAGE_MAX: usize = 4096;
+
+/// What somebody has sent.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Message {
+    /// Who; nobody of whom our PID namespace knows, if there is none.
+    pub from: Option<Pid>,
+    /// What, up to its end or to 4096 bytes.
+    pub text: Vec<u8>,
+}
 
 /// A service's own notify socket.
 #[derive(Debug)]
@@ -61,31 +71,27 @@ impl Socket {
         &self.address
     }
 
-    /// The next message, if there is one. Messages from outside of our PID namespace are
-    /// passed over.
-    pub fn receive(&mut self) -> Option<Vec<u8>> {
-        loop {
-            let mut bytes = vec![0u8; MESSAGE_MAX];
-            let (count, is_ours) = {
-                let mut parts = [IoSliceMut::new(&mut bytes)];
-                let mut space = cmsg_space!(UnixCredentials);
-                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-                let message = match recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-                    Ok(message) => message,
-                    Err(Errno::EINTR) => continue,
-                    Err(_) => return None,
-                };
-                let has_pid = |control: ControlMessageOwned| match control {
-                    ControlMessageOwned::ScmCredentials(sender) => sender.pid() > 0,
-                    _ => false,
-                };
-                (message.bytes, message.cmsgs().is_ok_and(|mut all| all.any(has_pid)))
+    /// The next message, if there is one.
+    pub fn receive(&mut self) -> Option<Message> {
+        let mut text = vec![0u8; MESSAGE_MAX];
+        let (count, from) = loop {
+            let mut parts = [IoSliceMut::new(&mut text)];
+            let mut space = cmsg_space!(UnixCredentials);
+            let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+            let message = match recvmsg::<()>(self.fd.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+                Ok(message) => message,
+                Err(Errno::EINTR) => continue,
+                Err(_) => return None,
             };
-            if is_ours {
-                bytes.truncate(count);
-                return Some(bytes);
-            }
-        }
+            let sender = |control: ControlMessageOwned| match control {
+                ControlMessageOwned::ScmCredentials(sender) => Some(Pid(sender.pid())),
+                _ => None,
+            };
+            let from = message.cmsgs().ok().and_then(|mut all| all.find_map(sender));
+            break (message.bytes, from.filter(|pid| pid.0 > 0));
+        };
+        text.truncate(count);
+        Some(Message { from, text })
     }
 }
 
@@ -119,7 +125,8 @@ mod tests {
         let client = UnixDatagram::unbound().unwrap();
         let to = SocketAddr::from_abstract_name(name).unwrap();
         client.send_to_addr(b"READY=1\nSTATUS=up", &to).unwrap();
-        assert_eq!(one.receive().as_deref(), Some(b"READY=1\nSTATUS=up".as_slice()));
+        let from = Some(crate::sys::pid1::own_pid());
+        assert_eq!(one.receive(), Some(Message { from, text: b"READY=1\nSTATUS=up".to_vec() }));
         assert!(one.receive().is_none());
     }
 }

@@ -10,8 +10,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* notify TEXT: sends TEXT to NOTIFY_SOCKET, as sd_notify(3) does; 1 if it cannot be sent. */
-static int notify(const char *text)
+/* notify TEXT: sends TEXT to NOTIFY_SOCKET, as sd_notify(3) does; 1 if it cannot be sent.
+ * flood TEXT: the same without end. */
+static int notify(const char *text, int without_end)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	const char *name = getenv("NOTIFY_SOCKET");
@@ -24,7 +25,11 @@ static int notify(const char *text)
 		to.sun_path[0] = 0;
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 	socklen_t size = offsetof(struct sockaddr_un, sun_path) + length;
-	return sendto(fd, text, strlen(text), 0, (void *)&to, size) < 0;
+	int failed;
+	do
+		failed = sendto(fd, text, strlen(text), 0, (void *)&to, size) < 0;
+	while (without_end && !failed);
+	return failed;
 }
 
 static int bound(const char *address)
@@ -81,7 +86,7 @@ static int obey(const char *name, int code)
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, 0);
 	dprintf(1, "start %s\n", name);
-	if (getenv("NOTIFY_SOCKET") && notify("READY=1"))
+	if (getenv("NOTIFY_SOCKET") && notify("READY=1", 0))
 		return 1;
 	sigwait(&term, &signal);
 	dprintf(1, "stop %s\n", name);
@@ -91,7 +96,9 @@ static int obey(const char *name, int code)
 int main(int count, char **words)
 {
 	if (count == 3 && !strcmp(words[1], "notify"))
-		return notify(words[2]);
+		return notify(words[2], 0);
+	if (count == 3 && !strcmp(words[1], "flood"))
+		return notify(words[2], 1);
 	if (count == 4 && !strcmp(words[1], "serve"))
 		return serve(words[2], words[3]);
 	if (count == 4 && !strcmp(words[1], "obey"))

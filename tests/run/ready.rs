@@ -12,11 +12,12 @@ struct Way {
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-const WAYS: [Way; 12] = [
+const WAYS: [Way; 13] = [
     Way { ready: "notify = true", then: "$ACTOR notify READY=1; exec sleep 1001" },
     Way { ready: "notify = true", then: "$ACTOR notify 'STATUS=nearly\nREADY=1'; exec sleep 1001" },
     Way { ready: "fd = 3", then: "echo up >&3; exec 3>&-; exec sleep 1001" },
     Way { ready: "fd = 7", then: "printf some >&7; echo thing >&7; exec sleep 1001" },
+    Way { ready: "fd = 3", then: "printf '%0300d\\n' 7 >&3; exec sleep 1001" },
     Way { ready: "tcp = '127.0.0.1:PORT'", then: "exec $ACTOR serve PORT ${DIR}/answer" },
     Way { ready: "unix = '${DIR}/s'", then: "exec $ACTOR serve ${DIR}/s ${DIR}/answer" },
     Way { ready: "http = 'http://127.0.0.1:PORT/healthz'", then: "exec $ACTOR serve PORT ${DIR}/answer" },

@@ -95,3 +95,31 @@ fn a_thousand_deaths_at_once_are_a_thousand_launches() {
     }
     run.stops_with(0);
 }
+
+#[test]
+fn a_storm_of_messages_keeps_nobody_from_anything_and_takes_no_room() {
+    needs_namespaces!();
+    let config = r#"
+        [supervisor]
+        control_socket = "${DIR}/socket"
+
+        [service.app]
+        command = ["sh", "-c", "for i in 1 2 3 4; do $ACTOR flood STATUS=busy & done; exec $ACTOR flood READY=1"]
+        ready = { notify = true }
+
+        [service.web]
+        command = ["sh", "-c", "echo web; exec sleep 1002"]
+        requires = ["app"]
+    "#;
+    let mut run = supervise(Place::Pid1, config).start();
+    run.heard("web");
+    run.said("all is up");
+    for _ in 0..20 {
+        let answer = run.ask(&["status"]);
+        assert!(answer.status.success(), "{answer:?}");
+    }
+    let most = run.field("VmHWM");
+    let most: u32 = most.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(most < 60_000, "{most} kB");
+    run.stops_with(0);
+}
