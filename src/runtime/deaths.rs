@@ -100,6 +100,11 @@ impl Known<'_> {
 }
 
 impl Turn {
+    /// The main process of the instance to which a process belongs, if that can be known.
+    pub(super) fn main_of(&self, process: Pid) -> Option<Pid> {
+        self.tree.whose(process, &Known { children: &self.children, supervisor: &self.supervisor })
+    }
+
     /// Reaps all who ended.
     pub(super) fn take_deaths(&mut self) {
         let mut adopted = false;

@@ -207,7 +207,7 @@ impl Turn {
                     .later(asked, in_time(within, async move { UnixStream::connect(path).await.map(drop) }));
             }
             Some(Probe::File(path)) => {
-                let answer = look_for(path, pid);
+                let answer = self.look_for(path, pid);
                 self.probes.later(asked, std::future::ready(answer));
             }
             Some(Probe::Exec(command)) => {
@@ -313,6 +313,18 @@ impl Turn {
         Ok(())
     }
 
+    /// Whether the path is there. A pid file must name a process of the service: one that a killed
+    /// predecessor has left behind says nothing of its successor.
+    fn look_for(&self, path: &Path, pid: Pid) -> Result<(), String> {
+        path.metadata().map_err(|error| words(&error))?;
+        match number_in(path) {
+            Some(number) if !is_near(pid, number) && self.main_of(Pid(number)) != Some(pid) => {
+                Err(format!("a pid file of another process ({number})"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// A probe's process has ended: that is the answer, unless it came too late.
     pub(super) fn probe_ended(&mut self, process: Pid, outcome: Outcome) {
         let Some(probe) = self.probes.processes.get_mut(&process) else { return };
@@ -320,16 +332,6 @@ impl Turn {
         probe.end = Some(probe.verdict.of_dead().map(|()| outcome).map_err(|error| error.to_string()));
         let _ = probe.ended.send(true);
         self.probes.conclude(process);
-    }
-}
-
-/// Whether the path is there. A pid file must name the service: one that a killed predecessor
-/// has left behind says nothing of its successor.
-fn look_for(path: &Path, pid: Pid) -> Result<(), String> {
-    path.metadata().map_err(|error| words(&error))?;
-    match number_in(path) {
-        Some(number) if !is_of(pid, number) => Err(format!("a pid file of another process ({number})")),
-        Some(_) | None => Ok(()),
     }
 }
 
@@ -344,8 +346,8 @@ pub(super) fn number_in(path: &Path) -> Option<i32> {
     number.filter(|number| *number > 0)
 }
 
-/// Whether this number is the service's main process, or one in its group or session.
-fn is_of(main: Pid, number: i32) -> bool {
+/// Whether this number is the service's main process, or one in its group or session: the kernel tells.
+fn is_near(main: Pid, number: i32) -> bool {
     let other = Some(nix::unistd::Pid::from_raw(number));
     let leads = |leader: nix::Result<nix::unistd::Pid>| leader.is_ok_and(|leader| leader.as_raw() == main.0);
     number == main.0 || leads(nix::unistd::getpgid(other)) || leads(nix::unistd::getsid(other))

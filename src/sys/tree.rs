@@ -33,6 +33,9 @@ pub const SERVICE: &str = "MINISUP_SERVICE";
 /// The variable that holds the instance's number, from 0.
 pub const INSTANCE: &str = "MINISUP_INSTANCE";
 
+/// So many forebears are asked for. Who has more is nobody's whom we know.
+const FOREBEARS_MAX: u32 = 64;
+
 /// What the runtime knows of its own processes.
 pub trait Known {
     /// Whether we launched it and have not yet reaped it: services, probes, satellites.
@@ -203,6 +206,28 @@ impl Tree {
         let belongs = |p: &Process| [p.session, p.group].iter().any(|of| *of == leader.0 || *of == group.0);
         roots.extend(processes.iter().filter(|p| belongs(p)).map(|p| p.pid.0));
         with_descendants(processes, roots)
+    }
+
+    /// The main process to whose tree somebody belongs, as far as that can be known of one who may be
+    /// anybody: by its mark, or by whom it descends from. Reads some files of /proc.
+    pub fn whose(&self, pid: Pid, known: &impl Known) -> Option<Pid> {
+        if let Some(leader) = mark::of(pid).and_then(|mark| known.leader_by_mark(mark)) {
+            return Some(leader);
+        }
+        let heir = |number: Pid| self.groups.iter().find(|(_, group)| *group == number).map(|(of, _)| *of);
+        let leader = |number| heir(number).or_else(|| known.is_leader(number).then_some(number));
+        let mut at = proc::process(pid)?;
+        for _ in 0..FOREBEARS_MAX {
+            let found = [at.pid.0, at.group, at.session].map(Pid).into_iter().find_map(leader);
+            if found.is_some() {
+                return found;
+            }
+            if at.parent == pid1::own_pid().0 {
+                return if known.is_launched(at.pid) { None } else { self.owner(at.pid, known) };
+            }
+            at = proc::process(Pid(at.parent))?;
+        }
+        None
     }
 
     /// Finds out whose the children are that we did not launch; once a turn.

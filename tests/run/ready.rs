@@ -12,7 +12,7 @@ struct Way {
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-const WAYS: [Way; 13] = [
+const WAYS: [Way; 15] = [
     Way { ready: "notify = true", then: "$ACTOR notify READY=1; exec sleep 1001" },
     Way { ready: "notify = true", then: "$ACTOR notify 'STATUS=nearly\nREADY=1'; exec sleep 1001" },
     Way { ready: "fd = 3", then: "echo up >&3; exec 3>&-; exec sleep 1001" },
@@ -26,6 +26,11 @@ const WAYS: [Way; 13] = [
     Way { ready: "exec = ['test', '-e', '${DIR}/ready']", then: "touch ${DIR}/ready; exec sleep 1001" },
     Way { ready: "log = '^listening on [0-9]+$'", then: "echo listening on 80; exec sleep 1001" },
     Way { ready: "file = '${DIR}/pid'", then: "echo $$ > ${DIR}/pid; exec sleep 1001" },
+    Way { ready: "file = '${DIR}/pid'", then: "setsid sh -c 'echo $$ > ${DIR}/pid; exec sleep 2001' & wait" },
+    Way {
+        ready: "file = '${DIR}/pid'",
+        then: "(env -i setsid sh -c 'echo $$ > ${DIR}/pid; exec sleep 2001' &); exec sleep 1001",
+    },
 ];
 
 pub fn every_way_to_be_ready_is_heard(place: Place) {
@@ -63,6 +68,7 @@ pub fn who_is_not_ready_in_time_ends_the_container_with_the_reason(place: Place)
         ("exec = ['/nowhere/x']", "last got: cannot execute /nowhere/x: no such file or directory"),
         ("http = 'http://127.0.0.1:PORT/healthz'", "waited for http 127.0.0.1:PORT/healthz, last got: "),
         ("notify = true", "waited for READY=1 on its notify socket, last got: warming up"),
+        ("file = '${DIR}/other'", "/other, last got: a pid file of another process (1)"),
         ("fd = 3", "waited for a newline on descriptor 3, last got: nothing"),
         ("log = 'listening'", "waited for a line of log like \"listening\", last got: nothing"),
     ];
@@ -78,7 +84,7 @@ pub fn who_is_not_ready_in_time_ends_the_container_with_the_reason(place: Place)
             requires = ["app"]
         "#;
         let config = config.replace("READY", ready).replace("PORT", &port);
-        let run = supervise(place, &config).start();
+        let run = supervise(place, &config).file("other", "1").start();
         let launched = run.path("launched");
         let words = run.ends_with(1);
         let line = words.lines().find(|line| line.contains("was not ready after")).unwrap_or_default();
