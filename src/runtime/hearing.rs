@@ -214,7 +214,17 @@ impl Turn {
         if messages.len() == NOTES_AT_ONCE {
             self.hearing.go_on_later();
         }
-        for message in messages.into_iter().filter(|message| message.from.is_some()) {
+        // Whoever has sent one message sends the next.
+        let mut last = (pid, true);
+        for message in messages {
+            // Not of our PID namespace: another container's, in the same network namespace.
+            let Some(from) = message.from else { continue };
+            if last.0 != from {
+                last = (from, self.may_speak(from, pid));
+            }
+            if !last.1 {
+                continue;
+            }
             for line in message.text.split(|b| *b == b'\n') {
                 match line {
                     b"READY=1" => self.ready(instance, pid),
@@ -228,6 +238,16 @@ impl Turn {
             }
         }
         self.perform_all();
+    }
+
+    /// Whether a process is heard as one of the service with this main process. One that has ended by now (a
+    /// short `systemd-notify`) may have been anybody's; only who is known to be another service's is not heard.
+    fn may_speak(&self, from: Pid, main: Pid) -> bool {
+        let may = self.main_of(from).is_none_or(|of| of == main);
+        if !may {
+            log::debug!("pid {from} of another service speaks to the socket of pid {main}: not heeded");
+        }
+        may
     }
 
     /// s6's protocol: everything up to the first newline is ignored, the newline is the news.

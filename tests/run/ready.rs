@@ -2,6 +2,7 @@
 
 use crate::needs_namespaces;
 use crate::stage::{Place, free_port, supervise};
+use crate::support::wait_until;
 use std::time::Duration;
 
 /// A way to be ready: the service's key, and what it does when it may go on.
@@ -177,5 +178,40 @@ fn a_requirement_may_be_that_it_has_started_only() {
     "#;
     let mut run = supervise(Place::Pid1, config).start();
     run.heard("web");
+    run.stops_with(0);
+}
+
+#[test]
+fn nobody_is_ready_by_the_word_of_another_service() {
+    needs_namespaces!();
+    let config = r#"
+        [supervisor]
+        control_socket = "${DIR}/socket"
+
+        [service.app]
+        command = ["sh", "-c", """
+            echo $NOTIFY_SOCKET > ${DIR}/name; echo named; read line < ${DIR}/go
+            $ACTOR notify STATUS=mine; read line < ${DIR}/on
+            $ACTOR notify READY=1; exec sleep 1001"""]
+        ready = { notify = true }
+
+        [service.other]
+        command = ["sh", "-c", "read line < ${DIR}/other; NOTIFY_SOCKET=$(cat ${DIR}/name) exec $ACTOR flood READY=1"]
+    "#;
+    let mut run = supervise(Place::Pid1, config).gate("go").gate("on").gate("other").start();
+    run.heard("named");
+    run.open("other");
+    wait_until("the other one sends", || {
+        run.processes().iter().any(|process| process.command.contains("flood READY=1"))
+    });
+    run.open("go");
+    let app = |run: &crate::stage::Run| -> serde_json::Value {
+        serde_json::from_slice(&run.ask(&["status", "app", "--json"]).stdout).unwrap()
+    };
+    // What the other has sent before that has been read by then.
+    wait_until("its own word is heard", || app(&run).to_string().contains("mine"));
+    assert!(app(&run).to_string().contains("\"starting\""), "{}", app(&run));
+    run.open("on");
+    run.said("app is ready after");
     run.stops_with(0);
 }
