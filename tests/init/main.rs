@@ -17,6 +17,7 @@ mod mariadb_restore;
 mod migrations;
 mod mysql;
 mod postgres;
+mod postgres_scripts;
 mod power;
 mod rules_mariadb;
 mod rules_mongodb;

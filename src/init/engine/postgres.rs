@@ -34,7 +34,7 @@ use std::cell::RefCell;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const PROGRAM: &str = "postgres";
@@ -299,6 +299,8 @@ impl Engine for Postgres {
             // Its words come to us.
             ("logging_collector", "off"),
             ("log_destination", "stderr"),
+            // They are read by us.
+            ("lc_messages", "C"),
         ] {
             argv.extend(setting(name, OsStr::new(value)));
         }
@@ -376,13 +378,10 @@ impl Engine for Postgres {
         argv.extend(["-v", "ON_ERROR_STOP=1", "--no-password", "--no-psqlrc", "--quiet"].map(Into::into));
         argv.extend(["-f", "-"].map(Into::into));
         let mut environment = self.way(work, &self.settings.user, &self.settings.database);
-        // The messages are read by us as well.
+        // Its messages are read by us as well, and the server's are in English anyway. Not by PGOPTIONS: `\connect` says
+        // them again, and whoever is no superuser may not.
         set_variable(&mut environment, "LC_MESSAGES", "C");
         super::remove_variable(&mut environment, "LANGUAGE");
-        let options =
-            super::variable(&environment, "PGOPTIONS").map(|given| [given.as_bytes(), b" "].concat());
-        let options = [options.unwrap_or_default(), b"-c lc_messages=C".to_vec()].concat();
-        set_variable(&mut environment, "PGOPTIONS", OsString::from_vec(options));
         Client { argv, environment }
     }
 
