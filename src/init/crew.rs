@@ -209,13 +209,14 @@ impl Crew {
         self.asked.map_or(Ok(()), |signal| Err(Trouble::Asked(signal)))
     }
 
-    /// Stops the temporary server cleanly, and waits until it and what it left are gone;
-    /// after `limit` it is killed. `Ok(None)`: there was none.
+    /// Stops the temporary server cleanly, if there is one, and waits until it and what it left are gone;
+    /// after `limit` it is killed.
     ///
     /// # Errors
-    /// [`Trouble::TooLong`]: it was killed.
-    pub fn stop_server(&mut self, limit: Duration) -> Result<Option<Outcome>, Trouble> {
-        let Some(server) = &self.server else { return Ok(None) };
+    /// [`Trouble::TooLong`]: it was killed. [`Trouble::Program`]: it ended otherwise than well, so that what it had not
+    /// written is not written.
+    pub fn stop_server(&mut self, limit: Duration) -> Result<(), Trouble> {
+        let Some(server) = &self.server else { return Ok(()) };
         let (pid, what) = (server.pid, format!("the stop of {}", server.what));
         let end = clock::now() + limit;
         if server.outcome.is_none() {
@@ -231,14 +232,12 @@ impl Crew {
             self.turn(None, Some(until));
         }
         self.end_group(pid);
-        let outcome = self.server.take().and_then(|mut server| {
-            server.stdout.finish();
-            server.stderr.finish();
-            server.outcome
-        });
-        match killed {
-            true => Err(Trouble::TooLong { what, limit }),
-            false => Ok(outcome),
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let tail = server.last_words();
+        match server.outcome {
+            _ if killed => Err(Trouble::TooLong { what, limit }),
+            Some(Outcome::Exited(0)) | None => Ok(()),
+            Some(outcome) => Err(Trouble::Program { what, outcome, tail }),
         }
     }
 
@@ -248,14 +247,7 @@ impl Crew {
             return Some(Trouble::Launch { what: server.what.clone(), error });
         }
         let outcome = server.outcome?;
-        server.stdout.finish();
-        server.stderr.finish();
-        let tail = match server.stderr.kept.is_empty() {
-            true => &server.stdout.kept,
-            false => &server.stderr.kept,
-        };
-        let tail: Vec<u8> = tail.iter().copied().collect();
-        Some(Trouble::ServerDied { outcome, tail: String::from_utf8_lossy(&tail).into_owned() })
+        Some(Trouble::ServerDied { outcome, tail: server.last_words() })
     }
 
     /// What is to be done about a task that still runs: nothing, TERM or KILL.
@@ -447,6 +439,16 @@ impl Drop for Crew {
 
 fn unreadable(what: &str, error: &io::Error) -> Trouble {
     Trouble::Other(format!("{what}: cannot read its input: {error}"))
+}
+
+impl Running {
+    /// The end of what one that has ended wrote to stderr, or to stdout if that was nothing.
+    fn last_words(&mut self) -> String {
+        self.stdout.finish();
+        self.stderr.finish();
+        let tail = if self.stderr.kept.is_empty() { &self.stdout.kept } else { &self.stderr.kept };
+        String::from_utf8_lossy(&tail.iter().copied().collect::<Vec<u8>>()).into_owned()
+    }
 }
 
 /// How often a feed hears that time passes.

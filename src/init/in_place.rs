@@ -63,5 +63,5 @@ pub fn with_server(
     work.crew.hold(None);
     directories::remove_private(work);
     let _ = fs::remove_file(alive);
-    ran.and(stopped.map(drop))
+    ran.and(stopped)
 }

@@ -169,7 +169,7 @@ fn first_start(
     let stopped = work.crew.stop_server(super::crew::GRACE);
     work.crew.hold(None);
     directories::remove_private(work);
-    match made.and(stopped.map(drop)) {
+    match made.and(stopped) {
         Ok(()) => finish_moving(engine, work, ground, journal),
         Err(trouble) => {
             journal.stopped_by = Some(trouble.to_string());
@@ -232,7 +232,12 @@ fn make(
         fill(engine, work, ground, journal, plan, &mut progress, resumed)?;
     }
     journal.enter(State::Stopping, &ground.holder)?;
-    work.crew.stop_server(work.request.start_timeout)?;
+    let stopped = work.crew.stop_server(work.request.start_timeout);
+    if matches!(stopped, Err(Trouble::Program { .. })) {
+        // A server that starts on what is left recovers it, but for what it never does: unlogged tables.
+        journal.state = State::Initialising;
+    }
+    stopped?;
     ground::sync_all(&work.data)?;
     journal.enter(State::Moving, &ground.holder)?;
     let count = journal.scripts.len();

@@ -1,6 +1,8 @@
 //! What a start does about what it finds, with the real PostgreSQL: nothing that is not ours is touched.
 
+use crate::crash::{children, journal_state, signal};
 use crate::database::{Database, Place};
+use crate::support::wait_until;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -160,4 +162,41 @@ fn two_at_once_do_not_meet() {
     fs::write(go, "").unwrap();
     let (status, _) = first.wait();
     assert!(status.success());
+}
+
+/// What it had not written yet is recovered by whoever starts next, but for what is never recovered: unlogged tables.
+#[test]
+fn a_server_that_dies_while_it_is_stopped_was_not_stopped_cleanly() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    let go = place.folder.join("go");
+    fs::write(
+        place.scripts.join("5_wait.sh"),
+        format!("until [ -e {} ]; do sleep 0.05; done\n", go.display()),
+    )
+    .unwrap();
+    let start = place.start(&[]);
+    wait_until("the last script runs", || journal_state(&place) == "provisioning 5");
+    let pid_file = fs::read_to_string(place.folder.join(".data.minisup/data/postmaster.pid")).unwrap();
+    let postmaster = pid_file.lines().next().unwrap().parse().unwrap();
+    let is_checkpointer = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("checkpointer"))
+    };
+    let checkpointer = children(postmaster).into_iter().find(is_checkpointer).unwrap();
+    // Now it cannot be done with stopping before it is killed.
+    signal(checkpointer, 19);
+    fs::write(go, "").unwrap();
+    wait_until("the server is being stopped", || journal_state(&place) == "stopping 5");
+    signal(postmaster, 9);
+    signal(checkpointer, 9);
+    let (status, said) = start.wait();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the stop of the temporary server failed: killed by KILL"), "{said}");
+    assert!(said.contains("the next start moves what is left aside and begins again"), "{said}");
+    place.assert_nothing_half("after an unclean stop");
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success() && said.contains("what it left has been moved to "), "{said}");
+    assert!(!place.data.join("postmaster.pid").exists(), "{said}");
 }

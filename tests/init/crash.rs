@@ -149,7 +149,7 @@ fn has_come_to(place: &Place, entry: &str) -> bool {
 }
 
 /// How far the journal says it is.
-fn journal_state(place: &Place) -> String {
+pub fn journal_state(place: &Place) -> String {
     if place.data.join(".minisup-initialised.json").exists() {
         return "complete".into();
     }
@@ -221,13 +221,13 @@ pub fn until(end: Instant, mut is_over: impl FnMut() -> bool) {
     }
 }
 
-fn signal(pid: i32, number: i32) {
+pub fn signal(pid: i32, number: i32) {
     let signal = nix::sys::signal::Signal::try_from(number).unwrap();
     // It may have ended by itself.
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
 }
 
-fn children(pid: i32) -> Vec<i32> {
+pub fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
