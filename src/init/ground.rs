@@ -21,6 +21,7 @@ use crate::core::plan::Credentials;
 use crate::core::sorted;
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,9 @@ impl Ground {
     /// # Errors
     /// It cannot be read.
     pub fn look(&self) -> Result<Found, Trouble> {
-        if let Some(journal) = Journal::read(&self.data.join(FINAL))? {
+        let is_empty = self.content()?.is_empty();
+        // Where nothing else is left its data was removed by somebody, who did not see the file.
+        if let Some(journal) = Journal::read(&self.data.join(FINAL))?.filter(|_| !is_empty) {
             return Ok(Found::Complete(journal));
         }
         let holder = self.holder.symlink_metadata().is_ok();
@@ -104,7 +107,7 @@ impl Ground {
         if journal.as_ref().is_some_and(|journal| journal.state == journal::State::Moving) {
             return Ok(Found::Unfinished(journal));
         }
-        if !self.content()?.is_empty() {
+        if !is_empty {
             return Ok(Found::Foreign);
         }
         Ok(if holder { Found::Unfinished(journal) } else { Found::Nothing })
@@ -148,6 +151,19 @@ impl Ground {
             if is_there {
                 return Held::with(lock, &self.holder.join(ALIVE), crew);
             }
+        }
+    }
+
+    /// Lets a journal whose data is gone count no more: it gets another name. Whether there was one.
+    ///
+    /// # Errors
+    /// It cannot be renamed.
+    pub fn forget_gone(&self) -> Result<bool, Trouble> {
+        let journal = self.data.join(FINAL);
+        match keep_old(&journal) {
+            Ok(()) => journal::sync_directory(&self.data).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Trouble::io("rename", &journal, error)),
         }
     }
 
@@ -270,7 +286,11 @@ impl Ground {
         for entry in entries {
             let entry = entry.map_err(|error| Trouble::io("read", &self.staging, error))?;
             let to = self.data.join(entry.file_name());
-            if to.symlink_metadata().is_ok() {
+            // What has a dot in front is no content: of data that was there before, perhaps.
+            let is_hidden = entry.file_name().as_bytes().starts_with(b".");
+            if is_hidden && to.symlink_metadata().is_ok_and(|there| there.is_file()) {
+                keep_old(&to).map_err(|error| Trouble::io("move aside", &to, error))?;
+            } else if to.symlink_metadata().is_ok() {
                 return Err(Trouble::Partial(format!(
                     "{} is there already, and was not made by us: move it away, then start again; all else is ready",
                     to.display()
@@ -340,6 +360,13 @@ pub fn own(directory: &Path, who: &Credentials) -> (usize, usize) {
     (given, refused)
 }
 
+/// Makes room for a new file of this name: `NAME.old` is the one that was there.
+fn keep_old(path: &Path) -> io::Result<()> {
+    let mut old = path.as_os_str().to_owned();
+    old.push(".old");
+    fs::rename(path, old)
+}
+
 /// Gives one file or directory to the user, if it is not theirs.
 ///
 /// # Errors
@@ -400,7 +427,6 @@ fn way_of(data: &Path) -> Way {
 /// parent's.
 fn is_mount(path: &Path) -> bool {
     if let Ok(text) = fs::read("/proc/self/mountinfo") {
-        use std::os::unix::ffi::OsStrExt;
         let own = path.as_os_str().as_bytes();
         let mut points =
             text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));

@@ -46,6 +46,7 @@ pub fn attempt(request: &Request) -> Result<(), Trouble> {
     work.final_data.clone_from(&ground.data);
     let found = ground.look()?;
     if request.dry_run {
+        refuse_other(&*engine, &ground, &found)?;
         return super::preview::show(&*engine, &work, &ground, &found);
     }
     match found {
@@ -67,6 +68,7 @@ fn later_start(
         ground.remove_holder();
     }
     if let Some(journal) = journal {
+        refuse_other(engine, ground, &Found::Complete(journal.clone()))?;
         super::preview::since(engine, work, journal).iter().for_each(tell);
     }
     work.data.clone_from(&ground.data);
@@ -76,18 +78,8 @@ fn later_start(
 
 /// There is data, and we did not make it: it is used as it is.
 fn foreign(engine: &dyn Engine, work: &mut Work<'_>, ground: &Ground) -> Result<(), Trouble> {
+    refuse_other(engine, ground, &Found::Foreign)?;
     let data = ground.data.display();
-    if !engine.is_data(&ground.data) {
-        let mut content = ground.content()?;
-        sorted::sort(&mut content);
-        content.truncate(5);
-        return Err(Trouble::Partial(format!(
-            "{data} is not empty, and what is in it is no data of {}: {}. Nothing was touched. Move it away, or \
-             have the data somewhere else, for example in a directory below it (--data-directory)",
-            engine.name(),
-            content.join(", "),
-        )));
-    }
     tell(format_args!(
         "{data} has data that minisup did not make: it is used as it is, and no script is run"
     ));
@@ -98,6 +90,28 @@ fn foreign(engine: &dyn Engine, work: &mut Work<'_>, ground: &Ground) -> Result<
         ));
     }
     later_start(engine, work, ground, None)
+}
+
+/// What is no data of this database is touched by nobody, whoever made it.
+fn refuse_other(engine: &dyn Engine, ground: &Ground, found: &Found) -> Result<(), Trouble> {
+    let made = match found {
+        Found::Foreign => String::new(),
+        Found::Complete(journal) => format!(" (minisup made it for {})", journal.engine),
+        Found::Nothing | Found::Unfinished(_) => return Ok(()),
+    };
+    if engine.is_data(&ground.data) {
+        return Ok(());
+    }
+    let mut content = ground.content()?;
+    sorted::sort(&mut content);
+    content.truncate(5);
+    Err(Trouble::Partial(format!(
+        "{} is not empty, and what is in it is no data of {}: {}{made}. Nothing was touched. Move it away, or \
+         have the data somewhere else, for example in a directory below it (--data-directory)",
+        ground.data.display(),
+        engine.name(),
+        content.join(", "),
+    )))
 }
 
 /// There is no data yet, or not all of it.
@@ -133,6 +147,12 @@ fn first_start(
         Found::Nothing => None,
         Found::Unfinished(journal) => journal,
     };
+    if ground.forget_gone()? {
+        tell(format_args!(
+            "{} has a journal of minisup, but its data is gone: it is made anew",
+            ground.data.display()
+        ));
+    }
     if let Some(journal) = journal.as_ref().filter(|journal| journal.state == State::Moving) {
         tell("an earlier first start was complete but not yet in its place: going on");
         return finish_moving(engine, work, ground, journal.clone());

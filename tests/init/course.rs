@@ -200,3 +200,51 @@ fn a_server_that_dies_while_it_is_stopped_was_not_stopped_cleanly() {
     assert!(status.success() && said.contains("what it left has been moved to "), "{said}");
     assert!(!place.data.join("postmaster.pid").exists(), "{said}");
 }
+
+/// As everybody empties a directory; the journal has a dot in front.
+#[test]
+fn data_that_somebody_has_removed_is_made_anew_though_its_journal_is_left() {
+    for database in [Database::Postgres, Database::MariaDb] {
+        if !database.is_here() {
+            return;
+        }
+        let place = Place::new(database);
+        let (status, said) = place.start(&[]).wait();
+        assert!(status.success(), "{said}");
+        let empty = format!("rm -rf {}/*", place.data.display());
+        crate::crash::tool(&["sh", "-c", &empty]);
+        let (status, said) = place.start(&[]).wait();
+        assert!(status.success() && said.contains("but its data is gone: it is made anew"), "{said}");
+        assert!(said.contains("script 4 of 4"), "{said}");
+        let (status, said) = place.start(&[]).wait();
+        assert!(status.success() && said.contains("nothing to be done"), "{said}");
+        assert!(!place.data.join(".minisup-first-start").exists());
+        database.fingerprint(&place.data);
+    }
+}
+
+#[test]
+fn data_that_minisup_made_for_another_database_is_never_touched() {
+    if !Database::Postgres.is_here() || !Database::MariaDb.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success(), "{said}");
+    let owner = || std::os::unix::fs::MetadataExt::uid(&fs::metadata(place.data.join("base")).unwrap());
+    let before = owner();
+    for more in [&["--dry-run"][..], &[]] {
+        let mut start = std::process::Command::new(crate::support::MINISUP);
+        start
+            .args(["init", "mariadb", "--data-directory"])
+            .arg(&place.data)
+            .arg("--directory")
+            .arg(&place.scripts);
+        let output = start.args(more).env("MARIADB_ROOT_PASSWORD", "x").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("no data of mariadb: PG_VERSION, base,"), "{said}");
+        assert!(said.contains("(minisup made it for postgres). Nothing was touched"), "{said}");
+        assert_eq!(owner(), before);
+    }
+}
