@@ -6,8 +6,9 @@ use super::ground;
 use super::trouble::Trouble;
 use super::voice::tell;
 use crate::core::plan::Credentials;
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Directories and ownership of data that is there already.
@@ -33,14 +34,44 @@ pub(super) fn prepare(engine: &dyn Engine, work: &Work<'_>, data: &Path) -> Resu
 
 /// Makes a directory that the server needs, if it can be made; the server says what is wrong if not.
 pub(super) fn make_directory(directory: &Path, mode: u32, who: Option<&Credentials>) {
-    if !directory.exists() {
-        let made = fs::DirBuilder::new().recursive(true).mode(mode).create(directory);
-        // The umask may have taken something.
-        let _ = made.and_then(|()| fs::set_permissions(directory, fs::Permissions::from_mode(mode)));
-    }
+    let _ = make_all(directory, mode);
     if let Err(error) = ground::give(directory, who) {
         tell(format_args!("warning: cannot give {} to the server's user: {error}", directory.display()));
     }
+}
+
+/// Makes a directory with this mode, unless it is there, and what is missing above it, so that everybody comes through:
+/// whatever the umask is, which is meant for the server and the scripts.
+///
+/// # Errors
+/// EACCES, EROFS, ENOTDIR.
+pub(super) fn make_all(directory: &Path, mode: u32) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = directory.parent().filter(|above| !above.as_os_str().is_empty()) {
+        make_all(above, 0o755)?;
+    }
+    match fs::create_dir(directory) {
+        Ok(()) => fs::set_permissions(directory, fs::Permissions::from_mode(mode)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Creates a file that only the server's user may read.
+///
+/// # Errors
+/// [`Trouble::Io`].
+pub(super) fn write_private(work: &Work<'_>, path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
+    let trouble = |error| Trouble::io("write", path, error);
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(trouble)?;
+    file.write_all(bytes).map_err(trouble)?;
+    if let Some(who) = &work.who {
+        std::os::unix::fs::fchown(&file, Some(who.uid), Some(who.gid)).map_err(trouble)?;
+    }
+    Ok(())
 }
 
 /// How the names of private directories begin.

@@ -14,6 +14,7 @@
 //! Who is at work there holds the holder, and a file in it: see [`hold`].
 
 use super::crew::Crew;
+use super::directories;
 use super::hold::{self, Held};
 use super::journal::{self, FINAL, Journal, UNDER_WAY};
 use super::trouble::Trouble;
@@ -136,10 +137,16 @@ impl Ground {
     /// [`Trouble::Busy`]: somebody else has it. Or it cannot be made.
     pub fn take(&self, crew: &mut Crew) -> Result<Held, Trouble> {
         let parent = self.holder.parent().unwrap_or(Path::new("/"));
-        fs::create_dir_all(parent).map_err(|error| Trouble::io("create", parent, error))?;
+        directories::make_all(parent, 0o755).map_err(|error| Trouble::io("create", parent, error))?;
         loop {
             match DirBuilder::new().mode(0o711).create(&self.holder) {
-                Ok(()) => journal::sync_directory(parent)?,
+                Ok(()) => {
+                    // The server's user comes through, whatever the umask is.
+                    let passable = fs::Permissions::from_mode(0o711);
+                    fs::set_permissions(&self.holder, passable)
+                        .map_err(|error| Trouble::io("create", &self.holder, error))?;
+                    journal::sync_directory(parent)?;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Trouble::io("create", &self.holder, error)),
             }

@@ -201,6 +201,22 @@ fn a_server_that_dies_while_it_is_stopped_was_not_stopped_cleanly() {
     assert!(!place.data.join("postmaster.pid").exists(), "{said}");
 }
 
+#[test]
+fn whatever_the_umask_is_the_server_reads_what_it_is_given_and_scripts_see_it() {
+    for database in [Database::Postgres, Database::MariaDb] {
+        if !database.is_here() {
+            return;
+        }
+        let mut place = Place::new(database);
+        // What is missing above the data is made as well.
+        place.data = place.folder.join("deep/data");
+        fs::write(place.scripts.join("5_umask.sh"), "umask\n").unwrap();
+        let (status, said) = place.start(&["sh", "-c", "umask 077; exec \"$@\"", "sh"]).wait();
+        assert!(status.success() && said.contains("5_umask.sh: 0077"), "{said}");
+        database.fingerprint(&place.data);
+    }
+}
+
 /// As everybody empties a directory; the journal has a dot in front.
 #[test]
 fn data_that_somebody_has_removed_is_made_anew_though_its_journal_is_left() {

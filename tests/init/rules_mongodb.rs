@@ -286,6 +286,24 @@ fn rule_1_4_11_a_script_that_throws_stops_all_and_leaves_no_server() {
 }
 
 #[test]
+fn whatever_the_umask_is_the_server_reads_what_it_is_given() {
+    let first = with_user(first());
+    let file = first.folder.join("mongod.conf");
+    fs::write(&file, format!("storage:\n  dbPath: {}\n", first.data().display())).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let mut first = first.server(&["mongod", "--config", file.to_str().unwrap()]);
+    if nix::unistd::geteuid().is_root() {
+        first = first.option(&["--user", "nobody"]);
+    }
+    let command = first.command();
+    let mut masked = std::process::Command::new("sh");
+    masked.args(["-c", "umask 077; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+    masked.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = masked.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn rule_1_4_12_data_that_is_there_is_used_as_it_is() {
     for mark in ["WiredTiger", "journal", "local.0", "storage.bson"] {
         let first = with_user(first());

@@ -23,10 +23,9 @@ use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name, Reading, confidential};
 use std::cell::{OnceCell, RefCell};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -274,21 +273,6 @@ fn greets(socket: &Path) -> bool {
         && greeting[3..] == [0, 10]
 }
 
-/// Creates a file that only the server's user may read.
-///
-/// # Errors
-/// [`Trouble::Io`].
-pub fn write_private(work: &Work<'_>, path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
-    let trouble = |error| Trouble::io("write", path, error);
-    let _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(trouble)?;
-    file.write_all(bytes).map_err(trouble)?;
-    if let Some(who) = &work.who {
-        std::os::unix::fs::fchown(&file, Some(who.uid), Some(who.gid)).map_err(trouble)?;
-    }
-    Ok(())
-}
-
 /// A password nobody knows: 24 random bytes in 32 letters, digits, `-` and `_`.
 ///
 /// # Errors
@@ -319,6 +303,8 @@ fn is_shared(directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::io::Write;
     use std::os::unix::net::UnixListener;
 
     #[test]

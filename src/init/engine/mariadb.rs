@@ -17,6 +17,7 @@ use super::family::{self, Family, Kind, rules};
 use super::sql::{Batch, account, granted_database, identifier, literal};
 use super::{Client, Engine, Failure, Kinds, Known, Remark, Restoring, Server, Upgrading, Variables, Work};
 use crate::init::Request;
+use crate::init::directories::write_private;
 use crate::init::trouble::Trouble;
 use crate::init::variables::Name;
 use crate::init::voice;
@@ -235,7 +236,7 @@ impl MariaDb {
         let text = format!(
             "[mariadb-client]\nport={port}\nsocket={socket}\nuser=healthcheck\npassword={password}\nprotocol=tcp\n"
         );
-        family::write_private(work, &work.data.join(HEALTHCHECK), text.as_bytes())
+        write_private(work, &work.data.join(HEALTHCHECK), text.as_bytes())
     }
 }
 

@@ -14,6 +14,7 @@ mod settings;
 
 use super::{Client, Engine, Failure, Kinds, Known, Level, Remark, Server, Variables, Work, set_variable};
 use crate::init::Request;
+use crate::init::directories::write_private;
 use crate::init::programs;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name};
@@ -128,7 +129,7 @@ impl Mongodb {
     /// Runs a script of our own, which is in no process list and no file that lasts.
     fn script(&self, work: &mut Work<'_>, what: &str, text: &str) -> Result<(), Trouble> {
         let file = work.private.join("minisup.js");
-        fs::write(&file, text).map_err(|error| Trouble::io("write", &file, error))?;
+        write_private(work, &file, text.as_bytes())?;
         let mut task = work.task(what, [&self.shell]);
         task.argv.extend(["--quiet".into(), self.uri(work, USERS).into(), file.clone().into()]);
         task.environment = self.environment_of_shell(work);
@@ -202,7 +203,7 @@ impl Engine for Mongodb {
         let text = self.file.as_ref().and_then(|file| file.temporary(self.has_user()));
         let file = work.private.join("mongod.conf");
         if let Some(text) = text
-            && fs::write(&file, text).is_ok()
+            && write_private(work, &file, text.as_bytes()).is_ok()
         {
             argv.extend(["--config".into(), file.into()]);
         }

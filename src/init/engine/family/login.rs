@@ -7,8 +7,9 @@
 //!   can read, who can read all the data anyway. An account of our own would own all that migrations define; a server
 //!   without grants would run them without an account.
 
-use super::{Family, write_private};
+use super::Family;
 use crate::init::crew::Stdin;
+use crate::init::directories::write_private;
 use crate::init::engine::Work;
 use crate::init::trouble::Trouble;
 use crate::init::voice;

@@ -4,6 +4,7 @@
 //! the final directory is not to be touched yet.
 
 use super::MariaDb;
+use crate::init::directories;
 use crate::init::engine::family::{self, Family};
 use crate::init::engine::{Remark, Restoring, Work, set_variable};
 use crate::init::trouble::Trouble;
@@ -53,7 +54,7 @@ impl Restoring for MariaDb {
         self.backup_program(work, "moving the backup", &["--move-back".into(), data], &backup)?;
         let settings = backup.join("backup-my.cnf");
         if let Ok(text) = fs::read(&settings) {
-            family::write_private(work, &work.data.join(SETTINGS), &text)?;
+            directories::write_private(work, &work.data.join(SETTINGS), &text)?;
             voice::tell(format_args!(
                 "the settings of the server that was backed up are kept in {SETTINGS} of the data directory, where a server \
                  finds them whose HOME it is"

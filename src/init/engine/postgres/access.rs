@@ -1,6 +1,7 @@
 //! Who is let in: pg_hba.conf, the cluster's and the temporary server's.
 
 use super::{PROGRAM, Postgres, place, rules};
+use crate::init::directories::write_private;
 use crate::init::engine::Work;
 use crate::init::trouble::Trouble;
 use std::fs;
@@ -43,7 +44,7 @@ impl Postgres {
             return None;
         }
         let path = work.private.join("pg_hba.conf");
-        fs::write(&path, "local all all trust\nlocal replication all trust\n").ok()?;
+        write_private(work, &path, b"local all all trust\nlocal replication all trust\n").ok()?;
         Some(path)
     }
 }

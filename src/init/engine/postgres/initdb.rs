@@ -5,6 +5,7 @@
 
 use super::{INITDB_ARGS, PLAIN_NAME, Postgres, ids, place, rules};
 use crate::config::Accounts;
+use crate::init::directories::write_private;
 use crate::init::engine::{Variables, Work, set_variable, variable};
 use crate::init::trouble::Trouble;
 use std::ffi::{OsStr, OsString};
@@ -19,7 +20,7 @@ impl Postgres {
             place::prepare_waldir(waldir, &work.final_data, owner)?;
         }
         let file = work.private.join("password");
-        fs::write(&file, format!("{password}\n")).map_err(|error| Trouble::io("write", &file, error))?;
+        write_private(work, &file, format!("{password}\n").as_bytes())?;
         let what = "initdb";
         let mut task = work.task(what, [self.program("initdb")]);
         task.argv.extend(self.initdb_words(work, &file)?);
@@ -69,7 +70,7 @@ impl Postgres {
             (&group, "NSS_WRAPPER_GROUP", format!("{name}:x:{gid}:\n")),
         ];
         for (path, variable, line) in lines {
-            fs::write(path, line).map_err(|error| Trouble::io("write", path, error))?;
+            write_private(work, path, line.as_bytes())?;
             set_variable(environment, variable, path);
         }
         set_variable(environment, "LD_PRELOAD", library);

@@ -2,14 +2,15 @@
 
 use super::PROGRAM;
 use crate::core::sorted;
+use crate::init::directories;
 use crate::init::trouble::Trouble;
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, chown};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 /// Where the official images have their data, and where people mount their volumes.
@@ -186,11 +187,7 @@ pub fn prepare_waldir(waldir: &Path, final_data: &Path, owner: Option<(u32, u32)
     if !is_empty {
         move_aside(waldir, final_data)?;
     }
-    match DirBuilder::new().recursive(true).mode(0o700).create(waldir) {
-        Ok(()) => {}
-        Err(error) if waldir.is_dir() => drop(error),
-        Err(error) => return Err(Trouble::io("create", waldir, error)),
-    }
+    directories::make_all(waldir, 0o700).map_err(|error| Trouble::io("create", waldir, error))?;
     if let Some((uid, gid)) = owner {
         match chown(waldir, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
             // Whether it can be written there initdb will say.
