@@ -143,6 +143,16 @@ pub trait Engine {
         Ok(())
     }
 
+    /// Has what was made, in the directory `made`, name the place where it will lie, and not the one where it was made. Its
+    /// server has been stopped. Whether anything was changed.
+    ///
+    /// # Errors
+    /// A file cannot be changed.
+    fn settle(&self, work: &Work<'_>, made: &Path) -> Result<bool, Trouble> {
+        let _ = (work, made);
+        Ok(false)
+    }
+
     /// What a failed client said: the line of the stream and the message.
     fn failure(&self, stderr: &str) -> Option<Failure>;
 }

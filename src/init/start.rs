@@ -300,6 +300,9 @@ fn finish_moving(
     ground: &Ground,
     mut journal: Journal,
 ) -> Result<(), Trouble> {
+    if ground.staging.exists() && engine.settle(work, &ground.staging)? {
+        ground::sync_all(&ground.staging)?;
+    }
     journal.state = State::Complete;
     journal.stopped_by = None;
     journal.completed = Some(super::journal::now());

@@ -1,6 +1,8 @@
 //! What PostgreSQL's scripts may do, as they may under the official image, with the real PostgreSQL.
 
-use crate::postgres::{Server, first, programs};
+use crate::first::text;
+use crate::postgres::{Server, account, first, programs};
+use std::os::unix::fs::MetadataExt;
 
 #[test]
 fn a_script_makes_a_user_and_a_database_and_goes_on_as_that_user() {
@@ -19,4 +21,30 @@ fn a_script_makes_a_user_and_a_database_and_goes_on_as_that_user() {
         server.trusted("app", "app", "SELECT tableowner FROM pg_tables WHERE tablename = 'owned'"),
         "app"
     );
+}
+
+#[test]
+fn what_scripts_made_of_the_path_of_the_data_leads_to_where_the_data_lies() {
+    if programs().is_none() {
+        return;
+    }
+    let script = "mkdir \"$PGDATA/ts\" \"$PGDATA/conf.d\"\n\
+        docker_process_sql -c \"CREATE TABLESPACE ts LOCATION '$PGDATA/ts'\" -c 'CREATE TABLE t (n INT) TABLESPACE ts' \\\n\
+        -c 'INSERT INTO t VALUES (7)'\n\
+        echo \"include_dir = 'conf.d'\" >>\"$PGDATA/postgresql.conf\"\n\
+        echo \"log_directory = '$PGDATA/words'\" >\"$PGDATA/conf.d/log.conf\"\n";
+    let first = first().script("1.sh", script);
+    first.succeed();
+    let data = first.data();
+    assert_eq!(text(data.join("conf.d/log.conf")), format!("log_directory = '{}/words'\n", data.display()));
+    let link = std::fs::read_dir(data.join("pg_tblspc")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read_link(&link).unwrap(), data.join("ts"));
+    if nix::unistd::geteuid().is_root() {
+        assert_eq!(link.symlink_metadata().unwrap().uid(), account().0);
+    }
+    let server = Server::on(&data);
+    assert_eq!(server.trusted("postgres", "postgres", "SELECT sum(n) FROM t"), "7");
+    drop(server);
+    let said = first.succeed();
+    assert!(!said.contains("were not user"), "{said}");
 }

@@ -13,8 +13,8 @@
 //!   PGHOST and PGPORT lead scripts there. Its port is the usual one: it is only the end of the socket's
 //!   name, and scripts say `-p 5432`.
 //! - Without a locale in the environment the encoding is UTF-8 (the image sets LANG), not SQL_ASCII.
-//! - What scripts wrote of the directory's present path into its configuration is corrected before
-//!   it is put into place.
+//! - What scripts wrote of the directory's present path into its configuration, and into links (a tablespace), is
+//!   corrected before it is put into place.
 
 mod access;
 mod initdb;
@@ -427,8 +427,8 @@ impl Engine for Postgres {
         include_str!("postgres/prelude.sh")
     }
 
-    fn finish(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
-        place::forget_staging(&work.data, &work.final_data)
+    fn settle(&self, work: &Work<'_>, made: &Path) -> Result<bool, Trouble> {
+        place::forget_staging(made, &work.final_data, work.who.as_ref())
     }
 
     fn failure(&self, stderr: &str) -> Option<Failure> {

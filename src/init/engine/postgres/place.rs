@@ -1,9 +1,10 @@
 //! Where things of PostgreSQL lie: its programs, its data, its write-ahead log.
 
 use super::PROGRAM;
+use crate::core::plan::Credentials;
 use crate::core::sorted;
-use crate::init::directories;
 use crate::init::trouble::Trouble;
+use crate::init::{directories, ground};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, chown};
 use std::ffi::{OsStr, OsString};
@@ -118,26 +119,60 @@ pub fn refuse_old_layout(data: &Path) -> Result<(), Trouble> {
     )]))
 }
 
-/// What scripts wrote into the configuration of the path where the data is made ("$PGDATA/server.crt") becomes
-/// the path where it will lie.
+/// What scripts wrote of the path where the data is made ("$PGDATA/server.crt") becomes the path where it will lie: in
+/// configuration, also in a directory of more of it (`include_dir`), and in links, such as those of tablespaces. Nobody is at
+/// work there. Whether there was any.
 ///
 /// # Errors
 /// A file cannot be read or written.
-pub fn forget_staging(data: &Path, final_data: &Path) -> Result<(), Trouble> {
-    let (staging, last) = (data.as_os_str().as_bytes(), final_data.as_os_str().as_bytes());
-    for name in ["postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf"] {
-        let path = data.join(name);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(Trouble::io("read", &path, error)),
-        };
-        let parts: Vec<&[u8]> = split(&text, staging).collect();
-        if parts.len() > 1 {
-            write_down(&path, &parts.join(last))?;
+pub fn forget_staging(data: &Path, final_data: &Path, who: Option<&Credentials>) -> Result<bool, Trouble> {
+    let mut has_changed = false;
+    let mut folders = vec![data.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = fs::read_dir(&folder).map_err(|error| Trouble::io("read", &folder, error))?;
+        for entry in entries.flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            let Ok(kind) = entry.file_type() else { continue };
+            // The server's own directories have nothing of this, and many files.
+            let is_own = name.as_bytes().starts_with(b"pg_") || name == "base" || name == "global";
+            if kind.is_symlink() {
+                has_changed |= lead_anew(&path, data, final_data, who)?;
+            } else if kind.is_dir() && folder == data && (!is_own || name == "pg_tblspc") {
+                folders.push(path);
+            } else if kind.is_file() && path.extension().is_some_and(|end| end == "conf") {
+                has_changed |= write_anew(&path, data, final_data)?;
+            }
         }
     }
-    Ok(())
+    Ok(has_changed)
+}
+
+/// The link, if it leads below `data`, leads there below `final_data`.
+fn lead_anew(
+    link: &Path,
+    data: &Path,
+    final_data: &Path,
+    who: Option<&Credentials>,
+) -> Result<bool, Trouble> {
+    let target = fs::read_link(link).map_err(|error| Trouble::io("read", link, error))?;
+    let Ok(rest) = target.strip_prefix(data) else { return Ok(false) };
+    let mut new = link.as_os_str().to_owned();
+    new.push(".minisup");
+    let new = PathBuf::from(new);
+    let _ = fs::remove_file(&new);
+    let made = symlink(final_data.join(rest), &new).and_then(|()| ground::give(&new, who));
+    made.and_then(|()| fs::rename(&new, link)).map_err(|error| Trouble::io("link", link, error))?;
+    Ok(true)
+}
+
+/// The path in a file, wherever it is there.
+fn write_anew(path: &Path, data: &Path, final_data: &Path) -> Result<bool, Trouble> {
+    let text = fs::read(path).map_err(|error| Trouble::io("read", path, error))?;
+    let parts: Vec<&[u8]> = split(&text, data.as_os_str().as_bytes()).collect();
+    if parts.len() > 1 {
+        write_down(path, &parts.join(final_data.as_os_str().as_bytes()))?;
+    }
+    Ok(parts.len() > 1)
 }
 
 /// Writes a file that survives power loss.
