@@ -8,11 +8,47 @@ use super::voice::tell;
 use crate::core::plan::Credentials;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+/// Gives a data directory that is there the owner and the mode with which its server starts, if that looks at them. Whether
+/// the mode was another one.
+///
+/// # Errors
+/// They cannot be given, and the server would refuse to start for ever.
+pub(super) fn claim(engine: &dyn Engine, work: &Work<'_>, data: &Path) -> Result<bool, Trouble> {
+    let (Some(refused), Ok(about)) = (engine.refused_mode(), data.metadata()) else { return Ok(false) };
+    let own = work.who.as_ref().map_or_else(|| nix::unistd::geteuid().as_raw(), |who| who.uid);
+    // Such a server does not run as root at all.
+    if own == 0 {
+        return Ok(false);
+    }
+    let _ = ground::give(data, work.who.as_ref());
+    let is_wrong = about.mode() & refused != 0;
+    if is_wrong {
+        let _ = fs::set_permissions(data, fs::Permissions::from_mode(0o700));
+    }
+    match data.metadata() {
+        Ok(now) if now.uid() != own || now.mode() & refused != 0 => Err(Trouble::Rules(vec![format!(
+            "{shown} belongs to user {} with mode {:o}, which cannot be changed, and the server starts only in a directory \
+             that is its own user's ({own}) and nobody else's: start the container as root, or, if there is no data yet, have it \
+             in a directory below, which is made then, for example {shown}/data",
+            now.uid(),
+            now.mode() & 0o7777,
+            shown = data.display(),
+        )])),
+        Ok(_) | Err(_) => Ok(is_wrong),
+    }
+}
 
 /// Directories and ownership of data that is there already.
 pub(super) fn prepare(engine: &dyn Engine, work: &Work<'_>, data: &Path) -> Result<(), Trouble> {
+    if claim(engine, work, data)? {
+        tell(format_args!(
+            "{} has mode 700 now: with the one that it had its server does not start",
+            data.display()
+        ));
+    }
     let Some(who) = &work.who else { return Ok(()) };
     for (directory, mode) in engine.directories(work) {
         make_directory(&directory, mode, Some(who));

@@ -61,6 +61,11 @@ pub trait Engine {
     /// Whether this is a data directory of such a server: for one that we did not make.
     fn is_data(&self, directory: &Path) -> bool;
 
+    /// Bits of its data directory's mode with which the server does not start, if it looks at that, and at the owner.
+    fn refused_mode(&self) -> Option<u32> {
+        None
+    }
+
     /// How the name of a directory in a data directory begins that its server takes for none of its
     /// own: for what is left of a failed first start in a volume.
     fn aside(&self) -> &'static str {

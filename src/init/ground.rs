@@ -114,6 +114,11 @@ impl Ground {
         Ok(if holder { Found::Unfinished(journal) } else { Found::Nothing })
     }
 
+    /// Whether the data directory itself stays, and gets its content entry by entry.
+    pub fn is_inside(&self) -> bool {
+        self.way == Way::Inside
+    }
+
     /// Names in the data directory that are content: not ours, not `lost+found`, and inside of
     /// a mount no name with a dot in front, which is some file system's or tool's own.
     ///

@@ -138,6 +138,9 @@ fn first_start(
             return Err(partial::refusal(ground, found));
         }
     }
+    if ground.is_inside() {
+        directories::claim(engine, work, &ground.data)?;
+    }
     let mut held = ground.take(work.crew)?;
     // Somebody else may have been at it until now.
     let found = ground.look()?;

@@ -264,3 +264,42 @@ fn data_that_minisup_made_for_another_database_is_never_touched() {
         assert_eq!(owner(), before);
     }
 }
+
+#[test]
+fn a_mode_with_which_postgresql_does_not_start_is_made_right_at_a_later_start_and_others_stay() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success(), "{said}");
+    for (mode, becomes) in [(0o777, 0o700), (0o755, 0o700), (0o750, 0o750)] {
+        fs::set_permissions(&place.data, fs::Permissions::from_mode(mode)).unwrap();
+        let (status, said) = place.start(&[]).wait();
+        assert!(status.success(), "{said}");
+        assert_eq!(fs::metadata(&place.data).unwrap().permissions().mode() & 0o777, becomes);
+        assert_eq!(said.contains("has mode 700 now"), mode != becomes, "{said}");
+    }
+}
+
+/// A volume of Kubernetes with an fsGroup: the group may write, and nobody may give it away.
+#[test]
+fn a_volume_that_is_somebody_else_s_is_refused_before_anything_is_touched() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let mut place = Place::new(Database::Postgres);
+    let (uid, gid) = crate::postgres::account();
+    fs::create_dir_all(place.data.join("lost+found")).unwrap();
+    std::os::unix::fs::chown(&place.data, None, Some(gid)).unwrap();
+    fs::set_permissions(&place.data, fs::Permissions::from_mode(0o2775)).unwrap();
+    let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={gid}"));
+    let as_postgres = ["setpriv", &uid, &gid, "--clear-groups"];
+    let (status, said) = place.start(&as_postgres).wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("belongs to user 0 with mode 2775, which cannot be changed"), "{said}");
+    assert_eq!(fs::read_dir(&place.data).unwrap().count(), 1);
+    place.data.push("data");
+    let (status, said) = place.start(&as_postgres).wait();
+    assert!(status.success(), "{said}");
+}

@@ -263,6 +263,11 @@ impl Engine for Postgres {
         place::is_cluster(directory)
     }
 
+    /// PG_MODE_MASK_GROUP: written by the group, or anything by others.
+    fn refused_mode(&self) -> Option<u32> {
+        Some(0o027)
+    }
+
     fn directories(&self, _: &Work<'_>) -> Vec<(PathBuf, u32)> {
         vec![(PathBuf::from("/var/run/postgresql"), 0o3775)]
     }
