@@ -217,6 +217,26 @@ fn whatever_the_umask_is_the_server_reads_what_it_is_given_and_scripts_see_it() 
     }
 }
 
+/// In bash, as the images' own entrypoints are: `psql=( docker_process_sql )`.
+#[test]
+fn older_scripts_find_the_client_in_an_array() {
+    for (database, array) in [(Database::Postgres, "psql"), (Database::MariaDb, "mysql")] {
+        if !database.is_here() {
+            return;
+        }
+        let place = Place::new(database);
+        let script = format!(
+            "echo 'INSERT INTO done VALUES (7)' | \"${{{array}[@]}}\"\n\"${{{array}[@]}}\" <<<'INSERT INTO done VALUES (8)'\n"
+        );
+        fs::write(place.scripts.join("5_array.sh"), script).unwrap();
+        let (status, said) = place.start(&[]).wait();
+        assert!(status.success(), "{said}");
+        let table = if database == Database::MariaDb { "d.done" } else { "done" };
+        let print = database.fingerprint_with(&place.data, &format!("SELECT sum(n) FROM {table}"));
+        assert!(print.ends_with("\n16\n"), "{print}\n{said}");
+    }
+}
+
 /// As everybody empties a directory; the journal has a dot in front.
 #[test]
 fn data_that_somebody_has_removed_is_made_anew_though_its_journal_is_left() {

@@ -36,3 +36,8 @@ docker_process_sql() {
 docker_sql_escape_string_literal() {
 	printf '%s' "$1" | sed -e 's/\\/\\\\/g' -e "s/'/\\\\'/g" -e ':a' -e '$!{N;ba' -e '}' -e 's/\n/\\n/g'
 }
+
+# "${mysql[@]}", as older scripts say it.
+if [ -n "${BASH_VERSION:-}" ]; then
+	eval 'mysql=(docker_process_sql)'
+fi

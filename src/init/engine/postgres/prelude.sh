@@ -27,3 +27,8 @@ docker_temp_server_stop() {
     return 1
 }
 docker_temp_server_start() { docker_temp_server_stop; }
+
+# "${psql[@]}", as older scripts say it.
+if [ -n "${BASH_VERSION:-}" ]; then
+    eval 'psql=(docker_process_sql)'
+fi
