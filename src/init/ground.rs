@@ -80,6 +80,13 @@ impl Ground {
     /// It is no directory, or cannot be looked at.
     pub fn of(data: &Path, aside: &'static str) -> Result<Ground, Trouble> {
         let data = real(data)?;
+        if let Ok(target) = fs::read_link(&data) {
+            return Err(Trouble::Rules(vec![format!(
+                "{} is a link to {}, where nothing is: make that directory, or remove the link",
+                data.display(),
+                target.display()
+            )]));
+        }
         if let Ok(about) = fs::metadata(&data)
             && !about.is_dir()
         {
@@ -263,8 +270,7 @@ impl Ground {
             Way::Beside if self.staging.exists() => {
                 complete.write(&self.staging, FINAL)?;
                 give_and_ignore(&self.staging.join(FINAL), who);
-                fs::rename(&self.staging, &self.data)
-                    .map_err(|error| Trouble::io("put the data into place at", &self.data, error))?;
+                fs::rename(&self.staging, &self.data).map_err(|error| self.in_the_way(error))?;
                 journal::sync_directory(self.data.parent().unwrap_or(Path::new("/")))?;
             }
             // A crash came between the renaming and the removal of the holder; but then all is there.
@@ -286,6 +292,26 @@ impl Ground {
         }
         self.remove_holder();
         Ok(())
+    }
+
+    /// What is to be said when the data cannot get its place: somebody is there already.
+    fn in_the_way(&self, error: io::Error) -> Trouble {
+        let entries = fs::read_dir(&self.data).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        if names.is_empty() && error.kind() != io::ErrorKind::NotADirectory {
+            return Trouble::io("put the data into place at", &self.data, error);
+        }
+        sorted::sort(&mut names);
+        names.truncate(5);
+        let names = if names.is_empty() { "no directory".to_owned() } else { names.join(", ") };
+        Trouble::Partial(format!(
+            "the database is complete in {staging}, but something is at {data} that was not there when it was begun ({names}): a \
+             script may have written it. Nothing of it was touched. Move it away, then start again, which goes on:  mv '{data}' \
+             '{data}.old'",
+            data = self.data.display(),
+            staging = self.staging.display(),
+        ))
     }
 
     fn move_up(&self, who: Option<&Credentials>) -> Result<(), Trouble> {
@@ -416,7 +442,7 @@ fn real(path: &Path) -> Result<PathBuf, Trouble> {
 }
 
 /// What is already begun goes on in its own way. A mount cannot be renamed over, and neither can
-/// a directory with anything in it.
+/// a subvolume (btrfs), or a directory with anything in it.
 fn way_of(data: &Path) -> Way {
     if data.join(INSIDE).symlink_metadata().is_ok() {
         return Way::Inside;
@@ -435,14 +461,16 @@ fn way_of(data: &Path) -> Way {
     }
 }
 
-/// Whether it is where something is mounted: proc_pid_mountinfo(5), else another device than its
-/// parent's.
+/// Whether it is where something is mounted, or a file system of its own begins: proc_pid_mountinfo(5), or another device
+/// than its parent's.
 fn is_mount(path: &Path) -> bool {
     if let Ok(text) = fs::read("/proc/self/mountinfo") {
         let own = path.as_os_str().as_bytes();
         let mut points =
             text.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
-        return points.any(|point| unescaped(point) == own);
+        if points.any(|point| unescaped(point) == own) {
+            return true;
+        }
     }
     let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
     path.exists() && path.parent().is_some_and(|parent| device(parent) != device(path))

@@ -323,3 +323,36 @@ fn a_volume_that_is_somebody_else_s_is_refused_before_anything_is_touched() {
     let (status, said) = place.start(&as_postgres).wait();
     assert!(status.success(), "{said}");
 }
+
+#[test]
+fn what_a_script_put_at_the_final_place_is_said_and_when_it_is_moved_away_the_next_start_goes_on() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    fs::set_permissions(&place.folder, fs::Permissions::from_mode(0o777)).unwrap();
+    let script = format!("mkdir -p {0}\necho x >{0}/extra.conf\n", place.data.display());
+    fs::write(place.scripts.join("5_fixed.sh"), script).unwrap();
+    for _ in 0..2 {
+        let (status, said) = place.start(&[]).wait();
+        assert_eq!(status.code(), Some(78), "{said}");
+        assert!(said.contains("(extra.conf): a script may have written it"), "{said}");
+    }
+    fs::rename(&place.data, place.folder.join("data.old")).unwrap();
+    let (status, said) = place.start(&[]).wait();
+    assert!(status.success() && said.contains("complete but not yet in its place: going on"), "{said}");
+    Database::Postgres.fingerprint(&place.data);
+}
+
+#[test]
+fn a_link_to_nothing_is_no_place_for_data() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    std::os::unix::fs::symlink("nowhere", &place.data).unwrap();
+    let (status, said) = place.start(&[]).wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("data is a link to nowhere, where nothing is"), "{said}");
+    assert!(!place.folder.join(".data.minisup").exists());
+}
