@@ -422,7 +422,10 @@ fn give_and_ignore(path: &Path, who: Option<&Credentials>) {
 }
 
 /// The path without links, also of what is not there yet.
-fn real(path: &Path) -> Result<PathBuf, Trouble> {
+///
+/// # Errors
+/// EACCES, ELOOP.
+pub fn real(path: &Path) -> Result<PathBuf, Trouble> {
     let absolute = std::path::absolute(path).map_err(|error| Trouble::io("find", path, error))?;
     let mut existing = absolute.as_path();
     let mut missing = Vec::new();

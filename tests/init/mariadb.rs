@@ -496,3 +496,30 @@ fn rule_36_what_is_not_the_servers_users_is_given_to_him_and_nothing_else_is_tou
     );
     assert_eq!([owner("ibdata1"), owner("mysql")], [mysql, mysql]);
 }
+
+#[test]
+fn what_is_configured_below_a_link_to_the_data_directory_lies_in_it_in_the_end() {
+    if !is_here() {
+        return;
+    }
+    let place = Place::new("link");
+    let (link, data) = (place.path("link"), place.path("data"));
+    fs::create_dir(&data).unwrap();
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    let at = |option: &str, name: &str| format!("--{option}={}/{name}", link.display());
+    let arguments = [
+        format!("--datadir={}", link.display()),
+        at("log-bin", "binlog"),
+        at("log-error", "err.log"),
+        at("socket", "s.sock"),
+        format!("--innodb-data-home-dir={}", link.display()),
+    ];
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let said = place.made(&[NO_ZONES, ("MARIADB_ROOT_PASSWORD", "geheim")], &arguments);
+    assert!(said.contains(&format!("{} is ready for its server", data.display())), "{said}");
+    for name in ["err.log", "ibdata1", "binlog.index"] {
+        assert!(data.join(name).exists(), "{name}\n{said}");
+    }
+    let served = place.serve(&[at("log-bin", "binlog").as_str()]);
+    assert_eq!(served.answer("root", "geheim", "SELECT 1"), "1\n");
+}

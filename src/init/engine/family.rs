@@ -19,6 +19,7 @@ pub use configuration::{find, prints_and_exits};
 use super::{Known, Remark, Server, Variables, Work};
 use crate::init::Request;
 use crate::init::crew::Stdin;
+use crate::init::ground;
 use crate::init::trouble::Trouble;
 use crate::init::variables::{Given, Name, Reading, confidential};
 use std::cell::{OnceCell, RefCell};
@@ -171,7 +172,7 @@ impl Family {
         let paths = files.iter().filter_map(|name| self.configured(name)).map(Path::new);
         let mut found = Vec::new();
         for parent in paths.filter(|path| path.is_absolute()).filter_map(Path::parent) {
-            let is_below = parent.starts_with(&work.final_data) && !work.final_data.as_os_str().is_empty();
+            let is_below = below(parent, &work.final_data).is_some();
             let is_listed = found.iter().any(|(known, _): &(PathBuf, u32)| known == parent);
             if !is_below && !is_listed && parent != Path::new("/") && !is_shared(parent) {
                 found.push((parent.to_owned(), 0o755));
@@ -212,13 +213,11 @@ impl Family {
     pub fn led_into(&self, staging: &Path, place: &Path) -> Vec<OsString> {
         /// What is given anyway.
         const OWN: [&str; 3] = ["datadir", "socket", "pid-file"];
-        let Some(configuration) = self.configuration.get().filter(|_| !place.as_os_str().is_empty()) else {
-            return Vec::new();
-        };
+        let Some(configuration) = self.configuration.get() else { return Vec::new() };
         let values = configuration.values.iter().filter(|(name, _)| !OWN.contains(&name.as_str()));
         let led = values.filter_map(|(name, value)| {
-            let rest = Path::new(value).strip_prefix(place).ok()?;
-            let to = if rest.as_os_str().is_empty() { staging } else { rest };
+            let rest = below(Path::new(value), place)?;
+            let to = if rest.as_os_str().is_empty() { staging } else { &rest };
             Some(option(&format!("--loose-{name}="), to))
         });
         led.collect()
@@ -283,6 +282,13 @@ pub fn random_password() -> std::io::Result<String> {
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     // 256 is a multiple of 64: each is as likely as any other.
     Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 64)])).collect())
+}
+
+/// Where below `place`, which is known and has no links in it, this configured path leads; none: elsewhere.
+fn below(path: &Path, place: &Path) -> Option<PathBuf> {
+    let is_told = path.is_absolute() && !place.as_os_str().is_empty();
+    let real = is_told.then(|| ground::real(path).ok())??;
+    real.strip_prefix(place).ok().map(Path::to_owned)
 }
 
 fn option(name: &str, path: &Path) -> OsString {
