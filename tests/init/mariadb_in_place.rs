@@ -215,3 +215,35 @@ fn without_migrations_a_random_password_is_kept_nowhere_and_they_need_it_in_the_
     let output = place.command_with(&options, &variables, &[]).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
 }
+
+#[test]
+fn migrations_and_a_hash_of_roots_password_are_refused_before_anything_is_touched() {
+    let Some((place, each)) = with_migrations("hash") else { return };
+    let hash = ("MARIADB_ROOT_PASSWORD_HASH", "*F3A2A51A9B0F2BE2468926B4132313728C250DBF");
+    let options = ["--each-start", each.as_str()];
+    let variables = [NO_ZONES, hash, ("MARIADB_DATABASE", "shop")];
+    let output = place.command_with(&options, &variables, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    assert!(said(&output).contains("Give MARIADB_ROOT_PASSWORD instead"), "{}", said(&output));
+    assert!(!place.path("data").exists());
+    // Without them it is made; and when they come, the password may come with them.
+    place.made(&variables, &[]);
+    let output = place.command_with(&options, &variables, &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("only a hash is known of root@localhost's password"), "{}", said(&output));
+    let more = [variables.as_slice(), &[("MARIADB_ROOT_PASSWORD", "foo")]].concat();
+    let output = place.command_with(&options, &more, &[]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+#[test]
+fn an_archive_among_migrations_is_said_and_does_not_keep_them_from_running() {
+    let Some((place, each)) = with_migrations("archive") else { return };
+    fs::write(format!("{each}/x.tar.gz"), "x").unwrap();
+    let options = ["--each-start", each.as_str()];
+    let variables = [NO_ZONES, ("MARIADB_ROOT_PASSWORD", "geheim"), ("MARIADB_DATABASE", "shop")];
+    let output = place.command_with(&options, &variables, &[]).output().unwrap();
+    let text = said(&output);
+    assert!(output.status.success() && text.contains("not run: an archive"), "{text}");
+    assert_eq!(place.serve(&[]).answer("root", "geheim", "SHOW TABLES IN shop"), "one\n");
+}

@@ -48,3 +48,29 @@ fn what_scripts_made_of_the_path_of_the_data_leads_to_where_the_data_lies() {
     let said = first.succeed();
     assert!(!said.contains("were not user"), "{said}");
 }
+
+#[test]
+fn a_migration_that_cannot_log_in_was_not_begun() {
+    if programs().is_none() {
+        return;
+    }
+    let first = first();
+    first.succeed();
+    let each = first.folder.join("migrations");
+    std::fs::create_dir(&each).unwrap();
+    std::fs::write(each.join("1.sql"), "CREATE TABLE migrated (n INT);\n").unwrap();
+    let first = first.option(&["--each-start", each.to_str().unwrap()]).with("POSTGRES_DB", "nowhere");
+    let made = first.make();
+    assert_eq!(made.code, 1);
+    assert!(
+        made.said.contains("to the database \"nowhere\" (POSTGRES_USER, POSTGRES_DB) failed"),
+        "{}",
+        made.said
+    );
+    let first = first.with("POSTGRES_DB", "postgres");
+    first.succeed();
+    assert_eq!(
+        Server::on(&first.data()).trusted("postgres", "postgres", "SELECT count(*) FROM migrated"),
+        "0"
+    );
+}

@@ -96,7 +96,10 @@ impl MariaDb {
         let mut family = Family::new(&KIND, request);
         let mut remarks = std::mem::take(&mut family.remarks);
         match has_backup(&request.directory) {
-            false => remarks.extend(check(&family)),
+            false => {
+                remarks.extend(check(&family));
+                remarks.extend(migrations_need_a_password(&family, request));
+            }
             true => remarks.extend(restore::no_effect(&family)),
         }
         if family.is_set("RANDOM_ROOT_PASSWORD") {
@@ -455,6 +458,19 @@ fn has_backup(directory: &Path) -> bool {
             && [".tar.gz", ".tar.xz", ".tar.zst"].iter().any(|end| name.as_bytes().ends_with(end.as_bytes()))
     };
     names.into_iter().any(|name| is_backup(&name))
+}
+
+/// With a hash nobody could log in for migrations, after all else was done.
+fn migrations_need_a_password(family: &Family, request: &Request) -> Option<Remark> {
+    let each = request.each_start.as_ref().filter(|_| family.is_set("ROOT_PASSWORD_HASH"))?;
+    let has_any = std::fs::read_dir(each).is_ok_and(|mut entries| entries.next().is_some());
+    has_any.then(|| {
+        Remark::error(format!(
+            "MARIADB_ROOT_PASSWORD_HASH and migrations ({}): they log in as root, by a password that only its hash is known of. \
+             Give MARIADB_ROOT_PASSWORD instead, or have these files among the scripts of the first start",
+            each.display()
+        ))
+    })
 }
 
 fn check_replication(family: &Family) -> Vec<Remark> {

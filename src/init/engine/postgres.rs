@@ -377,6 +377,16 @@ impl Engine for Postgres {
         Ok(())
     }
 
+    /// Whether scripts can log in at all is known before one is noted as begun.
+    fn resume(&self, work: &mut Work<'_>) -> Result<(), Trouble> {
+        let Settings { user, database, .. } = &self.settings;
+        let what = format!("logging in as {user:?} to the database {database:?} ({USER}, {DATABASE})");
+        let mut task = work.task(&what, [self.program("psql")]);
+        task.argv.extend(["--no-password", "--no-psqlrc", "-f", "-"].map(Into::into));
+        task.environment = self.way(work, user, database);
+        work.crew.run(task)?.success(&what).map(drop)
+    }
+
     fn client(&self, work: &Work<'_>, _: &Path) -> Client {
         let mut argv = vec![self.program("psql")];
         // `-f -`, as only then errors have their line. Includes are found from the working directory.

@@ -14,7 +14,7 @@ use super::preflight::{self, Plan};
 use super::progress::Progress;
 use super::provision;
 use crate::core::exit::Outcome;
-use crate::init::engine::{Engine, Level, Work};
+use crate::init::engine::{Engine, Kinds, Level, Work};
 use crate::init::ground;
 use crate::init::in_place;
 use crate::init::journal::{self, Journal};
@@ -30,7 +30,9 @@ use std::path::Path;
 /// A script failed or cannot be run; an earlier one did not end; the server cannot be started or stopped.
 pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
     let Some(directory) = work.request.each_start.clone() else { return Ok(()) };
-    let listing = match listing::list(&directory, engine.kinds(), work.request.order, work.who.as_ref()) {
+    // On data that is there nothing is restored.
+    let kinds = Kinds { backups: false, ..engine.kinds() };
+    let listing = match listing::list(&directory, kinds, work.request.order, work.who.as_ref()) {
         Ok(listing) => listing,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             tell(format_args!("warning: {} is not there: no migrations", directory.display()));
@@ -127,6 +129,7 @@ struct Choice {
 fn choose(listing: Listing, known: &[journal::Script]) -> Result<Choice, Trouble> {
     let Listing { directory, scripts, ignored } = listing;
     let mut choice = Choice { new: Listing { directory, ignored, scripts: Vec::new() }, ..Choice::default() };
+    let names: Vec<String> = scripts.iter().map(|script| script.name.clone()).collect();
     for script in scripts {
         let sha256 = match &script.obstacle {
             None => script.sha256().map_err(|error| Trouble::io("read", &script.path, error))?,
@@ -136,6 +139,12 @@ fn choose(listing: Listing, known: &[journal::Script]) -> Result<Choice, Trouble
         let same = known.iter().find(|entry| is_done(entry) && entry.sha256 == sha256);
         let namesake = known.iter().rev().find(|entry| entry.name == script.name);
         match (same, namesake) {
+            // One that was renamed is nothing new, and a second one with the same content may be meant to run.
+            (Some(entry), None) if names.contains(&entry.name) => choice.said.push(format!(
+                "warning: {} has the same content as {}, which ran ({}), and is NOT run: if it is to be, change anything in it, \
+                 such as a comment",
+                script.name, entry.name, entry.began
+            )),
             (Some(_), _) => {}
             (None, Some(entry)) if is_done(entry) => choice.said.push(changed(&script, entry)),
             (None, Some(entry)) if entry.sha256 == sha256 => {
@@ -255,6 +264,20 @@ mod tests {
             chosen("content", &[("1.sql", "one"), ("2-renamed.sql", "two"), ("3.sql", "three")], &known);
         assert_eq!(new, ["3.sql"]);
         assert_eq!((choice.said.len(), choice.unfinished.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_second_file_with_the_content_of_one_that_ran_is_said_and_not_run() {
+        let known = [entry("9.sql", "same", DONE)];
+        let (new, choice) = chosen("same", &[("11.sql", "same"), ("9.sql", "same")], &known);
+        assert_eq!(new, [""; 0]);
+        assert!(
+            choice.said[0].contains("11.sql has the same content as 9.sql, which ran"),
+            "{:?}",
+            choice.said
+        );
+        let (_, choice) = chosen("same", &[("11.sql", "same")], &known);
+        assert_eq!(choice.said.len(), 0, "it was renamed");
     }
 
     #[test]

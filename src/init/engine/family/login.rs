@@ -59,15 +59,15 @@ impl Family {
     pub fn log_in_again(&self, work: &mut Work<'_>, given: Option<&str>) -> Result<(), Trouble> {
         let kept = fs::read_to_string(work.data.join(KEPT)).ok().filter(|text| !text.is_empty());
         let is_random = self.is_set("RANDOM_ROOT_PASSWORD");
-        // What `given` is then was drawn just now, for nobody.
-        let given = match is_random {
-            true => self.asked.get(&self.full("ROOT_PASSWORD")).and_then(OsStr::to_str),
-            false => given,
-        };
+        let is_hash = self.is_set("ROOT_PASSWORD_HASH");
+        // What `given` is then was drawn just now, for nobody; and beside a hash it is what it was before the hash was set.
+        let asked = self.asked.get(&self.full("ROOT_PASSWORD")).and_then(OsStr::to_str);
+        let given = if is_random { asked } else { given };
         let mut tries: Vec<Option<&str>> = Vec::new();
         if !is_random || given.is_some() {
             tries.push(given);
         }
+        tries.extend(asked.filter(|_| is_hash).map(Some));
         tries.extend(kept.as_deref().map(Some));
         for password in tries {
             self.log_in_with(work, password)?;
@@ -86,6 +86,10 @@ impl Family {
             (_, Some(_)) => format!(
                 "root@localhost takes neither {name} nor the password in {KEPT} of the data directory: was it changed since? \
                  Then write the new one into one of them"
+            ),
+            (false, None) if is_hash => format!(
+                "only a hash is known of root@localhost's password: write the password into {KEPT} of the data directory, or \
+                 into {name}"
             ),
             (false, None) => {
                 format!("root@localhost does not take the password in {name}: was it changed since?")
