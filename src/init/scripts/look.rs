@@ -5,6 +5,7 @@
 //! which are not there. Only the beginning of a large file is looked through.
 
 use super::listing::{Kind, Packing};
+use super::quotes::Quotes;
 use super::statements::Statements;
 use super::unpack::Unpacked;
 use std::ffi::OsStr;
@@ -88,6 +89,7 @@ impl Look {
     /// Looks through the text, line by line, but no further than `reach`.
     fn read(&mut self, text: &mut impl Read, reach: usize, kind: Kind, dialect: Dialect) -> io::Result<()> {
         let mut statements = Statements::default();
+        let mut quotes = Quotes::new(dialect);
         let mut buffer = vec![0; 64 << 10];
         let mut line: Vec<u8> = Vec::new();
         let (mut seen, mut is_blank) = (0, true);
@@ -111,33 +113,38 @@ impl Look {
             for piece in portion[start..].split_inclusive(|byte| *byte == b'\n') {
                 line.extend_from_slice(piece);
                 if piece.ends_with(b"\n") {
-                    self.line(&line, &statements, kind, dialect);
+                    self.line(&line, &statements, &mut quotes, kind);
                     statements.take(&line);
                     line.clear();
                 } else if line.len() > REACH_PACKED {
                     // Data, and no line that we would look for.
+                    quotes.take(&line);
                     statements.take(&line);
                     line.clear();
                 }
             }
         }
-        self.line(&line, &statements, kind, dialect);
+        self.line(&line, &statements, &mut quotes, kind);
         self.is_empty = is_blank;
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8], statements: &Statements, kind: Kind, dialect: Dialect) {
+    fn line(&mut self, line: &[u8], statements: &Statements, quotes: &mut Quotes, kind: Kind) {
         if line.is_empty() {
             return;
         }
         self.lines += 1;
         self.returns += u64::from(line.ends_with(b"\r\n"));
-        if matches!(kind, Kind::Sql(_))
-            && let Some(named) = named(line, statements.is_between(), dialect)
-        {
-            self.named.push((statements.line(), named));
+        let is_outside = quotes.is_outside();
+        if matches!(kind, Kind::Sql(_)) {
+            let named = named(line, statements.is_between(), quotes.dialect).filter(|_| is_outside);
+            match named {
+                Some(named) => self.named.push((statements.line(), named)),
+                // What the client reads for itself has no quotes of SQL.
+                None => quotes.take(line),
+            }
         }
-        if self.invisible.len() < FINDINGS && !line.is_ascii() {
+        if is_outside && self.invisible.len() < FINDINGS && !line.is_ascii() {
             self.invisible.extend(invisible(line).map(|found| (statements.line(), found)));
         }
     }
@@ -225,6 +232,14 @@ mod tests {
         let expected = [(2, "load_departments.dump"), (7, "more.sql"), (9, "x y.dump")];
         assert_eq!(named, expected.map(|(line, name)| (line, PathBuf::from(name))));
         assert_eq!(of(text, Dialect::Other).named, []);
+    }
+
+    #[test]
+    fn in_literals_and_comments_no_file_is_named() {
+        let text = b"/* to load it:\nsource a.sql\n*/;\nINSERT INTO t VALUES ('one;\nsource b.sql\n');\nsource c.sql\n";
+        assert_eq!(of(text, Dialect::Mysql).named, [(7, PathBuf::from("c.sql"))]);
+        let text = b"/*\n\\i a.sql\n*/\nDO $$\n\\i b.sql\n$$;\nSELECT '\n\\i c.sql\n';\n\\i d.sql\n";
+        assert_eq!(of(text, Dialect::Psql).named, [(10, PathBuf::from("d.sql"))]);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //!
 //! - [`listing`][]: which files lie there, of which kind, in which order
 //! - [`preflight`][]: the plan, with all that is wrong in it, before anything is touched; [`look`][]: what is in a
-//!   file; [`shell`][]: who runs a `.sh`
+//!   file, [`quotes`][] and not in a literal; [`shell`][]: who runs a `.sh`
 //! - [`provision`][]: they are run; [`each_start`][]: so are migrations, each once
 //! - [`feed`][]: a script's bytes on their way; [`unpack`][]: whatever they are packed with; [`statements`][]: which
 //!   one a line was; [`progress`][]: how far it is
@@ -22,6 +22,7 @@ pub mod look;
 pub mod preflight;
 pub mod progress;
 pub mod provision;
+pub mod quotes;
 pub mod shell;
 pub mod statements;
 pub mod unpack;
