@@ -29,7 +29,8 @@ use crate::sys::{clock, fd, pid1};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::ffi::OsString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -92,6 +93,15 @@ impl Crew {
     /// Every child from now on has this file open until it ends.
     pub fn hold(&mut self, lifeline: Option<OwnedFd>) {
         self.lifeline = lifeline;
+    }
+
+    /// Writes this into the file that is held, if there is one, for whoever finds it after we were killed.
+    ///
+    /// # Errors
+    /// ENOSPC.
+    pub fn note(&self, text: &[u8]) -> io::Result<()> {
+        let Some(lifeline) = &self.lifeline else { return Ok(()) };
+        File::from(lifeline.try_clone()?).write_all(text)
     }
 
     /// Runs a program to its end, or ends it: after its limit, when we are asked to stop, when

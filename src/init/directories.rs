@@ -8,6 +8,7 @@ use super::voice::tell;
 use crate::core::plan::Credentials;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -118,15 +119,32 @@ pub(super) fn is_private(directory: &Path) -> bool {
     directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PRIVATE))
 }
 
-/// Makes the private directory of the temporary server's socket.
+/// Where they are: in the first of these where one can be made.
+const PLACES: [&str; 3] = ["/run", "/tmp", "/dev/shm"];
+
+/// Makes the private directory of the temporary server's socket, and notes it in what is held.
 pub(super) fn make_private(work: &mut Work<'_>) -> Result<(), Trouble> {
     let make = |folder: &str| nix::unistd::mkdtemp(&Path::new(folder).join(format!("{PRIVATE}XXXXXX")));
-    let private = make("/run").or_else(|_| make("/tmp")).or_else(|_| make("/dev/shm"));
+    let private = PLACES.iter().skip(1).fold(make(PLACES[0]), |made, folder| made.or_else(|_| make(folder)));
     let private =
         private.map_err(|errno| Trouble::io("make a private directory in /run or", "/tmp", errno))?;
     ground::give(&private, work.who.as_ref()).map_err(|error| Trouble::io("give away", &private, error))?;
+    let noted = work.crew.note(private.as_os_str().as_bytes());
     work.private = private;
-    Ok(())
+    noted.map_err(|error| Trouble::io("note in the lifeline", &work.private, error))
+}
+
+/// Removes the one that somebody left who was killed: it has root's password in it.
+pub(super) fn remove_left(work: &Work<'_>, left: Option<&Path>) {
+    let Some(left) = left else { return };
+    let own = work.who.as_ref().map_or_else(|| nix::unistd::geteuid().as_raw(), |who| who.uid);
+    // The note is a file that the server's user may write: so nothing else is removed, and nobody else's.
+    let is_in_place =
+        left.parent().is_some_and(|parent| PLACES.iter().any(|place| parent == Path::new(place)));
+    let is_own = left.symlink_metadata().is_ok_and(|about| about.is_dir() && about.uid() == own);
+    if is_in_place && is_private(left) && is_own {
+        let _ = fs::remove_dir_all(left);
+    }
 }
 
 /// Removes it, with all that is in it.

@@ -1,7 +1,8 @@
 //! Who is at work on a directory: two locks (flock(2)).
 //!
 //! One on the directory itself is ours alone. One on a file in it is inherited by every child, so a temporary
-//! server that outlived a minisup that was killed is known, and ended, before anything else is done.
+//! server that outlived a minisup that was killed is known, and ended, before anything else is done. In that file is the
+//! path of the private directory, which has a password in it: one that was left is removed, too.
 
 use super::crew::{self, Crew};
 use super::trouble::Trouble;
@@ -9,9 +10,12 @@ use super::voice;
 use crate::core::signal::Signal;
 use crate::sys::{clock, pid1, proc, signals};
 use nix::fcntl::{Flock, FlockArg};
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Held while we work: nobody else does.
@@ -20,6 +24,8 @@ pub struct Held {
     _directory: Flock<File>,
     /// What every child is to hold, too.
     pub lifeline: File,
+    /// The private directory of whoever held it last, if that was killed before it could remove it.
+    pub left: Option<PathBuf>,
 }
 
 /// The lock of a directory, which is open as `file`. Between its launch and its exec a child has its parent's lock open, too: so
@@ -56,7 +62,13 @@ impl Held {
     /// # Errors
     /// [`Trouble::Busy`]: somebody does not end. Or it cannot be opened.
     pub fn with(directory: Flock<File>, lifeline: &Path, crew: &mut Crew) -> Result<Held, Trouble> {
-        Ok(Held { _directory: directory, lifeline: end_leftovers(lifeline, crew)? })
+        const LENGTH_MAX: u64 = 4096;
+        let lifeline = end_leftovers(lifeline, crew)?;
+        let mut left = Vec::new();
+        // What cannot be read is not removed.
+        let _ = (&lifeline).take(LENGTH_MAX).read_to_end(&mut left).and_then(|_| lifeline.set_len(0));
+        let left = Some(OsString::from_vec(left)).filter(|left| !left.is_empty()).map(PathBuf::from);
+        Ok(Held { _directory: directory, lifeline, left })
     }
 
     /// Every child from now on holds it as well.

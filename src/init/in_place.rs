@@ -21,7 +21,9 @@ const ALIVE: &str = ".minisup-alive";
 pub fn run(engine: &dyn Engine, work: &mut Work<'_>) -> Result<(), Trouble> {
     if work.data.join(ALIVE).exists() {
         // One of ours was killed in the middle of it: what it left would be in the way of the real server.
-        drop(Held::take(&work.data, ALIVE, work.crew)?);
+        let held = Held::take(&work.data, ALIVE, work.crew)?;
+        directories::remove_left(work, held.left.as_deref());
+        drop(held);
         engine.clear(&work.data, Last::OursKilled);
         let _ = fs::remove_file(work.data.join(ALIVE));
     }

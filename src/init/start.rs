@@ -142,6 +142,7 @@ fn first_start(
         directories::claim(engine, work, &ground.data)?;
     }
     let mut held = ground.take(work.crew)?;
+    directories::remove_left(work, held.left.as_deref());
     // Somebody else may have been at it until now.
     let found = ground.look()?;
     let journal = match found {

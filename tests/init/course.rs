@@ -1,6 +1,6 @@
 //! What a start does about what it finds, with the real PostgreSQL: nothing that is not ours is touched.
 
-use crate::crash::{children, journal_state, signal};
+use crate::crash::{Victim, children, journal_state, signal, strike};
 use crate::database::{Database, Place};
 use crate::support::wait_until;
 use std::fs;
@@ -355,4 +355,39 @@ fn a_link_to_nothing_is_no_place_for_data() {
     assert_eq!(status.code(), Some(78), "{said}");
     assert!(said.contains("data is a link to nowhere, where nothing is"), "{said}");
     assert!(!place.folder.join(".data.minisup").exists());
+}
+
+/// It has a password in it, and a container that is started again has the same /run.
+#[test]
+fn what_a_killed_start_left_in_run_the_next_one_removes() {
+    for database in [Database::Postgres, Database::MariaDb] {
+        if !database.is_here() {
+            return;
+        }
+        let place = Place::new(database);
+        fs::set_permissions(&place.folder, fs::Permissions::from_mode(0o777)).unwrap();
+        let (go, told) = (place.folder.join("go"), place.folder.join("told"));
+        let script = format!(
+            "echo \"${{PGHOST-$MYSQL_HOME}}\" >{0}.new\nmv {0}.new {0}\nuntil [ -e {1} ]; do sleep 0.05; done\n",
+            told.display(),
+            go.display()
+        );
+        fs::write(place.scripts.join("5_wait.sh"), &script).unwrap();
+        let each = place.folder.join("migrations");
+        fs::create_dir(&each).unwrap();
+        fs::write(each.join("1.sh"), script).unwrap();
+        for options in [&[][..], &["--each-start", each.to_str().unwrap()]] {
+            let mut start = place.start_with(&[], options);
+            wait_until("a script runs", || told.exists() || !start.runs());
+            let private = fs::read_to_string(&told).unwrap();
+            strike(&mut start, Victim::Everything, database);
+            start.wait();
+            assert!(std::path::Path::new(private.trim()).is_dir(), "{private:?}");
+            fs::write(&go, "").unwrap();
+            let (_, said) = place.start_with(&[], options).wait();
+            assert!(!std::path::Path::new(private.trim()).exists(), "{private:?}\n{said}");
+            fs::remove_file(&go).unwrap();
+            fs::remove_file(&told).unwrap();
+        }
+    }
 }
