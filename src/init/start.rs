@@ -134,9 +134,6 @@ fn first_start(
         hear(engine.check(), Trouble::Rules)?;
         plan.lines().iter().for_each(tell);
         hear(plan.remarks.clone(), Trouble::Plan)?;
-        if work.request.on_partial == OnPartial::Fail && !ground.is_staging_empty() {
-            return Err(partial::refusal(ground, found));
-        }
     }
     if ground.is_inside() {
         directories::claim(engine, work, &ground.data)?;
@@ -145,6 +142,11 @@ fn first_start(
     directories::remove_left(work, held.left.as_deref());
     // Somebody else may have been at it until now.
     let found = ground.look()?;
+    // Not before what was left running there is ended: people are told to remove what it works in.
+    let may_go_on = work.request.on_partial != OnPartial::Fail || is_moving(&found);
+    if matches!(found, Found::Unfinished(_)) && !may_go_on && !ground.is_staging_empty() {
+        return Err(partial::refusal(ground, &found));
+    }
     let journal = match found {
         Found::Complete(journal) => return later_start(engine, work, ground, Some(&journal)),
         Found::Foreign => return foreign(engine, work, ground),

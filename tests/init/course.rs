@@ -391,3 +391,28 @@ fn what_a_killed_start_left_in_run_the_next_one_removes() {
         }
     }
 }
+
+#[test]
+fn with_on_partial_fail_nobody_is_at_work_in_what_is_to_be_removed() {
+    if !Database::Postgres.is_here() {
+        return;
+    }
+    let place = Place::new(Database::Postgres);
+    let go = place.folder.join("go");
+    fs::write(
+        place.scripts.join("5_wait.sh"),
+        format!("until [ -e {} ]; do sleep 0.05; done\n", go.display()),
+    )
+    .unwrap();
+    let mut start = place.start(&[]);
+    wait_until("the last script runs", || journal_state(&place) == "provisioning 5");
+    let (status, said) = place.start_with(&[], &["--on-partial", "fail"]).wait();
+    assert_eq!(status.code(), Some(75), "somebody else is at work: {said}");
+    strike(&mut start, Victim::Minisup, Database::Postgres);
+    start.wait();
+    assert_ne!(place.at_work(), Vec::<String>::new(), "the server outlives it");
+    let (status, said) = place.start_with(&[], &["--on-partial", "fail"]).wait();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("what an earlier start left running is being ended"), "{said}");
+    assert_eq!(place.at_work(), Vec::<String>::new());
+}
