@@ -523,3 +523,18 @@ fn what_is_configured_below_a_link_to_the_data_directory_lies_in_it_in_the_end()
     let served = place.serve(&[at("log-bin", "binlog").as_str()]);
     assert_eq!(served.answer("root", "geheim", "SELECT 1"), "1\n");
 }
+
+#[test]
+fn an_engine_that_the_real_server_enforces_and_its_time_zone_do_not_keep_system_tables_from_being_made() {
+    if !is_here() {
+        return;
+    }
+    let place = Place::new("enforce");
+    place.script("1.sql", "CREATE DATABASE d;\nCREATE TABLE d.t (a INT) ENGINE=MyISAM;\n");
+    let zone = "--default-time-zone=Europe/Berlin";
+    let arguments = ["--enforce-storage-engine=InnoDB", "--sql-mode=", zone];
+    place.made(&[("MARIADB_ROOT_PASSWORD", "geheim")], &arguments);
+    let served = place.serve(&[zone]);
+    let question = "SELECT engine FROM information_schema.tables WHERE table_schema = 'd'";
+    assert_eq!(served.answer("root", "geheim", question), "InnoDB\n");
+}

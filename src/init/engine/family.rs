@@ -272,16 +272,29 @@ fn greets(socket: &Path) -> bool {
         && greeting[3..] == [0, 10]
 }
 
-/// A password nobody knows: 24 random bytes in 32 letters, digits, `-` and `_`.
+/// A password nobody knows: some 24 random bytes in 32 letters, digits, `-` and `_`, with each kind among them, as servers
+/// may be told to want it.
 ///
 /// # Errors
 /// There is no /dev/urandom.
 pub fn random_password() -> std::io::Result<String> {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut bytes = [0u8; 32];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    // 256 is a multiple of 64: each is as likely as any other.
-    Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 64)])).collect())
+    let mut source = File::open("/dev/urandom")?;
+    let kinds: [fn(char) -> bool; 4] = [
+        |c| c.is_ascii_uppercase(),
+        |c| c.is_ascii_lowercase(),
+        |c| c.is_ascii_digit(),
+        |c| matches!(c, '-' | '_'),
+    ];
+    loop {
+        let mut bytes = [0u8; 32];
+        source.read_exact(&mut bytes)?;
+        // 256 is a multiple of 64: each is as likely as any other.
+        let password: String = bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 64)])).collect();
+        if kinds.iter().all(|is_of| password.chars().any(is_of)) {
+            return Ok(password);
+        }
+    }
 }
 
 /// Where below `place`, which is known and has no links in it, this configured path leads; none: elsewhere.
@@ -312,6 +325,17 @@ mod tests {
     use std::fs;
     use std::io::Write;
     use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_random_password_has_every_kind_of_character_that_a_server_may_want() {
+        for _ in 0..200 {
+            let password = random_password().unwrap();
+            let has = |is_of: fn(u8) -> bool| password.bytes().any(is_of);
+            let has_letters = has(|c| c.is_ascii_uppercase()) && has(|c| c.is_ascii_lowercase());
+            let has_others = has(|c| c.is_ascii_digit()) && has(|c| c == b'-' || c == b'_');
+            assert!(has_letters && has_others && password.len() == 32, "{password}");
+        }
+    }
 
     #[test]
     fn a_server_is_there_when_it_has_greeted_and_neither_before_nor_with_an_error() {

@@ -305,6 +305,9 @@ impl Engine for MariaDb {
             [
                 "--skip-test-db",
                 "--cross-bootstrap",
+                // System tables are of other engines, and time zones are not there yet.
+                "--enforce-storage-engine=",
+                "--default-time-zone=SYSTEM",
                 "--skip-log-bin",
                 "--expire-logs-days=0",
                 "--loose-innodb_buffer_pool_load_at_startup=0",
