@@ -5,11 +5,11 @@
 
 use crate::config::values;
 use crate::core::exit::code;
+use crate::core::probe::Statuses;
 use crate::probe::address::Address;
 use crate::probe::{NoAnswer, TimeLimit, http, uwsgi};
 use clap::{Args as ClapArgs, Subcommand};
 use std::io::{self, Write};
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// `minisup probe`.
@@ -28,8 +28,8 @@ enum Question {
         #[command(flatten)]
         get: Get,
         /// Which answers are good
-        #[arg(long, value_name = "CODE[-CODE]", default_value = "200-399", value_parser = status_range)]
-        status: RangeInclusive<u16>,
+        #[arg(long, value_name = "CODE[-CODE][,...]", default_value = "200-399")]
+        status: Statuses,
     },
     /// A GET in uWSGI's own protocol is answered with a good status
     Uwsgi {
@@ -38,8 +38,8 @@ enum Question {
         #[command(flatten)]
         get: Get,
         /// Which answers are good: by default all but "the application failed"
-        #[arg(long, value_name = "CODE[-CODE]", default_value = "100-499", value_parser = status_range)]
-        status: RangeInclusive<u16>,
+        #[arg(long, value_name = "CODE[-CODE][,...]", default_value = "100-499")]
+        status: Statuses,
     },
     /// A TCP connection is accepted
     Tcp {
@@ -88,11 +88,11 @@ fn ask(question: &Question) -> Result<String, NoAnswer> {
     match question {
         Question::Http { to, get, status } => {
             let answer = http::get(&to.address, &get.host(&to.address), &get.path, to.limit())?;
-            http::within(answer, status).map(|status| status.to_string())
+            http::within(answer, |code| status.contain(code)).map(|status| status.to_string())
         }
         Question::Uwsgi { to, get, status } => {
             let answer = uwsgi::get(&to.address, &get.host(&to.address), &get.path, to.limit())?;
-            http::within(answer, status).map(|status| status.to_string())
+            http::within(answer, |code| status.contain(code)).map(|status| status.to_string())
         }
         Question::Tcp { to } | Question::Unix { to } => {
             to.address.connect(to.limit()).map(|_| "connected".to_owned())
@@ -115,16 +115,6 @@ impl Get {
             (None, Address::Tcp(host, port)) => format!("{host}:{port}"),
             (None, Address::Unix(_)) => "localhost".to_owned(),
         }
-    }
-}
-
-fn status_range(text: &str) -> Result<RangeInclusive<u16>, String> {
-    let (low, high) = text.split_once('-').unwrap_or((text, text));
-    let code = |text: &str| text.parse::<u16>().map_err(|_| format!("{text:?} is no status code"));
-    let (low, high) = (code(low)?, code(high)?);
-    match low <= high {
-        true => Ok(low..=high),
-        false => Err(format!("{high} comes before {low}")),
     }
 }
 

@@ -4,7 +4,9 @@ use super::diagnostics::{Problems, Span};
 use super::file::Value;
 use super::keys::PROBES;
 use super::view::{Field, View};
-use crate::core::plan::{Health, HttpProbe, Kind, Probe, ProbeAddress, Ready, UwsgiProbe, with_instance};
+use crate::core::plan::{
+    Health, HttpProbe, Kind, Probe, ProbeAddress, Ready, Statuses, UwsgiProbe, with_instance,
+};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -259,8 +261,8 @@ fn http(
 ) -> Option<HttpProbe> {
     let text = field.text(problems)?;
     let status = match status {
-        Some(field) => status_range(field, problems)?,
-        None => GOOD_STATUS,
+        Some(field) => statuses(field, problems)?,
+        None => Statuses::range(GOOD_STATUS.0, GOOD_STATUS.1),
     };
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return field.wrong("a URL without spaces", problems);
@@ -307,23 +309,20 @@ fn http(
 }
 
 /// `200`, `"200-299"` or `[200, 299]`.
-fn status_range(field: Field<'_>, problems: &mut Problems) -> Option<(u16, u16)> {
-    let one = |text: &str| text.trim().parse::<u16>().ok().filter(|s| (100..=599).contains(s));
-    let pair = match &field.node.value {
-        Value::Integer { number, .. } => one(&number.to_string()).map(|s| (s, s)),
-        Value::String(text) => match text.split_once('-') {
-            Some((low, high)) => one(low).zip(one(high)),
-            None => one(text).map(|s| (s, s)),
-        },
-        Value::Array(list) => match &list[..] {
-            [low, high] => {
-                let mut read = |node| field.element(node).integer(100, 599, problems).map(|n| n as u16);
-                read(low).zip(read(high))
-            }
-            _ => None,
-        },
+fn statuses(field: Field<'_>, problems: &mut Problems) -> Option<Statuses> {
+    let one = |value: &Value| match value {
+        Value::Integer { number, .. } => number.to_string().parse().ok(),
+        Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let expected = "a status, or a range such as \"200-299\"";
-    pair.filter(|(low, high)| low <= high).or_else(|| field.wrong(expected, problems))
+    let all: Option<Vec<Statuses>> = match &field.node.value {
+        Value::Array(list) => list.iter().map(|node| one(&node.value)).collect(),
+        value => one(value).map(|statuses| vec![statuses]),
+    };
+    let ranges: Option<Box<[_]>> = all.map(|all| all.into_iter().flat_map(|it| it.0).collect());
+    let is_possible = |range: &(u16, u16)| range.0 >= 100 && range.1 <= 599;
+    match ranges.filter(|ranges| !ranges.is_empty() && ranges.iter().all(is_possible)) {
+        Some(ranges) => Some(Statuses(ranges)),
+        None => field.wrong("a status, a range such as \"200-299\", or a list of these", problems),
+    }
 }

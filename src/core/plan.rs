@@ -10,7 +10,7 @@
 use super::ids::{InstanceId, ServiceId};
 use super::instance::Want;
 pub use super::launch::{Credentials, Launch, LaunchExtra, Limit, Resource};
-pub use super::probe::{Health, HttpProbe, Probe, ProbeAddress, Ready, UwsgiProbe};
+pub use super::probe::{Health, HttpProbe, Probe, ProbeAddress, Ready, Statuses, UwsgiProbe};
 use super::signal::Signal;
 pub use super::sink::{FileSink, LogPolicy, Sink, Sinks, WhenFull};
 pub use super::socket::{HeldSocket, SocketAddress, SocketOptions, Sockets, Told};

@@ -1,8 +1,10 @@
 //! How we learn how a service is: before others may depend on it, and from then on.
 
 use super::plan::with_instance;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// How we learn that a service may be depended on.
@@ -66,8 +68,54 @@ pub struct HttpProbe {
     pub host: String,
     /// The path, with the query.
     pub path: String,
-    /// The lowest and the highest status that counts as an answer.
-    pub status: (u16, u16),
+    /// Which statuses count as an answer.
+    pub status: Statuses,
+}
+
+/// Some of HTTP's statuses: `200-399`, or `200,404`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statuses(
+    /// The lowest and the highest of each range.
+    pub Box<[(u16, u16)]>,
+);
+
+impl Statuses {
+    /// From the lowest to the highest.
+    pub fn range(low: u16, high: u16) -> Statuses {
+        Statuses([(low, high)].into())
+    }
+
+    /// Whether this is one of them.
+    pub fn contain(&self, status: u16) -> bool {
+        self.0.iter().any(|(low, high)| (*low..=*high).contains(&status))
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (low, high)) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            match low == high {
+                true => write!(f, "{comma}{low}")?,
+                false => write!(f, "{comma}{low}-{high}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Statuses {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Statuses, String> {
+        let code = |text: &str| text.trim().parse().map_err(|_| format!("{text:?} is no status code"));
+        let range = |text: &str| {
+            let (low, high) = text.split_once('-').unwrap_or((text, text));
+            let (low, high): (u16, u16) = (code(low)?, code(high)?);
+            if low <= high { Ok((low, high)) } else { Err(format!("{high} comes before {low}")) }
+        };
+        text.split(',').map(range).collect::<Result<_, String>>().map(Statuses)
+    }
 }
 
 /// A request in the uwsgi protocol.
@@ -119,7 +167,7 @@ impl Probe {
                 address: at(&http.address),
                 host: text(&http.host),
                 path: text(&http.path),
-                status: http.status,
+                status: http.status.clone(),
             }),
             Probe::Uwsgi(UwsgiProbe { address, path }) => {
                 Probe::Uwsgi(UwsgiProbe { address: at(address), path: text(path) })

@@ -5,7 +5,6 @@ use super::address::{Address, Connection};
 use super::{NoAnswer, TimeLimit};
 use httparse::{EMPTY_HEADER, Response};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// So much of an answer is looked at before we give up finding a status line.
@@ -50,8 +49,8 @@ pub fn get(address: &Address, host: &str, path: &str, limit: TimeLimit) -> Resul
 ///
 /// # Errors
 /// It does not.
-pub fn within(status: Status, range: &RangeInclusive<u16>) -> Result<Status, NoAnswer> {
-    match range.contains(&status.code) {
+pub fn within(status: Status, is_good: impl Fn(u16) -> bool) -> Result<Status, NoAnswer> {
+    match is_good(status.code) {
         true => Ok(status),
         false => Err(NoAnswer::Got(status.to_string())),
     }

@@ -246,7 +246,7 @@ impl Turn {
 
     fn http_command(&self, http: &HttpProbe, within: Duration) -> Words {
         let mut argv = self.probe_command("http", &http.address, within);
-        let status = format!("{}-{}", http.status.0, http.status.1);
+        let status = http.status.to_string();
         for word in ["--host", &http.host, "--path", &http.path, "--status", &status] {
             argv.push(word);
         }

@@ -107,7 +107,7 @@ fn the_smallest_real_file_becomes_a_plan() {
         panic!("{app:?}")
     };
     assert_eq!(http.address, ProbeAddress::Unix("/run/app.sock".into()));
-    assert_eq!(http.status, (100, 599));
+    assert_eq!(http.status, Statuses::range(100, 599));
     assert_eq!(*timeout, seconds(60));
     let extra = app.launch.extra.as_deref().unwrap();
     let who = extra.credentials.as_ref().unwrap();

@@ -446,7 +446,12 @@ mod probes {
     }
 
     fn http(address: ProbeAddress, host: &str, path: &str) -> Probe {
-        Probe::Http(HttpProbe { address, host: host.into(), path: path.into(), status: (200, 399) })
+        Probe::Http(HttpProbe {
+            address,
+            host: host.into(),
+            path: path.into(),
+            status: Statuses::range(200, 399),
+        })
     }
 
     #[test]

@@ -267,9 +267,9 @@ impl<'a> Words<'a> {
             Probe::Tcp(address) => format!("a connection to {address}"),
             Probe::Unix(path) => format!("a connection to unix:{}", path.display()),
             Probe::Http(http) => {
-                let (low, high) = http.status;
+                let status = &http.status;
                 let path = self.masked(&http.path);
-                format!("GET {path} at {} answers {low} to {high}", at(&http.address))
+                format!("GET {path} at {} answers {status}", at(&http.address))
             }
             Probe::Uwsgi(uwsgi) => match uwsgi.special_path() {
                 "" => format!("a uwsgi answer at {}", at(&uwsgi.address)),

@@ -14,7 +14,7 @@ use super::{SHELLS, file_name, has, is_script, not_itself, option, options, own_
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{Heirs, HttpProbe, Probe, ProbeAddress, Told};
+use crate::core::plan::{Heirs, HttpProbe, Probe, ProbeAddress, Statuses, Told};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -206,7 +206,12 @@ fn address(bind: &str, settings: &Settings) -> Option<ProbeAddress> {
 }
 
 fn any_answer(address: ProbeAddress) -> Probe {
-    Probe::Http(HttpProbe { address, host: "localhost".into(), path: "/".into(), status: (100, 599) })
+    Probe::Http(HttpProbe {
+        address,
+        host: "localhost".into(),
+        path: "/".into(),
+        status: Statuses::range(100, 599),
+    })
 }
 
 /// With LISTEN_FDS it heeds no `--bind`; told of the same sockets by both, it stumbles.

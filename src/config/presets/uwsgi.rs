@@ -22,7 +22,7 @@ use super::{is_script, not_itself, options, own_file};
 use crate::config::diagnostics::Problems;
 use crate::config::launch::Draft;
 use crate::config::probe::host_and_port;
-use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Told, UwsgiProbe};
+use crate::core::plan::{HttpProbe, Probe, ProbeAddress, Statuses, Told, UwsgiProbe};
 use crate::core::signal::Signal;
 use crate::core::sorted;
 use std::time::Duration;
@@ -141,9 +141,12 @@ pub fn adjust(draft: &mut Draft<'_>, problems: &mut Problems) -> Option<Probe> {
 fn any_answer(address: ProbeAddress, speaks_http: bool) -> Probe {
     match speaks_http {
         false => Probe::Uwsgi(UwsgiProbe { address, path: "/".into() }),
-        true => {
-            Probe::Http(HttpProbe { address, host: "localhost".into(), path: "/".into(), status: (100, 599) })
-        }
+        true => Probe::Http(HttpProbe {
+            address,
+            host: "localhost".into(),
+            path: "/".into(),
+            status: Statuses::range(100, 599),
+        }),
     }
 }
 

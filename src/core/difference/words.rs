@@ -185,7 +185,7 @@ impl Words<'_> {
             Probe::Unix(at) => format!("unix {}", path(at)),
             Probe::Http(HttpProbe { address, host, path, status }) => {
                 let (host, path) = (self.text(host), self.text(path));
-                format!("http {} {host} {path} {}-{}", at(address), status.0, status.1)
+                format!("http {} {host} {path} {status}", at(address))
             }
             Probe::Uwsgi(uwsgi) => format!("uwsgi {} {}", at(&uwsgi.address), self.text(&uwsgi.path)),
             Probe::Exec(argv) => format!("exec {}", self.command(argv)),
