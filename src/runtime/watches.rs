@@ -301,19 +301,19 @@ fn has_wildcard(text: &str) -> bool {
 /// The folders in which something may happen that matters for a pattern.
 fn ways_to(pattern: &str, out: &mut Map<PathBuf, Names>) {
     if !has_wildcard(pattern) {
-        return walk(Path::new(pattern), out, LINKS_MAX);
+        return walk(Path::new(pattern), out, LINKS_MAX, true);
     }
     let is_plain = |part: &Component<'_>| !has_wildcard(&part.as_os_str().to_string_lossy());
     let fixed: PathBuf = Path::new(pattern).components().take_while(is_plain).collect();
-    walk(&fixed, out, LINKS_MAX);
+    walk(&fixed, out, LINKS_MAX, true);
     for path in glob::glob(pattern).into_iter().flatten().flatten().take(FILES_MAX) {
-        walk(&path, out, LINKS_MAX);
+        walk(&path, out, LINKS_MAX, true);
     }
 }
 
 /// Follows a path from the root: notes each folder that holds a link of it, the first that
-/// lacks the next part, and the one at its end.
-fn walk(path: &Path, out: &mut Map<PathBuf, Names>, links: u32) {
+/// lacks the next part, and the one at its end, with what leads to the files in it if these count.
+fn walk(path: &Path, out: &mut Map<PathBuf, Names>, links: u32, files_count: bool) {
     let mut at = PathBuf::from("/");
     let mut parts = path.components();
     while let Some(part) = parts.next() {
@@ -330,18 +330,31 @@ fn walk(path: &Path, out: &mut Map<PathBuf, Names>, links: u32) {
             Ok(it) if it.is_symlink() => {
                 see(&at, name, out);
                 if let (Ok(target), Some(links)) = (fs::read_link(&next), links.checked_sub(1)) {
-                    walk(&at.join(target).join(parts.as_path()), out, links);
+                    walk(&at.join(target).join(parts.as_path()), out, links, files_count);
                 }
                 return;
             }
             Ok(it) if it.is_dir() => {
                 if parts.as_path().as_os_str().is_empty() {
                     see(&at, name, out);
-                    merge(out.get_or_insert_with(next.clone(), || None), None);
+                    if files_count {
+                        see_files(&next, out, links);
+                    }
                 }
                 at = next;
             }
             Ok(_) | Err(_) => return see(&at, name, out),
+        }
+    }
+}
+
+/// All of a folder, and the ways to files that links in it lead to. Folders in it are not looked into,
+/// whether they are links or not.
+fn see_files(folder: &Path, out: &mut Map<PathBuf, Names>, links: u32) {
+    merge(out.get_or_insert_with(folder.to_owned(), || None), None);
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX) {
+        if entry.file_type().is_ok_and(|it| it.is_symlink()) {
+            walk(&entry.path(), out, links, false);
         }
     }
 }

@@ -97,6 +97,37 @@ fn who_cannot_reload_is_restarted_and_folders_and_patterns_are_watched_too() {
 }
 
 #[test]
+fn a_folder_stands_also_for_the_files_that_links_in_it_lead_to() {
+    needs_namespaces!();
+    let config = r#"
+        [service.web]
+        command = ["sh", "-c", "cat ${DIR}/enabled/*.conf; exec sleep 1001"]
+        watch = "${DIR}/enabled"
+        min_uptime = "0s"
+    "#;
+    let stage = supervise(Place::Pid1, config).file("available.conf", "first\n");
+    let folder = stage.folder().to_owned();
+    std::fs::create_dir_all(folder.join("enabled/folder")).unwrap();
+    std::fs::create_dir(folder.join("elsewhere")).unwrap();
+    std::fs::write(folder.join("elsewhere/other.conf"), "other\n").unwrap();
+    symlink("../available.conf", folder.join("enabled/a.conf")).unwrap();
+    // These lead to folders, which do not count, and round and round.
+    for (name, target) in [("up", ".."), ("here", "."), ("folder/here", ".."), ("nowhere", "nowhere")] {
+        symlink(target, folder.join("enabled").join(name)).unwrap();
+    }
+    let mut run = stage.start();
+    assert_eq!(run.heard(""), "first");
+    run.write("available.conf", "second\n");
+    assert_eq!(run.heard(""), "second");
+    // A link that comes later is followed, too.
+    symlink(folder.join("elsewhere/other.conf"), folder.join("enabled/b.conf")).unwrap();
+    assert_eq!([run.heard(""), run.heard("")], ["second", "other"]);
+    std::fs::write(folder.join("elsewhere/other.conf"), "another\n").unwrap();
+    assert_eq!([run.heard(""), run.heard("")], ["second", "another"]);
+    run.stops_with(0);
+}
+
+#[test]
 fn paths_that_lead_nowhere_hurt_nobody() {
     needs_namespaces!();
     // A link to itself leads nowhere, and is waited for.
