@@ -19,6 +19,7 @@ use crate::sys::clock;
 use crate::sys::watch::{Kept, Watched};
 use croner::Cron;
 use jiff::tz::TimeZone;
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
@@ -119,11 +120,11 @@ impl Schedules {
         if self.timer.is_none() {
             let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
             let timer = Kept(TimerFd::new(ClockId::CLOCK_REALTIME, flags)?);
-            self.timer = Some(Watched::new(timer).map_err(|_| nix::errno::Errno::ENOMEM)?);
+            self.timer = Some(Watched::new(timer).map_err(|_| Errno::ENOMEM)?);
         }
-        let at = Expiration::OneShot(TimeSpec::new(next, 0));
+        let Some(timer) = &self.timer else { return Ok(()) };
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        self.timer.as_ref().map_or(Ok(()), |timer| timer.set(at, flags))
+        set_or_due(next, |at| timer.set(Expiration::OneShot(TimeSpec::new(at, 0)), flags))
     }
 
     /// Which runs are due. To be asked when the timer has run out.
@@ -148,6 +149,20 @@ impl Entry {
     fn find_next(&mut self, now: i64) {
         let after = self.last.filter(|last| *last > now && *last - now < BACK_MAX).unwrap_or(now);
         self.next = next(&self.cron, &self.zone, after);
+    }
+}
+
+/// Sets a timer. If the clock was set since it was last read, the kernel says ECANCELED, sets it all the same
+/// (timerfd_create(2), NOTES), and does not tell of that clock again: then it is due at once, so that all
+/// moments are computed anew.
+fn set_or_due(next: i64, set: impl Fn(i64) -> nix::Result<()>) -> nix::Result<()> {
+    const LONG_AGO: i64 = 1;
+    match set(next) {
+        Err(Errno::ECANCELED) => match set(LONG_AGO) {
+            Err(Errno::ECANCELED) => Ok(()),
+            result => result,
+        },
+        result => result,
     }
 }
 
@@ -272,5 +287,22 @@ mod tests {
         assert_eq!(it.next, Some(at("2026-11-20T12:00:00Z")));
         assert_eq!(it.turn(at("2026-11-20T08:15:00Z")), None);
         assert_eq!(it.next, Some(at("2026-11-20T09:00:00Z")));
+    }
+
+    #[test]
+    fn a_timer_that_says_that_the_clock_was_set_is_set_and_due() {
+        use std::cell::RefCell;
+        let asked = |answers: &[nix::Result<()>]| {
+            let (answers, set) = (RefCell::new(answers.iter()), RefCell::new(Vec::new()));
+            let result = set_or_due(1000, |at| {
+                set.borrow_mut().push(at);
+                *answers.borrow_mut().next().unwrap()
+            });
+            (result, set.into_inner())
+        };
+        assert_eq!(asked(&[Ok(())]), (Ok(()), vec![1000]));
+        assert_eq!(asked(&[Err(Errno::ECANCELED), Ok(())]), (Ok(()), vec![1000, 1]));
+        assert_eq!(asked(&[Err(Errno::ECANCELED); 2]), (Ok(()), vec![1000, 1]));
+        assert_eq!(asked(&[Err(Errno::EINVAL)]), (Err(Errno::EINVAL), vec![1000]));
     }
 }
