@@ -62,6 +62,11 @@ impl Pump {
         self.followers.add(whose)
     }
 
+    /// This follower follows this instance, too, if it does not yet.
+    pub fn follow_too(&mut self, id: FollowerId, instance: InstanceId) {
+        self.followers.extend(id, instance);
+    }
+
     /// Whoever follows the first of these follows the second, too: both are one to people.
     pub fn follow_also(&mut self, one: InstanceId, other: InstanceId) {
         self.followers.also(one, other);

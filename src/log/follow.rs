@@ -57,9 +57,17 @@ impl Followers {
     /// Whoever follows the one follows the other, too.
     pub(super) fn also(&mut self, one: InstanceId, other: InstanceId) {
         for whose in self.list.iter_mut().filter_map(|follower| follower.whose.as_mut()) {
-            if whose.contains(&one) && !whose.contains(&other) {
-                *whose = whose.iter().copied().chain([other]).collect();
+            if whose.contains(&one) {
+                include(whose, other);
             }
+        }
+    }
+
+    /// This one follows this instance, too.
+    pub(super) fn extend(&mut self, id: FollowerId, instance: InstanceId) {
+        let follower = self.list.iter_mut().find(|follower| follower.id == id);
+        if let Some(whose) = follower.and_then(|follower| follower.whose.as_mut()) {
+            include(whose, instance);
         }
     }
 
@@ -124,6 +132,12 @@ impl Followers {
                 woken(follower.id);
             }
         }
+    }
+}
+
+fn include(whose: &mut Box<[InstanceId]>, other: InstanceId) {
+    if !whose.contains(&other) {
+        *whose = whose.iter().copied().chain([other]).collect();
     }
 }
 

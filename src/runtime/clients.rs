@@ -253,8 +253,7 @@ impl Turn {
                 // Also what its processes before wrote, if they had another slot.
                 let other = |id: InstanceId| self.supervisor.partner_of(id).filter(|_| !last_launch);
                 chosen.extend(chosen.clone().into_iter().filter_map(other));
-                let is_all = names.is_empty();
-                self.read_logs(client, &chosen, is_all, Past { lines, last_launch }, follow);
+                self.read_logs(client, &chosen, names, Past { lines, last_launch }, follow);
                 Ok(Begun::Open)
             }
             wire::Request::Update { dry_run, wait } => {

@@ -175,6 +175,7 @@ impl Turn {
         let hooks = self.spec(instance).hooks.as_deref();
         if role == Role::BeforeStart || hooks.is_none_or(|hooks| hooks.before_start.is_none()) {
             self.pump.begin_launch(instance);
+            self.follow_by_name(instance);
         }
         match self.try_launch(instance, role) {
             Ok(pid) => self.tell(Input::Forked { instance, pid }),

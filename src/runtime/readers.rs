@@ -4,6 +4,7 @@
 //! it, counts what is lost, and lets nobody wait for the reader.
 
 use super::answers;
+use super::names;
 use super::turn::Turn;
 use crate::control::server::ClientId;
 use crate::control::wire;
@@ -28,6 +29,8 @@ pub(super) struct Reader {
     past: VecDeque<RingLine>,
     /// What comes, if it follows.
     follower: Option<FollowerId>,
+    /// Of whom; nobody means all.
+    names: Vec<String>,
 }
 
 /// Which of the lines that there are already.
@@ -40,12 +43,12 @@ pub(super) struct Past {
 
 impl Turn {
     /// A client wants the last lines of these instances, the newest last, and with `follow` what comes after
-    /// them, in which case all means also those that are still to be.
+    /// them, in which case names mean also those that are still to be; none means all.
     pub(super) fn read_logs(
         &mut self,
         client: ClientId,
         chosen: &[InstanceId],
-        is_all: bool,
+        names: Vec<String>,
         wanted: Past,
         follow: bool,
     ) {
@@ -60,10 +63,25 @@ impl Turn {
         // Stable: what was read at the same moment stays in its order.
         sorted::sort_by_key(&mut past, |line| line.at);
         // After the rings were read, and before anything else is: no gap, and nothing twice.
-        let whose = (!is_all).then(|| chosen.into());
+        let whose = (!names.is_empty()).then(|| chosen.into());
         let follower = follow.then(|| self.pump.follow(whose));
-        self.clients.readers.push(Reader { client, past: past.into(), follower });
+        self.clients.readers.push(Reader { client, past: past.into(), follower, names });
         self.pour(client);
+    }
+
+    /// An instance is to be launched: whoever follows somebody of its name follows it, also if it is new.
+    pub(super) fn follow_by_name(&mut self, instance: InstanceId) {
+        for reader in &self.clients.readers {
+            let means_it = |name: &String| {
+                names::instances(&self.supervisor, std::slice::from_ref(name))
+                    .is_ok_and(|all| all.contains(&instance))
+            };
+            if let Some(follower) = reader.follower
+                && reader.names.iter().any(means_it)
+            {
+                self.pump.follow_too(follower, instance);
+            }
+        }
     }
 
     /// There is something for this follower.

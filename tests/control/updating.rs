@@ -1,6 +1,6 @@
 //! update.
 
-use crate::asking::{USUAL, ask, json, status_of, supervisor};
+use crate::asking::{USUAL, ask, follow, json, status_of, supervisor};
 use crate::needs_namespaces;
 use crate::stage::Run;
 
@@ -146,4 +146,27 @@ fn an_update_after_which_nothing_would_be_left_is_refused() {
     run.said("no service that is enabled any more");
     assert_eq!(status_of(&run, "web")["pid"], before);
     run.stops_with(0);
+}
+
+#[test]
+fn who_follows_a_log_by_name_follows_also_what_an_update_adds() {
+    needs_namespaces!();
+    let talker = |name: &str, instances: u32| {
+        format!(
+            "[service.{name}]\ncommand = [\"sh\", \"-c\", \"echo I am $MINISUP_SERVICE $MINISUP_INSTANCE; exec sleep 1001\"]\ninstances = {instances}\n"
+        )
+    };
+    let run = supervisor(&talker("app", 1));
+    let (_one, mut named) = follow(&run, &["logs", "-f", "app"]);
+    let (_other, mut like) = follow(&run, &["logs", "-f", "a*"]);
+    assert_eq!(named.next().unwrap(), "I am app 0");
+    assert!(like.next().unwrap().ends_with("I am app 0"));
+    write(&run, &format!("{}{}{}", talker("app", 2), talker("also", 1), talker("nothing", 1)));
+    ask(&run, &["update"]).good();
+    assert!(named.next().unwrap().ends_with("I am app 1"));
+    let mut both = [like.next().unwrap(), like.next().unwrap()];
+    both.sort();
+    assert!(both[0].ends_with("I am also 0") && both[1].ends_with("I am app 1"), "{both:?}");
+    run.stops_with(0);
+    assert_eq!((named.next(), like.next()), (None, None));
 }
