@@ -39,7 +39,7 @@ command = "nginx -c /none -g 'pid /run/nginx.pid;'"
     let expected = "\
 app, by its preset gunicorn:
   added --graceful-timeout 7: its own 30 s are longer than the grace period
-  ready: GET / at unix:/run/app.sock answers 100 to 599; asked every 250ms, for 1m \
+  ready: GET / at unix:/run/app.sock answers 100-599; asked every 250ms, for 1m \
 (its READY=1 comes before there is a worker)
   stop: TERM 8s, then KILL (TERM lets requests finish)
   reopen: USR1 (it opens its log files again)

@@ -255,7 +255,7 @@ mod uwsgi {
     fn it_answers_on_its_first_socket() {
         let tcp = |text: &str| ProbeAddress::Tcp(text.into());
         let Probe::Http(http) = probe(&[], "--http-socket :81") else { panic!() };
-        assert_eq!((http.address, http.status), (tcp("127.0.0.1:81"), (100, 599)));
+        assert_eq!((http.address, http.status), (tcp("127.0.0.1:81"), Statuses::range(100, 599)));
         let asks = |address| Probe::Uwsgi(UwsgiProbe { address, path: "/".into() });
         assert_eq!(probe(&[], "-s 127.0.0.1:82"), asks(tcp("127.0.0.1:82")));
         assert_eq!(probe(&[], "--socket=/run/x"), asks(ProbeAddress::Unix("/run/x".into())));

@@ -500,14 +500,23 @@ mod probes {
     }
 
     #[test]
-    fn a_status_is_one_or_a_range() {
-        let range = |text: &str| match probe(&format!("http = \"http://h/\", status = {text}")) {
+    fn a_status_is_one_or_a_range_or_a_list_of_these() {
+        let statuses = |text: &str| match probe(&format!("http = \"http://h/\", status = {text}")) {
             Probe::Http(http) => http.status,
             other => panic!("{other:?}"),
         };
-        assert_eq!(range("204"), (204, 204));
-        assert_eq!(range("\"200-299\""), (200, 299));
-        assert_eq!(range("[200, 404]"), (200, 404));
+        assert_eq!(statuses("204"), Statuses::range(204, 204));
+        assert_eq!(statuses("\"200-299\""), Statuses::range(200, 299));
+        let list = statuses("[200, \"404\", \"300-399\"]");
+        assert_eq!(list.to_string(), "200,404,300-399");
+        assert!(list.contain(404) && list.contain(301) && !list.contain(403));
+        assert_eq!(list, "200,404,300-399".parse().unwrap());
+        for wrong in ["[]", "[true]", "\"200-\"", "\"399-200\"", "99", "[200, 600]"] {
+            let said = errors(&format!(
+                "[service.x]\ncommand = \"a\"\nready = {{ http = \"http://h/\", status = {wrong} }}\n"
+            ));
+            assert!(said.contains("or a list of these"), "{wrong}: {said}");
+        }
     }
 
     #[test]
