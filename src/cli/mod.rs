@@ -260,9 +260,12 @@ fn similar<'a>(word: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a s
         .map(|(name, _)| name)
 }
 
-/// The command of this name, if it is none of those that only the supervisor launches.
-fn known(name: &str) -> Option<clap::Command> {
-    CommandLine::command().find_subcommand(name).filter(|command| !command.is_hide_set()).cloned()
+/// Whether a command reads a configuration (`--config`); nothing if there is none of this name, but for those
+/// that only the supervisor launches.
+fn reads_configuration(name: &str) -> Option<bool> {
+    let all = CommandLine::command();
+    let command = all.find_subcommand(name).filter(|command| !command.is_hide_set())?;
+    Some(command.get_arguments().any(|argument| argument.get_id() == "config"))
 }
 
 /// `: did you mean "status"?`, of a command; nothing if no command is like it.

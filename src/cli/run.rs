@@ -140,13 +140,13 @@ fn meaning(args: &Args, around: &Surroundings, texts: &[String]) -> Result<Meani
 /// name and it is none of a service's. The files go along to who reads any.
 fn own_command(args: &Args, around: &Surroundings) -> Option<Vec<OsString>> {
     let (name, rest) = args.words.split_first()?;
-    let command = super::known(name.to_str()?)?;
+    let reads_configuration = super::reads_configuration(name.to_str()?)?;
     let is_alone = |meaning| matches!(meaning, Ok(Meaning::Alone(before)) if before.is_empty());
     if is_program(name) || !is_alone(meaning(args, around, &texts(&args.words))) {
         return None;
     }
     let mut line = vec![OsString::from("minisup"), name.clone()];
-    if command.get_arguments().any(|it| it.get_id() == "config") {
+    if reads_configuration {
         let files = args.config.config.iter();
         line.extend(files.flat_map(|file| ["--config".into(), file.clone().into_os_string()]));
     }

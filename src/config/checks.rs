@@ -9,14 +9,14 @@ use super::launch::{USUAL_PATH, find};
 use super::service::Resolved;
 use super::values::duration_text;
 use crate::core::plan::*;
-use std::collections::HashMap;
+use crate::core::sorted::Map;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
 /// All of them. The services wait for one another in no circle.
 pub fn check(services: &[Resolved], supervisor: &SupervisorSpec, problems: &mut Problems) {
-    let mut found = HashMap::new();
+    let mut found = Map::new();
     // What a first start shares with its service is said of the service.
     for service in services.iter().filter(|service| !service.spec.is_satellite()) {
         backgrounds(service, problems);
@@ -138,7 +138,7 @@ fn directory_is_there(service: &Resolved, services: &[Resolved], problems: &mut 
 fn program_is_there<'a>(
     service: &'a Resolved,
     has_directory: bool,
-    found: &mut HashMap<(&'a str, Option<&'a str>), bool>,
+    found: &mut Map<(&'a str, Option<&'a str>), bool>,
     problems: &mut Problems,
 ) {
     let launch = &service.spec.launch;
@@ -147,7 +147,7 @@ fn program_is_there<'a>(
     if program.contains('/') {
         let path = directory.unwrap_or(Path::new("")).join(program);
         let there = match program.starts_with('/') {
-            true => *found.entry((program, None)).or_insert_with(|| path.exists()),
+            true => *found.get_or_insert_with((program, None), || path.exists()),
             false => !has_directory || path.exists(),
         };
         if !there {
@@ -157,9 +157,7 @@ fn program_is_there<'a>(
     }
     let path = launch.environment.binary_search_by(|(name, _)| name.as_str().cmp("PATH"));
     let path = path.ok().map(|at| launch.environment[at].1.as_str());
-    if !*found
-        .entry((program, Some(path.unwrap_or_default())))
-        .or_insert_with(|| find(program, path).is_some())
+    if !*found.get_or_insert_with((program, Some(path.unwrap_or_default())), || find(program, path).is_some())
     {
         let problem = problems.warning(service.command, format!("there is no `{program}` in PATH"));
         problem.mark(format!("looked in {}", path.unwrap_or(USUAL_PATH)));

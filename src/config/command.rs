@@ -16,7 +16,6 @@ use super::{Surroundings, include, keys};
 use crate::core::ids::ServiceId;
 use crate::core::plan::Kind;
 use crate::core::sorted::Map;
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// What the words after the image's name mean.
@@ -104,7 +103,7 @@ fn meaning_in(tree: &Table, words: &[String]) -> Meaning {
 pub fn service<'a>(
     table: &'a Table,
     key: Span,
-    names: &HashMap<&str, (ServiceId, Kind)>,
+    names: &Map<&str, (ServiceId, Kind)>,
     problems: &mut Problems,
 ) -> Option<&'a str> {
     check_keys(table, &[keys::COMMAND], "[command]", problems);

@@ -4,18 +4,18 @@ use super::diagnostics::{Problems, Span, did_you_mean};
 use super::view::View;
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Condition, Dependency, Kind};
-use std::collections::HashMap;
+use crate::core::sorted::Map;
 
 /// `requires` or `after`: the same service once, at its strongest.
 pub(super) fn dependencies(
     view: &View<'_>,
     key: &'static str,
     own: &str,
-    names: &HashMap<&str, (ServiceId, Kind)>,
+    names: &Map<&str, (ServiceId, Kind)>,
     problems: &mut Problems,
 ) -> (Vec<Dependency>, Vec<Span>) {
     let mut found: Vec<(Dependency, Span)> = Vec::new();
-    let mut places: HashMap<Dependency, usize> = HashMap::new();
+    let mut places: Map<Dependency, usize> = Map::new();
     let field = view.get(key);
     for (text, element) in field.and_then(|field| field.texts(problems)).unwrap_or_default() {
         let (name, condition) = match text.split_once(':') {

@@ -12,7 +12,7 @@
 //! ```
 
 use crate::core::sorted;
-use std::collections::HashSet;
+use crate::core::sorted::Set;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -200,7 +200,7 @@ impl Problem {
 #[derive(Debug, Default)]
 pub struct Problems {
     list: Vec<Problem>,
-    seen: HashSet<(Option<Span>, String)>,
+    seen: Set<(Option<Span>, String)>,
     errors: usize,
     kept_errors: usize,
     spare: Option<Problem>,

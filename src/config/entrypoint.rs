@@ -23,7 +23,7 @@ use super::{Surroundings, keys, version, view};
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Condition, Dependency};
 use crate::core::sorted;
-use std::collections::HashSet;
+use crate::core::sorted::Set;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -101,7 +101,7 @@ fn read(
     }
     sorted::sort_by(&mut files, |a, b| order.compare(a, b));
     let taken = tree.table("service").map(|services| services.0.keys().map(|name| name.to_string()));
-    let mut taken: HashSet<String> = taken.into_iter().flatten().collect();
+    let mut taken: Set<String> = taken.into_iter().flatten().collect();
     let mut scripts: Vec<Found> = Vec::new();
     for file in files {
         let Some((command, exports)) = command(&path, &file, around, sources, problems) else { continue };
@@ -256,7 +256,7 @@ fn command(
 }
 
 /// What a script is called as a service: nobody else is called so.
-fn unique(file: &Path, taken: &mut HashSet<String>) -> String {
+fn unique(file: &Path, taken: &mut Set<String>) -> String {
     let legal = |text: &str| -> String {
         let good = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
         format!("script-{text}").chars().map(good).take(LONGEST).collect()

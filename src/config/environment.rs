@@ -11,7 +11,6 @@ use super::keys;
 use super::reading;
 use super::view::{Field, View, check_keys};
 use crate::core::sorted::{Map, Set};
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -44,10 +43,10 @@ pub struct Environments {
     masked: Set<String>,
     plain: Environment,
     /// By whom they are for and the values they come from: most services share all of them.
-    known: HashMap<(Option<String>, bool, Vec<usize>), Environment>,
-    made: HashSet<Pairs>,
-    names: HashSet<Rc<[String]>>,
-    files: HashMap<PathBuf, Option<Pairs>>,
+    known: Map<(Option<String>, bool, Vec<usize>), Environment>,
+    made: Set<Pairs>,
+    names: Set<Rc<[String]>>,
+    files: Map<PathBuf, Option<Pairs>>,
 }
 
 impl Environments {
@@ -64,10 +63,10 @@ impl Environments {
             common: Map::new(),
             masked: Set::new(),
             plain: Environment { variables: Rc::new([]), secrets: Rc::new([]), own: None },
-            known: HashMap::new(),
-            made: HashSet::new(),
-            names: HashSet::new(),
-            files: HashMap::new(),
+            known: Map::new(),
+            made: Set::new(),
+            names: Set::new(),
+            files: Map::new(),
         };
         if let Some(table) = common {
             let (mut variables, mut masked) = (Map::new(), Set::new());
@@ -180,7 +179,7 @@ impl Environments {
 }
 
 /// The one of all equal values that was there first.
-pub fn shared<T: std::hash::Hash + Eq + ?Sized>(all: &mut HashSet<Rc<T>>, value: Rc<T>) -> Rc<T> {
+pub fn shared<T: Ord + ?Sized>(all: &mut Set<Rc<T>>, value: Rc<T>) -> Rc<T> {
     match all.get(&value) {
         Some(known) => known.clone(),
         None => {

@@ -52,13 +52,12 @@ pub use diagnostics::{Diagnostic, Diagnostics};
 
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Credentials, Kind, Plan};
-use crate::core::sorted::Map;
+use crate::core::sorted::{Map, Set};
 use credentials::Who;
 use diagnostics::{Origin, Problems, SourceId, Sources};
 use environment::Environments;
 use file::{Table, Value};
 use service::{Resolved, Shared};
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use variables::Variables;
 use view::View;
@@ -280,7 +279,7 @@ fn resolve(
     // What a dependency means rests on the kinds of all services; errors are said later.
     let mut unsaid = Problems::default();
     let first_starts = first_starts(&services, problems);
-    let mut names: HashMap<&str, (ServiceId, Kind)> = HashMap::new();
+    let mut names: Map<&str, (ServiceId, Kind)> = Map::new();
     for ((name, entry), first_start) in services.iter().zip(&first_starts) {
         let layers = match &entry.node.value {
             Value::Table(table) => vec![table, defaults, bottom],
@@ -310,7 +309,7 @@ fn resolve(
         let account = preset.account.filter(is_there).map(|name| parse(format!("user = \"{name}\"\n")));
         presets::Layers { keys: parse(preset.keys.to_owned()), account }
     };
-    let presets: HashMap<&'static str, presets::Layers> =
+    let presets: Map<&'static str, presets::Layers> =
         used_presets(&services, defaults).map(|preset| (preset.name, layers(preset))).collect();
     let count = names.len();
     let command = tree.get("command").zip(own("command", problems));
@@ -327,10 +326,10 @@ fn resolve(
         presets: &presets,
         arguments: command.filter(|_| !around.arguments.is_empty()).map(|it| (it, &around.arguments[..])),
         environments,
-        codes: HashSet::new(),
-        stops: HashSet::new(),
-        sinks: HashSet::new(),
-        files: HashMap::new(),
+        codes: Set::new(),
+        stops: Set::new(),
+        sinks: Set::new(),
+        files: Map::new(),
         addresses: sockets::Addresses::new(),
         explain,
     };
@@ -395,6 +394,6 @@ fn used_presets<'a>(
         Value::Table(table) => Some(table),
         _ => None,
     });
-    let used: HashSet<String> = tables.chain([defaults]).filter_map(named).collect();
+    let used: Set<String> = tables.chain([defaults]).filter_map(named).collect();
     presets::ALL.iter().filter(move |preset| used.contains(preset.name))
 }

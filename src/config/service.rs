@@ -18,8 +18,7 @@ use crate::core::ids::ServiceId;
 use crate::core::plan::*;
 use crate::core::signal::Signal;
 use crate::core::socket::FIRST_FD;
-use crate::core::sorted::{self, Map};
-use std::collections::{HashMap, HashSet};
+use crate::core::sorted::{self, Map, Set};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,23 +34,23 @@ pub struct Shared<'a> {
     /// Everything found so far.
     pub problems: &'a mut Problems,
     /// Names of all services, with whether each is a oneshot.
-    pub names: HashMap<&'a str, (ServiceId, Kind)>,
+    pub names: Map<&'a str, (ServiceId, Kind)>,
     /// `[defaults]`.
     pub defaults: &'a Table,
     /// The defaults of the key table.
     pub builtin: &'a Table,
     /// The presets that are used.
-    pub presets: &'a HashMap<&'static str, presets::Layers>,
+    pub presets: &'a Map<&'static str, presets::Layers>,
     /// The service that the words after the image's name are for, and they.
     pub arguments: Option<(&'a str, &'a [String])>,
     /// Environments made so far.
     pub environments: Environments,
     /// Success codes so far.
-    pub codes: HashSet<Rc<[u8]>>,
+    pub codes: Set<Rc<[u8]>>,
     /// Stops so far.
-    pub stops: HashSet<Rc<Stop>>,
+    pub stops: Set<Rc<Stop>>,
     /// Lists of sinks so far.
-    pub sinks: HashSet<Sinks>,
+    pub sinks: Set<Sinks>,
     /// Log files so far.
     pub files: sinks::Files,
     /// Addresses that are held for services so far.

@@ -9,11 +9,11 @@ use super::file::{Table, Value};
 use super::keys;
 use super::view::{Field, View, check_keys};
 use crate::core::plan::{FileSink, LogFormat, Sink, Sinks};
-use std::collections::HashMap;
+use crate::core::sorted::Map;
 use std::path::PathBuf;
 
 /// What all services know of one another's log files.
-pub type Files = HashMap<PathBuf, (FileSink, Span)>;
+pub type Files = Map<PathBuf, (FileSink, Span)>;
 
 /// The largest ring, in bytes.
 const RING_MAX: u64 = 16 << 20;

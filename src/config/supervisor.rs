@@ -6,7 +6,7 @@ use super::view::View;
 use crate::core::ids::ServiceId;
 use crate::core::plan::{Forward, Kind, LogFormat, LogLevel, SupervisorSpec};
 use crate::core::signal::Signal;
-use std::collections::HashMap;
+use crate::core::sorted::Map;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub fn supervisor(view: &View<'_>, problems: &mut Problems) -> SupervisorSpec {
 /// `[signals]`: `USR2 = "web"`, `HUP = "web:QUIT"`, `WINCH = "all"`, `PIPE = ""`.
 pub fn signals(
     table: &Table,
-    names: &HashMap<&str, (ServiceId, Kind)>,
+    names: &Map<&str, (ServiceId, Kind)>,
     problems: &mut Problems,
 ) -> Box<[(Signal, Forward)]> {
     let view = View::new(vec![table]);

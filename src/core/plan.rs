@@ -60,7 +60,7 @@ pub enum LogLevel {
 }
 
 /// How a child's lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogFormat {
     /// As written.
     Raw,
@@ -152,7 +152,7 @@ pub enum Kind {
 }
 
 /// One entry of `requires` or `after`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Dependency {
     /// Whom.
     pub service: ServiceId,
@@ -161,7 +161,7 @@ pub struct Dependency {
 }
 
 /// What must be true of a required service: of all its instances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// Its process exists.
     Started,
@@ -196,7 +196,7 @@ pub struct Backoff {
 }
 
 /// How a service is stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stop {
     /// Signals in order, each with the time until the next one; after the last comes KILL.
     /// Never empty.

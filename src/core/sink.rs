@@ -9,7 +9,7 @@ use std::rc::Rc;
 pub type Sinks = Rc<[Sink]>;
 
 /// One place where a stream of a child goes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sink {
     /// The container's own descriptor: nothing is copied.
     Inherit,
@@ -25,7 +25,7 @@ pub enum Sink {
 }
 
 /// A file that lines are appended to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileSink {
     /// Where; absolute. `${instance}` is still in it: see [`FileSink::of_instance`].
     pub path: PathBuf,

@@ -115,6 +115,11 @@ impl<K, V> Map<K, V> {
         self.0.iter().map(|(key, _)| key)
     }
 
+    /// All values, in order of their keys, to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     /// All values, in order of the keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.0.iter().map(|(_, value)| value)
@@ -211,6 +216,14 @@ impl<T: Ord> Set<T> {
         T: Borrow<Q>,
     {
         self.find(element).is_ok()
+    }
+
+    /// The element that is equal to this one.
+    pub fn get<Q: Ord + ?Sized>(&self, element: &Q) -> Option<&T>
+    where
+        T: Borrow<Q>,
+    {
+        self.find(element).ok().map(|at| &self.0[at])
     }
 
     /// Puts an element in; returns whether it is new.

@@ -18,11 +18,11 @@ use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::plan::{Hook, with_instance};
 use crate::core::signal::Signal;
+use crate::core::sorted::Map;
 use crate::log::Std;
 use crate::sys::launch::{Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
 use crate::sys::{fd, signals};
-use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(super) struct Over {
 pub(super) struct Errands {
     to: UnboundedSender<News>,
     from: UnboundedReceiver<News>,
-    under_way: HashMap<Pid, UnderWay>,
+    under_way: Map<Pid, UnderWay>,
 }
 
 /// What tasks tell the loop.
@@ -105,7 +105,7 @@ impl Errands {
     /// None yet. Call it within a tokio runtime.
     pub(super) fn new() -> Errands {
         let (to, from) = unbounded_channel();
-        Errands { to, from, under_way: HashMap::new() }
+        Errands { to, from, under_way: Map::new() }
     }
 
     /// The next news. May be dropped at any time.

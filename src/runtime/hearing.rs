@@ -7,12 +7,12 @@
 use super::turn::Turn;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
+use crate::core::sorted::Map;
 use crate::core::time::Moment;
 use crate::log::StreamId;
 use crate::sys::watch::{Kept, Watched};
 use crate::sys::{clock, notify};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -50,8 +50,8 @@ pub(super) enum Voice {
 /// Everything we listen to.
 pub(super) struct Hearing {
     epoll: Watched<Kept<Arc<Epoll>>>,
-    sockets: HashMap<InstanceId, (Pid, notify::Socket)>,
-    descriptors: HashMap<InstanceId, (Pid, OwnedFd)>,
+    sockets: Map<InstanceId, (Pid, notify::Socket)>,
+    descriptors: Map<InstanceId, (Pid, OwnedFd)>,
     matchers: Vec<(StreamId, InstanceId, Pid)>,
     /// Set when somebody has more to say than was taken.
     pausing_until: Option<Moment>,
@@ -86,8 +86,8 @@ impl Hearing {
         let epoll = Watched::new(Kept(Arc::new(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?)))?;
         Ok(Hearing {
             epoll,
-            sockets: HashMap::new(),
-            descriptors: HashMap::new(),
+            sockets: Map::new(),
+            descriptors: Map::new(),
             matchers: Vec::new(),
             pausing_until: None,
         })

@@ -11,12 +11,12 @@ use crate::core::exports::{self, Exports};
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::input::Input;
 use crate::core::plan::{Hook, Launch, Plan, Probe, ServiceSpec, Sink, with_instance};
+use crate::core::sorted::Set;
 use crate::log::{Pump, Source, Std, StreamId};
 use crate::sys::launch::{LaunchError, Launched, Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
 use crate::sys::{fd, notify, pid1, tree};
 use regex_lite::Regex;
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -102,7 +102,7 @@ impl Launches {
 
     /// Forgets what this plan does not have: the core has gone over to it.
     pub(super) fn keep_only(&mut self, plan: &Plan) {
-        let all: HashSet<_> = plan.services.iter().map(|spec| Rc::as_ptr(&spec.launch.environment)).collect();
+        let all: Set<_> = plan.services.iter().map(|spec| Rc::as_ptr(&spec.launch.environment)).collect();
         self.environments.retain(|it| all.contains(&Rc::as_ptr(&it.of)));
         self.environments.shrink_to_fit();
     }

@@ -15,10 +15,10 @@ use crate::core::exit::Outcome;
 use crate::core::ids::{InstanceId, Pid};
 use crate::core::plan::{HttpProbe, LaunchExtra, Probe, ProbeAddress, ServiceSpec, UwsgiProbe};
 use crate::core::signal::Signal;
+use crate::core::sorted::Map;
 use crate::sys::launch::{Order, Stdio, Verdict, launch};
 use crate::sys::words::Words;
 use crate::sys::{fd, signals};
-use std::collections::HashMap;
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
@@ -62,7 +62,7 @@ pub(super) struct Answer {
 pub(super) struct Probes {
     to: UnboundedSender<News>,
     from: UnboundedReceiver<News>,
-    processes: HashMap<Pid, ProbeProcess>,
+    processes: Map<Pid, ProbeProcess>,
     /// Ourselves, to be executed as `minisup probe`.
     program: String,
 }
@@ -99,7 +99,7 @@ impl Probes {
     /// No probes yet. `program` is where our own executable is found.
     pub(super) fn new(program: String) -> Probes {
         let (to, from) = unbounded_channel();
-        Probes { to, from, processes: HashMap::new(), program }
+        Probes { to, from, processes: Map::new(), program }
     }
 
     /// The next answer.

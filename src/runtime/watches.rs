@@ -21,7 +21,6 @@ use crate::core::time::Moment;
 use crate::sys::clock;
 use crate::sys::watch::{Kept, Watched};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -51,7 +50,7 @@ const LINKS_MAX: u32 = 40;
 pub(super) struct Watches {
     eyes: Option<Watched<Kept<Inotify>>>,
     entries: Vec<Entry>,
-    places: HashMap<WatchDescriptor, (PathBuf, Names)>,
+    places: Map<WatchDescriptor, (PathBuf, Names)>,
     /// When we look: after so much quiet, but not later than this.
     due: Option<(Moment, Moment)>,
     has_warned: bool,
@@ -139,7 +138,7 @@ impl Watches {
             match eyes.add_watch(&folder, what) {
                 Ok(place) => {
                     // Two paths may be one folder.
-                    let (_, known) = self.places.entry(place).or_insert((folder, Some(Set::new())));
+                    let (_, known) = self.places.get_or_insert_with(place, || (folder, Some(Set::new())));
                     merge(known, names);
                 }
                 // It has gone since: then something happened in the folder above it.
@@ -147,7 +146,9 @@ impl Watches {
                 Err(errno) => result = Err(errno),
             }
         }
-        for place in before.into_keys().filter(|place| !self.places.contains_key(place)) {
+        for place in
+            before.into_iter().map(|(place, _)| place).filter(|place| !self.places.contains_key(place))
+        {
             let _ = eyes.rm_watch(place);
         }
         result
