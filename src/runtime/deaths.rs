@@ -79,6 +79,10 @@ impl tree::Known for Known<'_> {
             || self.children.leaders.iter().any(|(_, leader)| *leader == pid)
     }
 
+    fn marks(&self) -> bool {
+        true
+    }
+
     fn leader_by_mark(&self, mark: u32) -> Option<Pid> {
         let instance = InstanceId(mark);
         self.supervisor.has_instance(instance).then(|| self.leader_of(instance))?

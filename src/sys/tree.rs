@@ -47,6 +47,10 @@ pub trait Known {
     fn leader_by_mark(&self, _mark: u32) -> Option<Pid> {
         None
     }
+    /// Whether whoever is launched is marked, where that is possible.
+    fn marks(&self) -> bool {
+        false
+    }
     /// The main process, alive or not yet all gone, of an instance of this service.
     fn leader(&self, service: &[u8], instance: u32) -> Option<Pid>;
 }
@@ -277,7 +281,7 @@ impl Tree {
                 known.leader(&service, instance)
             }
             // Such as what somebody has left in the background who came by `docker exec`.
-            Some(_) | None if mark::is_used() => None,
+            Some(_) | None if known.marks() && mark::is_used() => None,
             Some(_) | None => match self.ended.as_slice() {
                 [one] => Some(*one),
                 _ => None,

@@ -1,9 +1,7 @@
 //! How services that resist are brought to their end, and that nothing takes longer than it may.
 
 use crate::needs_namespaces;
-use crate::stage::{Place, kill, supervise};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::stage::{Place, supervise};
 use std::time::Duration;
 
 /// What a busy machine may add to a time that the configuration gives.
@@ -60,20 +58,9 @@ pub fn a_second_term_skips_the_grace_periods(place: Place) {
     run.heard("begun");
     run.signal(libc::SIGTERM);
     run.heard("asked");
-    // One that comes within 100 ms is an echo.
-    let (pid, is_over) = (run.pid(), Arc::new(AtomicBool::new(false)));
-    let impatient = std::thread::spawn({
-        let is_over = Arc::clone(&is_over);
-        move || {
-            while !is_over.load(Ordering::Relaxed) {
-                kill(pid, libc::SIGTERM);
-                std::thread::yield_now();
-            }
-        }
-    });
+    let impatience = run.signals_again_and_again(libc::SIGTERM);
     run.said("slow gets no more time to end: KILL");
-    is_over.store(true, Ordering::Relaxed);
-    impatient.join().unwrap();
+    drop(impatience);
     run.ends_within(SLACK, 137);
 }
 

@@ -258,12 +258,10 @@ fn a_launch_that_hangs_holds_up_nobody_else_and_no_shutdown() {
         });
         assert!(status.contains("stuck  launching"), "{status}");
         run.signal(libc::SIGTERM);
-        if hurried {
-            run.said("stopping stuck");
-            run.signal(libc::SIGTERM);
-        }
+        let impatience = hurried.then(|| run.signals_again_and_again(libc::SIGTERM));
         // It knows nothing of TERM yet.
         run.ends_within(Duration::from_secs(5), 137);
+        drop(impatience);
     }
 }
 

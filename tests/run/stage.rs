@@ -10,8 +10,9 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -237,6 +238,21 @@ impl Run {
         wait_until(&format!("the end of {process:?}"), || !Path::new(&path).exists());
     }
 
+    /// Sends it a signal again and again until what is returned is dropped: of stop signals one that comes within
+    /// 100 ms is an echo of the one before.
+    pub fn signals_again_and_again(&self, signal: i32) -> Insistence {
+        let (pid, is_over) = (self.pid(), Arc::new(AtomicBool::new(false)));
+        let until = Arc::clone(&is_over);
+        let thread = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                // SAFETY: kill(2) touches no memory; it may have ended by now.
+                unsafe { libc::kill(pid, signal) };
+                std::thread::yield_now();
+            }
+        });
+        Insistence { is_over, thread: Some(thread) }
+    }
+
     /// Sends TERM; it ends with this code, leaving nobody.
     pub fn stops_with(self, code: i32) -> String {
         self.signal(libc::SIGTERM);
@@ -268,6 +284,21 @@ impl Run {
         let words = self.ends_with(code);
         assert!(began.elapsed() < limit, "it took {:?}, not {limit:?}: {words}", began.elapsed());
         words
+    }
+}
+
+/// Somebody who sends a signal again and again.
+pub struct Insistence {
+    is_over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Drop for Insistence {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
     }
 }
 
