@@ -198,6 +198,9 @@ fn dependencies_can_hold(service: &Resolved, services: &[Resolved], problems: &m
 /// Everybody can read a command line.
 fn secrets_stay_secret(service: &Resolved, problems: &mut Problems) {
     let spec = &service.spec;
+    if spec.launch.secrets.is_empty() {
+        return;
+    }
     let probe = |probe: Option<&Probe>| match probe {
         Some(Probe::Exec(command)) => command.to_vec(),
         _ => Vec::new(),
