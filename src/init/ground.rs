@@ -398,11 +398,17 @@ pub fn own(directory: &Path, who: &Credentials) -> (usize, usize) {
     (given, refused)
 }
 
-/// Makes room for a new file of this name: `NAME.old` is the one that was there.
+/// Makes room for a new file of this name: the one that was there is `NAME.old`, or `NAME.old.2` where that is
+/// taken, and so on. Nothing is overwritten.
 fn keep_old(path: &Path) -> io::Result<()> {
-    let mut old = path.as_os_str().to_owned();
-    old.push(".old");
-    fs::rename(path, old)
+    let name = |number: u32| {
+        let mut old = path.as_os_str().to_owned();
+        old.push(if number == 1 { ".old".to_owned() } else { format!(".old.{number}") });
+        PathBuf::from(old)
+    };
+    let is_free = |old: &PathBuf| old.symlink_metadata().is_err();
+    let free = (1..=u32::MAX).map(name).find(is_free).ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::rename(path, free)
 }
 
 /// Gives one file or directory to the user, if it is not theirs.
@@ -505,4 +511,25 @@ fn beside(data: &Path, end: &str) -> PathBuf {
     name.push(data.file_name().unwrap_or_default());
     name.push(end);
     data.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_room_overwrites_nothing() {
+        let folder = std::env::temp_dir().join(format!("minisup-ground-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(".my.cnf");
+        for content in ["first", "second", "third"] {
+            fs::write(&path, content).unwrap();
+            keep_old(&path).unwrap();
+        }
+        let kept = [".my.cnf.old", ".my.cnf.old.2", ".my.cnf.old.3"];
+        let kept = kept.map(|name| fs::read_to_string(folder.join(name)).unwrap());
+        assert_eq!(kept, ["first", "second", "third"]);
+        assert_eq!(keep_old(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
